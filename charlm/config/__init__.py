@@ -1,0 +1,34 @@
+"""Settings: frozen, complete, checked once. The same names in flags, TOML, environment and code."""
+
+from charlm.config.presets import PRESETS
+from charlm.config.resolve import Layer, Resolved, environment_layer, file_layer, resolve, to_toml
+from charlm.config.sections import (
+    SECTIONS,
+    Config,
+    CorpusConfig,
+    ModelConfig,
+    SamplingConfig,
+    TokenizerConfig,
+    TrainingConfig,
+)
+from charlm.config.settings import Setting, setting, settings_of
+
+__all__ = [
+    "PRESETS",
+    "SECTIONS",
+    "Config",
+    "CorpusConfig",
+    "Layer",
+    "ModelConfig",
+    "Resolved",
+    "SamplingConfig",
+    "Setting",
+    "TokenizerConfig",
+    "TrainingConfig",
+    "environment_layer",
+    "file_layer",
+    "resolve",
+    "setting",
+    "settings_of",
+    "to_toml",
+]

@@ -1,0 +1,147 @@
+"""Put a configuration together from its layers, and remember where each value came from.
+
+Later layers win: default < preset < file < environment (CHARLM_*) < flag.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from charlm.config.sections import SECTIONS, Config
+from charlm.config.settings import Setting, settings_of
+from charlm.errors import ConfigError
+from charlm.registry import suggestion
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib  # type: ignore[no-redef, import-not-found, unused-ignore]
+
+# Environment variables that name folders, not settings.
+FOLDER_VARIABLES = ("CHARLM_CACHE", "CHARLM_CHECKPOINTS", "CHARLM_CORPORA")
+PREFIX = "CHARLM_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """Some settings with a common origin (``flag``, ``file char.toml``, ``environment``)."""
+
+    origin: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """A complete configuration and the origin of each of its settings, by name."""
+
+    config: Config
+    origins: Mapping[str, str]
+
+
+def all_settings() -> dict[str, tuple[str, Setting]]:
+    """Every setting of a `Config` as ``name -> (section, setting)``; names are unique across sections."""
+    return {name: (section, known) for section, cls in SECTIONS.items() for name, known in settings_of(cls).items()}
+
+
+def resolve(layers: Iterable[Layer]) -> Resolved:
+    """Build the configuration; the last layer that names a setting gives its value.
+
+    Raises:
+        ConfigError: an unknown setting, or a value out of range; the message names the origin.
+    """
+    known = all_settings()
+    origins = dict.fromkeys(known, "default")
+    sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    for layer in layers:
+        for name, value in layer.values.items():
+            if name not in known:
+                raise ConfigError(f"{layer.origin}: no setting {name!r}{suggestion(name, known)}")
+            section, field = known[name]
+            try:
+                sections[section][name] = field.check(value)
+            except ConfigError as error:
+                raise error if layer.origin == "flag" else ConfigError(f"{layer.origin}: {error}") from None
+            origins[name] = layer.origin
+    return Resolved(
+        config=Config(**{name: SECTIONS[name](**values) for name, values in sections.items()}), origins=origins
+    )
+
+
+def file_layer(path: Path) -> Layer:
+    """The settings of a TOML file: keys at top level, or in their sections ``[model]``, ``[training]``, ...
+
+    Raises:
+        ConfigError: the file cannot be read or parsed, or names an unknown section or key.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        if not isinstance(value, dict):
+            values[key] = value
+        elif key in SECTIONS:
+            _merge_section(values, key, value, path)
+        else:
+            raise ConfigError(f"{path}: no section [{key}]{suggestion(key, SECTIONS)}: choose {', '.join(SECTIONS)}")
+    return Layer(origin=f"file {path}", values=values)
+
+
+def _merge_section(values: dict[str, Any], section: str, table: Mapping[str, Any], path: Path) -> None:
+    home = {name: owner for name, (owner, _) in all_settings().items()}
+    for name, value in table.items():
+        if name in home and home[name] != section:
+            raise ConfigError(f"{path} [{section}]: {name!r} belongs in [{home[name]}]")
+        if name not in home:
+            raise ConfigError(
+                f"{path} [{section}]: no setting {name!r}{suggestion(name, settings_of(SECTIONS[section]))}"
+            )
+        values[name] = value
+
+
+def environment_layer(environment: Mapping[str, str]) -> Layer:
+    """The settings given as ``CHARLM_HIDDEN_SIZE=512`` in `environment`.
+
+    Raises:
+        ConfigError: a ``CHARLM_`` variable that is no setting, or a value that does not parse.
+    """
+    known = all_settings()
+    values = {}
+    for variable, text in environment.items():
+        # subtle: names with a leading underscore belong to click's shell completion
+        if not variable.startswith(PREFIX) or variable in FOLDER_VARIABLES:
+            continue
+        name = variable[len(PREFIX) :].lower()
+        if name not in known:
+            choices = [PREFIX + key.upper() for key in known]
+            raise ConfigError(
+                f"environment: {variable} is no setting{suggestion(variable, [*choices, *FOLDER_VARIABLES])}"
+            )
+        try:
+            values[name] = known[name][1].parse(text)
+        except ConfigError as error:
+            raise ConfigError(f"environment {variable}: {error}") from None
+    return Layer(origin="environment", values=values)
+
+
+def to_toml(config: Config) -> str:
+    """The configuration as a TOML file that `file_layer` reads back to the same values."""
+    lines = []
+    for section, values in config.to_json().items():
+        lines.append(f"[{section}]")
+        # TOML has no null: a setting that is left to its rule is left out
+        lines += [f"{name} = {_toml_value(value)}" for name, value in values.items() if value is not None]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _toml_value(value: Any) -> str:
+    # TOML's strings, numbers, booleans and arrays are JSON's, but for DEL, which TOML wants escaped
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,239 @@
+"""The sections of a configuration: corpus, tokenizer, model, training; and sampling for generation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from charlm.config.settings import Section, setting
+from charlm.errors import ConfigError
+
+LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusConfig(Section):
+    """Which texts, and how their bytes become characters and splits."""
+
+    corpus: tuple[str, ...] = setting(
+        ("shakespeare",), "named corpora, files, folders, or - for standard input", group="text"
+    )
+    include: tuple[str, ...] = setting((), "in a folder, only files whose name matches this pattern", group="text")
+    encoding: str | None = setting(None, "encoding of the files [UTF-8, or what a byte-order mark says]", group="text")
+    bytes: bool = setting(False, "read the files as bytes, not as characters", group="text")
+    newlines: str = setting(
+        "keep", "keep line ends as they are, or make them all unix", group="text", choices=("keep", "unix")
+    )
+    boundary: str | None = setting(None, "text put between documents [a newline where one is missing]", group="text")
+    split: str | None = setting(
+        None,
+        "train/validation/test in per cent; two numbers give no test part [90/5/5, or the corpus' own]",
+        group="text",
+        common=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerConfig(Section):
+    """How text becomes ids."""
+
+    tokenizer: str = setting("char", "char, byte, unigram:SIZE or bpe:SIZE", group="text", common=True)
+    min_count: int = setting(
+        1, "characters rarer than this in the training split are written as bytes", group="text", minimum=1
+    )
+    unknown: str = setting(
+        "bytes",
+        "characters outside the vocabulary: write as bytes, drop, or an error",
+        group="text",
+        choices=("bytes", "drop", "error"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(Section):
+    """The recurrent language model. Letters: H hidden_size, E embedding_size, L layers."""
+
+    cell: str = setting("lstm", "elman, elman-relu, gru, gru-reset-before or lstm", group="model", common=True)
+    layers: int = setting(2, "recurrent layers, one above the other", group="model", common=True, minimum=1, maximum=64)
+    hidden_size: int = setting(256, "units in each layer", group="model", common=True, minimum=1, maximum=65536)
+    embedding_size: int | None = setting(
+        None, "size of a symbol's vector [hidden size]", group="model", minimum=1, maximum=65536
+    )
+    tie_weights: bool = setting(False, "use the embedding as the output layer too", group="model")
+    layer_norm: bool = setting(False, "normalise each layer's input", group="model")
+    residual: bool = setting(False, "add each layer's input to its output", group="model")
+    dropout: float = setting(
+        0.1, "dropout between the layers and before the output", group="dropout", common=True, minimum=0, below=1
+    )
+    dropout_input: float = setting(0.0, "dropout on the embedded input", group="dropout", minimum=0, below=1)
+    dropout_between: float | None = setting(
+        None, "dropout between the layers [dropout]", group="dropout", minimum=0, below=1
+    )
+    dropout_output: float | None = setting(
+        None, "dropout before the output layer [dropout]", group="dropout", minimum=0, below=1
+    )
+    dropout_recurrent: float = setting(
+        0.0, "DropConnect on the hidden-to-hidden weights", group="dropout", minimum=0, below=1
+    )
+    dropout_embedding: float = setting(
+        0.0, "dropout of whole rows of the embedding", group="dropout", minimum=0, below=1
+    )
+    locked_dropout: bool = setting(False, "one dropout mask for all time steps of a window", group="dropout")
+
+    @property
+    def embedding(self) -> int:
+        """E: `embedding_size`, or `hidden_size` where that is left out."""
+        return self.embedding_size or self.hidden_size
+
+    @property
+    def between(self) -> float:
+        """Rate of dropout between layers: its own setting, or `dropout`."""
+        return self.dropout if self.dropout_between is None else self.dropout_between
+
+    @property
+    def output(self) -> float:
+        """Rate of dropout before the output layer: its own setting, or `dropout`."""
+        return self.dropout if self.dropout_output is None else self.dropout_output
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(Section):
+    """Truncated backpropagation through time. Letters: B batch_size (lanes), T window_length."""
+
+    minutes: float | None = setting(
+        None,
+        "end after this many minutes [3, when no other end is given]",
+        group="length",
+        common=True,
+        above=0,
+        maximum=1e6,
+    )
+    epochs: float | None = setting(
+        None, "end after this many passes over the training split", group="length", above=0, maximum=1e9
+    )
+    steps: int | None = setting(None, "end after this many steps", group="length", minimum=1, maximum=10**12)
+    patience: int | None = setting(
+        None, "end after this many evaluations without improvement", group="length", minimum=1
+    )
+    window_length: int = setting(
+        64, "time steps backpropagated through (T)", group="batch", common=True, minimum=1, maximum=1_000_000
+    )
+    window_jitter: float = setting(
+        0.0, "vary the window length at random by this share of it", group="batch", minimum=0, below=1
+    )
+    batch_size: int = setting(
+        32, "lanes of text read side by side (B)", group="batch", common=True, minimum=1, maximum=1_000_000
+    )
+    accumulate: int = setting(
+        1, "windows whose gradients are added up for one step", group="batch", minimum=1, maximum=1_000_000
+    )
+    optimizer: str = setting("adamw", "adamw, adam, rmsprop or sgd", group="optimisation")
+    learning_rate: float = setting(
+        4e-3, "the highest rate of the schedule", group="optimisation", common=True, above=0, maximum=1e6
+    )
+    schedule: str = setting("cosine", "cosine, linear, constant or plateau", group="optimisation")
+    warmup: int = setting(50, "steps over which the rate rises from zero", group="optimisation", minimum=0)
+    weight_decay: float = setting(
+        0.0, "decoupled for adamw, an L2 term for the others", group="optimisation", minimum=0, maximum=1e6
+    )
+    clip_norm: float = setting(1.0, "longest gradient, by its global norm; 0 for none", group="optimisation", minimum=0)
+    clip_value: float = setting(
+        0.0, "largest single component of the gradient; 0 for none", group="optimisation", minimum=0
+    )
+    ema: float = setting(
+        0.0,
+        "keep an exponential moving average of the weights with this decay; 0 for none",
+        group="optimisation",
+        minimum=0,
+        below=1,
+    )
+    evaluate_every: int | None = setting(
+        None, "steps between evaluations [chosen from the length]", group="saving", minimum=1
+    )
+    checkpoint_every: int | None = setting(
+        None, "steps between checkpoints [at each evaluation]", group="saving", minimum=1
+    )
+    sample_every: int | None = setting(
+        None, "steps between samples shown while training [at each evaluation]", group="saving", minimum=1
+    )
+    keep: int = setting(2, "newest checkpoints kept, beside the best", group="saving", minimum=1)
+    seed: int = setting(1, "seed of weights, masks and samples", group="machine", minimum=0, maximum=LARGEST_SEED)
+    device: str = setting("auto", "where to compute", group="machine", choices=("auto", "cpu", "cuda", "mps"))
+    dtype: str = setting(
+        "auto", "number format of the products", group="machine", choices=("auto", "float32", "bfloat16")
+    )
+    threads: int | None = setting(None, "processor threads [all cores]", group="machine", minimum=1, maximum=4096)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig(Section):
+    """How the next symbol is chosen from the model's distribution."""
+
+    temperature: float = setting(
+        0.8, "below 1 more likely text, above 1 more surprising; 0 is --greedy", group="sampling", minimum=0
+    )
+    prompt: str = setting("", "text to go on from; - reads standard input", group="sampling")
+    length: int = setting(1000, "characters to write", group="sampling", minimum=0)
+    samples: int = setting(1, "how many texts to write", group="sampling", minimum=1)
+    seed: int | None = setting(
+        None, "same seed, same text [a new one, printed]", group="sampling", minimum=0, maximum=LARGEST_SEED
+    )
+    stop: tuple[str, ...] = setting((), "end a text after this string", group="sampling")
+    greedy: bool = setting(False, "always the likeliest symbol", group="sampling")
+    top_k: int | None = setting(None, "choose among the k likeliest symbols", group="filters", minimum=1)
+    top_p: float | None = setting(
+        None, "choose among the likeliest symbols that hold this much probability", group="filters", above=0, maximum=1
+    )
+    min_p: float | None = setting(
+        None, "drop symbols less likely than this share of the likeliest", group="filters", minimum=0, maximum=1
+    )
+    repetition_penalty: float = setting(
+        1.0, "above 1: symbols already written become less likely", group="filters", above=0
+    )
+    beam: int | None = setting(
+        None, "beam search of this width in place of sampling", group="filters", minimum=1, maximum=4096
+    )
+    unknown: str = setting(
+        "error",
+        "characters of the prompt outside the vocabulary: an error, write as bytes, or drop",
+        group="sampling",
+        choices=("error", "bytes", "drop"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All that a training is made of; what a run folder stores."""
+
+    corpus: CorpusConfig = CorpusConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    def to_json(self) -> dict[str, dict[str, Any]]:
+        """Plain mappings, one a section, with every value."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], where: str) -> Config:
+        """The configuration that `to_json` wrote; `where` names the file in errors."""
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"{where}: a configuration must be a table of sections")
+        sections = {}
+        for name, section in values.items():
+            if name not in SECTIONS:
+                raise ConfigError(f"{where}: no section {name!r}: choose {', '.join(SECTIONS)}")
+            if not isinstance(section, Mapping):
+                raise ConfigError(f"{where}: [{name}] must be a table")
+            sections[name] = SECTIONS[name].from_mapping(section, f"{where} [{name}]")
+        return cls(**sections)
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "corpus": CorpusConfig,
+    "tokenizer": TokenizerConfig,
+    "model": ModelConfig,
+    "training": TrainingConfig,
+}

@@ -1,0 +1,67 @@
+"""Every error charlm raises on purpose, and the exit code each one ends the command with.
+
+    CharlmError              1   (never raised itself)
+    ├── ConfigError          2   a setting, flag, key or argument that cannot be used
+    │   └── UnknownNameError 2   a name that is in no table; carries the choices
+    ├── CorpusError          3   a text that cannot be found, fetched, read or split
+    │   └── TokenizerError   3   a text that the tokenizer cannot represent
+    ├── RunError             4   a run or checkpoint that is missing, damaged or of another kind
+    ├── OutputError          5   a file that cannot be written (disk full, no permission)
+    ├── DivergedError        6   training that stayed non-finite after its retries
+    └── RunInUseError        7   a run folder that another live process holds
+
+A message is one line: what is wrong, where, what to do. Signals end with 128 + their number
+(130 SIGINT, 143 SIGTERM, 129 SIGHUP) and a closed pipe with 141; those are no errors of ours.
+"""
+
+from __future__ import annotations
+
+
+class CharlmError(Exception):
+    """Base of all errors that charlm raises on purpose."""
+
+    exit_code = 1
+
+
+class ConfigError(CharlmError):
+    """A setting, flag, key or argument that cannot be used."""
+
+    exit_code = 2
+
+
+class UnknownNameError(ConfigError):
+    """A name that is in no table. The message lists the choices and the nearest one."""
+
+
+class CorpusError(CharlmError):
+    """A text that cannot be found, fetched, read or split."""
+
+    exit_code = 3
+
+
+class TokenizerError(CorpusError):
+    """A text that the tokenizer cannot represent. The message gives character and position."""
+
+
+class RunError(CharlmError):
+    """A run or checkpoint that is missing, damaged or of another kind."""
+
+    exit_code = 4
+
+
+class OutputError(CharlmError):
+    """A file that cannot be written."""
+
+    exit_code = 5
+
+
+class DivergedError(CharlmError):
+    """Training that stayed non-finite or exploding after its retries."""
+
+    exit_code = 6
+
+
+class RunInUseError(CharlmError):
+    """A run folder that another live process holds."""
+
+    exit_code = 7
