@@ -6,6 +6,7 @@ Later layers win: default < preset < file < environment (CHARLM_*) < flag.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,10 @@ from charlm.config.settings import Setting, settings_of
 from charlm.errors import ConfigError
 from charlm.registry import suggestion
 
-try:
+if sys.version_info >= (3, 11):
     import tomllib
-except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib  # type: ignore[no-redef, import-not-found, unused-ignore]
+else:
+    import tomli as tomllib
 
 # Environment variables that name folders, not settings.
 FOLDER_VARIABLES = ("CHARLM_CACHE", "CHARLM_CHECKPOINTS", "CHARLM_CORPORA")
@@ -66,9 +67,8 @@ def resolve(layers: Iterable[Layer]) -> Resolved:
             except ConfigError as error:
                 raise error if layer.origin == "flag" else ConfigError(f"{layer.origin}: {error}") from None
             origins[name] = layer.origin
-    return Resolved(
-        config=Config(**{name: SECTIONS[name](**values) for name, values in sections.items()}), origins=origins
-    )
+    built: dict[str, Any] = {name: SECTIONS[name](**values) for name, values in sections.items()}
+    return Resolved(config=Config(**built), origins=origins)
 
 
 def file_layer(path: Path) -> Layer:

@@ -221,7 +221,7 @@ class Config:
         """The configuration that `to_json` wrote; `where` names the file in errors."""
         if not isinstance(values, Mapping):
             raise ConfigError(f"{where}: a configuration must be a table of sections")
-        sections = {}
+        sections: dict[str, Any] = {}
         for name, section in values.items():
             if name not in SECTIONS:
                 raise ConfigError(f"{where}: no section {name!r}: choose {', '.join(SECTIONS)}")

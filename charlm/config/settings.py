@@ -7,7 +7,6 @@ checks read back from it. There is one validator: `Setting.check`.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import types
 import typing
@@ -140,22 +139,30 @@ def setting(
     choices: tuple[str, ...] | None = None,
 ) -> Any:
     """Declare a field: its default, its help line, the help group, and what values it takes."""
-    metadata = dict(
-        help=help,
-        group=group,
-        common=common,
-        minimum=minimum,
-        maximum=maximum,
-        above=above,
-        below=below,
-        choices=choices,
-    )
+    metadata = {
+        "help": help,
+        "group": group,
+        "common": common,
+        "minimum": minimum,
+        "maximum": maximum,
+        "above": above,
+        "below": below,
+        "choices": choices,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
-@functools.cache
+_KNOWN: dict[Any, dict[str, Setting]] = {}  # by section class: made once, read at every check
+
+
 def settings_of(section: type[Section]) -> dict[str, Setting]:
     """The settings of a section class, by name, in order of declaration."""
+    if section not in _KNOWN:
+        _KNOWN[section] = _read_settings(section)
+    return _KNOWN[section]
+
+
+def _read_settings(section: type[Section]) -> dict[str, Setting]:
     hints = typing.get_type_hints(section)
     found = {}
     for field in dataclasses.fields(section):
