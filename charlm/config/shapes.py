@@ -1,0 +1,83 @@
+"""The names and shapes of a model's tensors, from its configuration alone: nothing is allocated.
+
+The one table that all agree on: the model that trains, the runtime that generates, the plan that counts,
+and the reader of a checkpoint that must refuse a hostile configuration before it allocates anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from charlm.config.sections import ModelConfig
+from charlm.errors import RunError
+from charlm.registry import lookup, suggestion
+
+Shape = tuple[int, ...]
+
+# Gates of each cell: its weights are that many blocks of H rows, in torch's order
+# (lstm: input, forget, candidate, output; gru: reset, update, candidate).
+GATES: dict[str, int] = {
+    "elman": 1,
+    "elman-relu": 1,
+    "gru": 3,
+    "gru-reset-before": 3,
+    "lstm": 4,
+}
+
+
+def parameter_shapes(config: ModelConfig, vocab_size: int) -> dict[str, Shape]:
+    """Every tensor of the model, in the order in which it is made. Letters: V E H L, G gates.
+
+    Raises:
+        UnknownNameError: `config.cell` is no cell.
+    """
+    shapes: dict[str, Shape] = {"embedding": (vocab_size, config.embedding)}
+    for index in range(config.layers):
+        for name, shape in layer_shapes(config, index).items():
+            shapes[f"layers.{index}.{name}"] = shape
+    if not config.tie_weights:
+        shapes["output_weight"] = (vocab_size, config.hidden_size)
+    elif config.embedding != config.hidden_size:
+        shapes["projection"] = (config.embedding, config.hidden_size)
+    shapes["output_bias"] = (vocab_size,)
+    return shapes
+
+
+def layer_shapes(config: ModelConfig, index: int) -> dict[str, Shape]:
+    """The tensors of layer `index` alone, without the ``layers.0.`` before their names."""
+    hidden, rows = config.hidden_size, lookup(GATES, config.cell, "cell") * config.hidden_size
+    inputs = config.embedding if index == 0 else hidden
+    shapes: dict[str, Shape] = {}
+    if config.layer_norm:
+        shapes |= {"norm_weight": (inputs,), "norm_bias": (inputs,)}
+    return shapes | {
+        "input_weight": (rows, inputs),
+        "recurrent_weight": (rows, hidden),
+        "input_bias": (rows,),
+        "recurrent_bias": (rows,),
+    }
+
+
+def count_parameters(config: ModelConfig, vocab_size: int) -> int:
+    """How many numbers the model learns; a tied matrix counts once."""
+    return sum(math.prod(shape) for shape in parameter_shapes(config, vocab_size).values())
+
+
+def check_shapes(found: Mapping[str, Shape], expected: Mapping[str, Shape], where: str) -> None:
+    """Hold the tensors of a file, by name and shape, against those that its configuration calls for.
+
+    Args:
+        where: what was read, for the message: ``weights of run x at step 100``.
+
+    Raises:
+        RunError: naming the first tensor that is missing, too many or of another shape.
+    """
+    for name, shape in expected.items():
+        if name not in found:
+            raise RunError(f"{where}: tensor {name!r} is missing{suggestion(name, set(found) - set(expected))}")
+        if tuple(found[name]) != shape:
+            raise RunError(f"{where}: tensor {name!r} has shape {tuple(found[name])}, must be {shape}")
+    for name in found:
+        if name not in expected:
+            raise RunError(f"{where}: tensor {name!r} is none of this model's")

@@ -1,0 +1,42 @@
+"""Simple recurrent units, with tanh or with rectified linear units."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from charlm.models.cells.cell import Cell, Weights
+from charlm.models.state import HiddenState
+
+
+class Elman(Cell[HiddenState]):
+    """Simple recurrent network (Elman, 1990, "Finding structure in time")."""
+
+    gates = 1
+    state_type = HiddenState
+
+    def step(self, x: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
+        """h' = tanh(W x + b + U h + c)"""
+        W, U, b, c = self.weights
+        h = torch.tanh(F.linear(x, W, b) + F.linear(state.hidden, U, c))
+        return h, HiddenState(h)
+
+
+class ElmanReLU(Cell[HiddenState]):
+    """Simple recurrent network of rectified linear units, begun at the identity (Le et al., 2015,
+    arXiv:1504.00941)."""
+
+    gates = 1
+    state_type = HiddenState
+
+    def step(self, x: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
+        """h' = relu(W x + b + U h + c)"""
+        W, U, b, c = self.weights
+        h = torch.relu(F.linear(x, W, b) + F.linear(state.hidden, U, c))
+        return h, HiddenState(h)
+
+    @classmethod
+    def initialise(cls, weights: Weights, generator: torch.Generator) -> None:
+        super().initialise(weights, generator)
+        torch.nn.init.eye_(weights.recurrent_weight)

@@ -1,0 +1,146 @@
+"""Ids in, logits of the next id out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from charlm.config import ModelConfig
+from charlm.config.shapes import check_shapes, parameter_shapes
+from charlm.errors import RunError
+from charlm.models.arrays import array_of, tensors_of
+from charlm.models.dropout import drop, drop_symbols
+from charlm.models.initialisation import normal_, scaled_uniform_
+from charlm.models.stack import Stack
+from charlm.models.state import State
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+
+class LanguageModel(nn.Module):
+    """Embedding, L recurrent layers, output layer (Mikolov et al., 2010; Graves, 2013, arXiv:1308.0850).
+
+    With `tie_weights` the embedding is the output layer too (Press and Wolf, 2016, arXiv:1608.05859; Inan
+    et al., 2016, arXiv:1611.01462), below it a projection from H to E where those differ.
+
+    There is no training mode: dropout is on in a call that is given `masks`, and off in one that is not.
+    """
+
+    embedding: Tensor  # (V, E)
+    projection: Tensor  # (E, H), only when tied and E != H
+    output_weight: Tensor  # (V, H), absent when tied
+    output_bias: Tensor  # (V,)
+
+    def __init__(self, config: ModelConfig, vocab_size: int, generator: torch.Generator | None = None) -> None:
+        """
+        Args:
+            generator: first weights are drawn from it; left out, from one seeded with 0.
+
+        Raises:
+            UnknownNameError: `config.cell` is no cell.
+        """
+        super().__init__()
+        self._allocate(config, vocab_size)
+        self._initialise(torch.Generator().manual_seed(0) if generator is None else generator)
+
+    @classmethod
+    def from_arrays(cls, config: ModelConfig, vocab_size: int, arrays: Arrays, where: str = "weights") -> LanguageModel:
+        """The model that `to_arrays` came from. Allocates only once names and shapes are known to be right.
+
+        Raises:
+            RunError: naming a tensor that is missing, one too many, misshapen, not of floats or not finite.
+            UnknownNameError: `config.cell` is no cell.
+        """
+        check_shapes({name: array.shape for name, array in arrays.items()}, parameter_shapes(config, vocab_size), where)
+        model = cls.__new__(cls)
+        nn.Module.__init__(model)
+        model._allocate(config, vocab_size)
+        model.load_arrays(arrays, where)
+        return model
+
+    def _allocate(self, config: ModelConfig, vocab_size: int) -> None:
+        self.config = config
+        self.vocab_size = vocab_size
+        self.layers = Stack(config)
+        for name, shape in parameter_shapes(config, vocab_size).items():
+            if not name.startswith("layers."):
+                self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
+
+    def _initialise(self, generator: torch.Generator) -> None:
+        # a tied matrix has to serve as output weights, hence the smaller scale
+        deviation = self.config.embedding**-0.5 if self.config.tie_weights else 1.0
+        normal_(self.embedding, deviation, generator)
+        for layer in self.layers:
+            layer.initialise(generator)
+        for name, parameter in self.named_parameters(recurse=False):
+            if name in ("projection", "output_weight"):
+                scaled_uniform_(parameter, generator)
+
+    def forward(self, ids: Tensor, state: State | None, masks: torch.Generator | None = None) -> tuple[Tensor, State]:
+        """Logits of the id that follows each id, and the state after the last one.
+
+        Args:
+            ids: (B, T) int64.
+            state: as a former call gave it; None is the state before any text.
+            masks: dropout masks are drawn from it; None means no dropout at all.
+
+        Returns:
+            logits (B, T, V), not normalised; state of (B, H) tensors in the format of the weights.
+
+        Raises:
+            RunError: an id is outside the vocabulary (on a CPU; a GPU stops with an error of its own).
+        """
+        config = self.config
+        if state is None:
+            state = self.initial_state(ids.shape[0])
+        x = drop_symbols(self._embed(ids), ids, self.vocab_size, config.dropout_embedding, masks)
+        y, state = self.layers(x, state, masks)
+        y = drop(y, config.output, masks, locked=config.locked_dropout)
+        return self._logits(y), state
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        try:
+            # (B, T) -> (T, B, E) -> (B, T, E): time-major in memory, see Stack
+            return F.embedding(ids.t(), self.embedding).transpose(0, 1)
+        except IndexError:
+            raise RunError(
+                f"ids from {ids.min()} to {ids.max()} do not fit a vocabulary of {self.vocab_size}: "
+                "this text was encoded for another model"
+            ) from None
+
+    def _logits(self, y: Tensor) -> Tensor:
+        """y: (B, T, H) -> (B, T, V)"""
+        if not self.config.tie_weights:
+            return F.linear(y, self.output_weight, self.output_bias)
+        if "projection" in self._parameters:
+            y = F.linear(y, self.projection)
+        return F.linear(y, self.embedding, self.output_bias)
+
+    def initial_state(self, B: int) -> State:
+        """The state of B lanes before any text: zeros."""
+        return self.layers.initial_state(B)
+
+    def count_parameters(self) -> int:
+        """How many numbers are learnt; a tied matrix counts once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def to_arrays(self) -> dict[str, np.ndarray[Any, Any]]:
+        """All weights by name, copied, float32; a tied matrix once."""
+        return {name: array_of(parameter) for name, parameter in self.named_parameters()}
+
+    def load_arrays(self, arrays: Arrays, where: str = "weights") -> None:
+        """Take over weights that `to_arrays` gave. All or nothing: after an error the model is as before.
+
+        Raises:
+            RunError: naming a tensor that is missing, one too many, misshapen, not of floats or not finite.
+        """
+        own = dict(self.named_parameters())
+        new = tensors_of(arrays, own, where)
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(new[name])

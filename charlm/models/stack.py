@@ -1,0 +1,113 @@
+"""L layers, one above the other: the only loop over time and over layers.
+
+Shapes are (B, T, ...) but memory is time-major: the steps of a window follow one another, as every
+kernel reads them, so no layer has to copy its input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from charlm.config import ModelConfig
+from charlm.config.shapes import layer_shapes
+from charlm.kernels import KERNELS
+from charlm.models.cells import CELLS, Cell, Weights
+from charlm.models.dropout import drop, drop_connections
+from charlm.models.state import LayerState, State
+from charlm.registry import lookup
+
+
+class Layer(nn.Module):
+    """One recurrent layer: y = cell(drop(norm(x))), plus x where `residual` is on and sizes agree.
+
+    Normalising the input (pre-norm: Ba et al., 2016, arXiv:1607.06450; Xiong et al., 2020,
+    arXiv:2002.04745) leaves the cell as it is, so every kernel still fits.
+    """
+
+    input_weight: Tensor
+    recurrent_weight: Tensor
+    input_bias: Tensor
+    recurrent_bias: Tensor
+    norm_weight: Tensor
+    norm_bias: Tensor
+
+    def __init__(self, config: ModelConfig, index: int) -> None:
+        super().__init__()
+        self.cell_type: type[Cell[Any]] = lookup(CELLS, config.cell, "cell")
+        self.kernel = KERNELS.get(config.cell)
+        self.layer_norm = config.layer_norm
+        self.residual = config.residual
+        self.dropout = config.dropout_input if index == 0 else config.between
+        self.dropout_recurrent = config.dropout_recurrent
+        self.locked = config.locked_dropout
+        for name, shape in layer_shapes(config, index).items():
+            self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
+
+    @property
+    def weights(self) -> Weights:
+        """The cell's weights, without masks."""
+        return Weights(self.input_weight, self.recurrent_weight, self.input_bias, self.recurrent_bias)
+
+    def initial_state(self, B: int) -> LayerState:
+        """Zeros, each (B, H)."""
+        state: LayerState = self.cell_type(self.weights).initial_state(B)
+        return state
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw the first weights."""
+        with torch.no_grad():
+            self.cell_type.initialise(self.weights, generator)
+            if self.layer_norm:
+                self.norm_weight.fill_(1.0)
+                self.norm_bias.zero_()
+
+    def forward(self, x: Tensor, state: LayerState, masks: torch.Generator | None) -> tuple[Tensor, LayerState]:
+        """x: (B, T, in), state of (B, H) -> y: (B, T, H), state after the window."""
+        inner = x
+        if self.layer_norm:
+            inner = F.layer_norm(inner.to(self.norm_weight.dtype), inner.shape[-1:], self.norm_weight, self.norm_bias)
+        inner = drop(inner, self.dropout, masks, locked=self.locked)
+        recurrent = drop_connections(self.recurrent_weight, self.dropout_recurrent, masks)
+        weights = self.weights._replace(recurrent_weight=recurrent)
+        if self.kernel is not None:
+            y, after = self.kernel(inner, state, weights)
+            state = self.cell_type.state_type(*after)
+        else:
+            y, state = step_through(self.cell_type(weights), inner, state)
+        return (x + y if self.residual and x.shape == y.shape else y), state
+
+
+class Stack(nn.ModuleList):
+    """The layers of a model, lowest first."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(Layer(config, index) for index in range(config.layers))
+
+    def __iter__(self) -> Iterator[Layer]:  # only layers are ever put in
+        return super().__iter__()  # type: ignore[return-value]
+
+    def initial_state(self, B: int) -> State:
+        """Zeros for every layer."""
+        return tuple(layer.initial_state(B) for layer in self)
+
+    def forward(self, x: Tensor, state: State, masks: torch.Generator | None) -> tuple[Tensor, State]:
+        """x: (B, T, E) -> y: (B, T, H), state after the window. `masks` None: no dropout."""
+        after = []
+        for layer, before in zip(self, state, strict=True):
+            x, layer_state = layer(x, before, masks)
+            after.append(layer_state)
+        return x, tuple(after)
+
+
+def step_through(cell: Cell[Any], x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+    """Any cell over a window, one step after the other. x: (B, T, in) -> y: (B, T, H), state after."""
+    outputs = []
+    for x_t in x.unbind(dim=1):
+        y_t, state = cell.step(x_t, state)
+        outputs.append(y_t)
+    return torch.stack(outputs).transpose(0, 1), state  # (T, B, H) -> (B, T, H)
