@@ -1,0 +1,95 @@
+"""Layers of settings: which one wins, and what each one's mistakes look like."""
+
+import pytest
+
+from charlm.config import PRESETS, Config, Layer, environment_layer, file_layer, resolve, to_toml
+from charlm.errors import ConfigError
+
+
+def test_later_layers_win_and_origins_are_told(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("layers = 3\n[model]\nhidden_size = 100\n[training]\nseed = 5\n")
+    resolved = resolve(
+        [
+            Layer(origin="preset tiny", values=PRESETS["tiny"]),
+            file_layer(path),
+            environment_layer({"CHARLM_SEED": "6", "CHARLM_CACHE": "/x", "OTHER": "y"}),
+            Layer(origin="flag", values={"hidden_size": 64}),
+        ]
+    )
+    assert (resolved.config.model.layers, resolved.config.model.hidden_size, resolved.config.training.seed) == (
+        3,
+        64,
+        6,
+    )
+    wanted = {"hidden_size": "flag", "seed": "environment", "layers": f"file {path}", "dropout": "preset tiny"}
+    assert {name: resolved.origins[name] for name in wanted} == wanted
+    assert resolved.origins["batch_size"] == "default"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_valid_and_survive_toml_and_json(preset, tmp_path):
+    config = resolve([Layer(origin="preset", values=PRESETS[preset])]).config
+    path = tmp_path / "config.toml"
+    path.write_text(to_toml(config), encoding="utf-8")
+    assert resolve([file_layer(path)]).config == config
+    assert Config.from_json(config.to_json(), "run.json") == config
+
+
+def test_toml_keeps_awkward_text(tmp_path):
+    config = resolve(
+        [Layer(origin="flag", values={"boundary": '"\\\n\x00\x7f\u2028]é', "corpus": ("a b", "[/x]")})]
+    ).config
+    path = tmp_path / "config.toml"
+    path.write_text(to_toml(config), encoding="utf-8")
+    assert resolve([file_layer(path)]).config == config
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("hiden_size = 1", r"no setting 'hiden_size' \(did you mean hidden_size\?\)"),
+        ("[modl]\nlayers = 1", r"no section \[modl\] \(did you mean model\?\)"),
+        ("[model]\nlearning_rate = 1", r"'learning_rate' belongs in \[training\]"),
+        ("[model]\nlayer = 1", r"no setting 'layer' \(did you mean layers\?\)"),
+        ("layers = ", "is not valid TOML"),
+        ("layers = 0", r"file .*: layers must be a whole number in \[1, 64\], was 0"),
+        ("learning_rate = nan", "learning_rate must be a number"),
+        ("steps = 1979-05-27", "steps must be a whole number"),
+    ],
+)
+def test_a_files_mistake_is_named(tmp_path, content, message):
+    path = tmp_path / "config.toml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        resolve([file_layer(path)])
+
+
+def test_a_file_that_is_not_there_or_not_text(tmp_path):
+    with pytest.raises(ConfigError, match="cannot read"):
+        file_layer(tmp_path / "absent.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="is not valid TOML"):
+        file_layer(tmp_path / "binary.toml")
+
+
+def test_the_environments_mistakes_are_named():
+    with pytest.raises(ConfigError, match=r"CHARLM_HIDEN_SIZE is no setting \(did you mean CHARLM_HIDDEN_SIZE\?\)"):
+        environment_layer({"CHARLM_HIDEN_SIZE": "1"})
+    with pytest.raises(ConfigError, match="environment CHARLM_LAYERS: layers must be a whole number"):
+        environment_layer({"CHARLM_LAYERS": "two"})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"model": {"layers": float("nan")}}, "layers must be a whole number"),
+        ({"model": {"hidden_size": 10**9}}, "hidden_size must be a whole number"),
+        ({"modle": {}}, "no section 'modle'"),
+        ({"model": 3}, r"\[model\] must be a table"),
+        ([], "must be a table of sections"),
+    ],
+)
+def test_a_stored_configs_mistake_is_named(content, message):
+    with pytest.raises(ConfigError, match=message):
+        Config.from_json(content, "run.json")
