@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from charlm.config.settings import Section, setting
+from charlm.config.settings import LARGEST, Section, setting
 from charlm.errors import ConfigError
-
-LARGEST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +157,7 @@ class TrainingConfig(Section):
         None, "steps between samples shown while training [at each evaluation]", group="saving", minimum=1
     )
     keep: int = setting(2, "newest checkpoints kept, beside the best", group="saving", minimum=1)
-    seed: int = setting(1, "seed of weights, masks and samples", group="machine", minimum=0, maximum=LARGEST_SEED)
+    seed: int = setting(1, "seed of weights, masks and samples", group="machine", minimum=0, maximum=LARGEST)
     device: str = setting("auto", "where to compute", group="machine", choices=("auto", "cpu", "cuda", "mps"))
     dtype: str = setting(
         "auto", "number format of the products", group="machine", choices=("auto", "float32", "bfloat16")
@@ -178,7 +176,7 @@ class SamplingConfig(Section):
     length: int = setting(1000, "characters to write", group="sampling", minimum=0)
     samples: int = setting(1, "how many texts to write", group="sampling", minimum=1)
     seed: int | None = setting(
-        None, "same seed, same text [a new one, printed]", group="sampling", minimum=0, maximum=LARGEST_SEED
+        None, "same seed, same text [a new one, printed]", group="sampling", minimum=0, maximum=LARGEST
     )
     stop: tuple[str, ...] = setting((), "end a text after this string", group="sampling")
     greedy: bool = setting(False, "always the likeliest symbol", group="sampling")

@@ -18,6 +18,9 @@ from charlm.registry import suggestion
 
 SectionT = TypeVar("SectionT", bound="Section")
 
+# No whole number may exceed this, whatever its field: it must fit arrays, seeds and JSON readers.
+LARGEST = 2**63 - 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
@@ -44,17 +47,17 @@ class Setting:
             raise ConfigError(f"{self.name} must be {self.describe()}, was none")
         if self.type is tuple:
             if isinstance(value, str) or not all(isinstance(item, str) for item in _items(self, value)):
-                raise ConfigError(f"{self.name} must be {self.describe()}, was {value!r}")
+                raise ConfigError(f"{self.name} must be {self.describe()}, was {shown(value)}")
             return tuple(value)
-        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
-            value = _as_float(self, value)
+        if self.type is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST:
+            value = float(value)
         if not isinstance(value, self.type) or (isinstance(value, bool) and self.type is not bool):
-            raise ConfigError(f"{self.name} must be {self.describe()}, was {value!r}")
+            raise ConfigError(f"{self.name} must be {self.describe()}, was {shown(value)}")
         if isinstance(value, float | int) and not isinstance(value, bool) and not self._in_range(value):
-            raise ConfigError(f"{self.name} must be {self.describe()}, was {value!r}")
+            raise ConfigError(f"{self.name} must be {self.describe()}, was {shown(value)}")
         if self.choices is not None and value not in self.choices:
             hint = suggestion(str(value), self.choices)
-            raise ConfigError(f"{self.name} must be {self.describe()}, was {value!r}{hint}")
+            raise ConfigError(f"{self.name} must be {self.describe()}, was {shown(value)}{hint}")
         return value
 
     def parse(self, text: str) -> Any:
@@ -73,18 +76,18 @@ class Setting:
                 "off": False,
             }
             if text.strip().lower() not in words:
-                raise ConfigError(f"{self.name} must be {self.describe()}, was {text!r}")
+                raise ConfigError(f"{self.name} must be {self.describe()}, was {shown(text)}")
             return words[text.strip().lower()]
         if self.type in (int, float):
             try:
                 return self.check(self.type(text))
             except ValueError:
-                raise ConfigError(f"{self.name} must be {self.describe()}, was {text!r}") from None
+                raise ConfigError(f"{self.name} must be {self.describe()}, was {shown(text)}") from None
         return self.check(text)
 
     def _in_range(self, value: float) -> bool:
         return (
-            math.isfinite(value)
+            (abs(value) <= LARGEST if isinstance(value, int) else math.isfinite(value))
             and (self.minimum is None or value >= self.minimum)
             and (self.maximum is None or value <= self.maximum)
             and (self.above is None or value > self.above)
@@ -113,17 +116,16 @@ class Setting:
 
 def _items(field: Setting, value: Any) -> Any:
     if not isinstance(value, list | tuple):
-        raise ConfigError(f"{field.name} must be {field.describe()}, was {value!r}")
+        raise ConfigError(f"{field.name} must be {field.describe()}, was {shown(value)}")
     return value
 
 
-def _as_float(field: Setting, value: int) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        raise ConfigError(
-            f"{field.name} must be {field.describe()}, was a number of {len(str(value))} digits"
-        ) from None
+def shown(value: Any) -> str:
+    """A value as errors quote it: its literal form, cut when it is long."""
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"a whole number of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def setting(
