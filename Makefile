@@ -1,0 +1,58 @@
+# charlm: set-up, demo, tests. `make` alone lists what there is.
+#
+# PYTHON       the interpreter that makes .venv              [python3]
+# TORCH_INDEX  package index of a CPU or CUDA build of torch [pip's own choice]
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY)  ## make .venv and install charlm into it, editable
+
+# rebuilt only when what it is made of changes, so the second time costs nothing
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	@if [ -n "$(TORCH_INDEX)" ]; then $(BIN)/pip install --quiet --index-url "$(TORCH_INDEX)" -c constraints.txt torch; fi
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# shows each command before it runs it, as one would type it
+define charlm
+	@printf '\n\033[1m$$ charlm %s\033[0m\n' '$(1)'
+	@$(BIN)/charlm $(1)
+endef
+
+demo: $(READY)  ## fetch Shakespeare, train a minute, measure, write a passage
+	$(call charlm,corpora get shakespeare)
+	$(call charlm,train shakespeare --minutes 1)
+	$(call charlm,eval --perplexity)
+	$(call charlm,generate --temperature 0.8 --prompt "ROMEO:" --length 600)
+	@printf '\n\nAll of it is in checkpoints/. Activate the tool with: . $(BIN)/activate\n'
+
+test: $(READY)  ## run the whole test suite
+	$(BIN)/pytest
+
+check: $(READY)  ## format, lint, types and the fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m 'not slow'
+
+format: $(READY)  ## put the code into its format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## run the benchmarks, each side by side in one process
+	@for program in benchmarks/*.py; do echo "== $$program"; $(BIN)/python $$program || exit 1; done
+
+clean:  ## remove .venv and caches; corpora and checkpoints stay
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
