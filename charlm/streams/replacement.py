@@ -1,0 +1,87 @@
+"""A file written beside its place and moved there when it is whole, safe when two processes do so at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+_SUFFIX = ".tmp"
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file for writing; at the end of the block it is on the disk and named `path`.
+
+    When the block raises, the temporary file goes and `path` is as it was. What killed processes left
+    behind in the same folder goes first. OSError passes through.
+    """
+    remove_leftovers(path.parent)
+    temporary, file = _create(path)
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            # subtle: renamed while still locked, so that no other process takes it for a leftover
+            os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files whose writer is gone: those that nobody holds locked."""
+    for path in folder.glob(f".*{_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            # Elsewhere than on POSIX an open file cannot be removed, which is as good as a lock.
+            if sys.platform == "win32" or _unlocked(path):
+                path.unlink()
+
+
+def _create(path: Path) -> tuple[Path, BinaryIO]:
+    """A new locked file beside `path`: never an existing one, never through a link, with the umask's mode."""
+    for attempt in range(10_000):
+        temporary = path.with_name(f".{path.name}.{os.getpid()}-{attempt}{_SUFFIX}")
+        try:
+            file = temporary.open("xb")
+        except FileExistsError:
+            continue
+        if sys.platform != "win32":
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # subtle: between creation and lock it may have been cleaned up as a leftover
+            if os.fstat(file.fileno()).st_nlink == 0:
+                file.close()
+                continue
+        return temporary, file
+    raise FileExistsError(17, "too many temporary files", str(path))
+
+
+def _unlocked(path: Path) -> bool:
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself durable, where the system can."""
+    if sys.platform != "win32":
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)

@@ -1,0 +1,210 @@
+"""Token store: the ids of a corpus on disk, encoded once, read through a memory map.
+
+``KEY.bin`` holds the ids of all parts, one after another, as little-endian u8, u16 or u32; ``KEY.json`` beside
+it says what they are and carries checksums. Both are written under temporary names, flushed to the disk and
+renamed, the side file last: whoever finds it finds the ids. Two processes that write one key at once write the
+same content under different temporary names, and either's files will do.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from charlm.errors import ConfigError, OutputError
+from charlm.registry import lookup
+from charlm.streams.replacement import replacing
+
+Ids = npt.NDArray[Any]
+
+FORMAT = 1
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_LARGEST_SIDE_FILE = 64 << 20
+#: Bytes under one checksum.
+BLOCK = 1 << 24
+#: Blocks read through when a store is opened, evenly spaced: all of a store up to 256 MB, some of a larger one.
+CHECKED_BLOCKS = 16
+
+
+class TokenStore:
+    """Ids of a corpus, part by part.
+
+    Attributes:
+        vocab_size: V; every id is below it.
+        facts: what the writer wanted to keep with the ids.
+        parts: (first, end) of each part among all ids.
+    """
+
+    def __init__(self, ids: Ids, vocab_size: int, parts: Mapping[str, tuple[int, int]], facts: dict[str, Any]) -> None:
+        self._ids = ids
+        self.vocab_size = vocab_size
+        self.parts = dict(parts)
+        self.facts = facts
+
+    def part(self, name: str) -> Ids:
+        """(N,) ids of a part, read-only, mapped from the disk; empty for an empty part."""
+        first, end = lookup(self.parts, name, "part")
+        return self._ids[first:end]
+
+
+def write_store(
+    folder: Path,
+    key: str,
+    *,
+    vocab_size: int,
+    parts: Mapping[str, Iterable[Ids]],
+    facts: dict[str, Any],
+) -> TokenStore:
+    """Write the ids of `parts`, piece by piece, and open the result. Memory stays flat.
+
+    Args:
+        folder: made if absent.
+        key: names the content: equal keys, equal content.
+        parts: for each part its ids, in pieces of any length, every id below `vocab_size`.
+        facts: JSON-ready, kept with the ids.
+
+    Raises:
+        OutputError: it cannot be written: disk full, no permission.
+    """
+    _check_key(key)
+    dtype = _dtype(vocab_size)
+    written = 0
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / f"{key}.bin") as file:
+            output = _Checksummed(file)
+            bounds = {}
+            for name, pieces in parts.items():
+                first = output.size // dtype.itemsize
+                for ids in pieces:
+                    output.write(_as_stored(ids, vocab_size, dtype))
+                    written = output.size
+                bounds[name] = (first, output.size // dtype.itemsize)
+        with replacing(folder / f"{key}.json") as file:
+            file.write(_side_file(vocab_size, bounds, output.finish(), output.size, facts))
+    except OSError as error:
+        raise OutputError(
+            f"token store not written in {folder}: {error.strerror or error} (after {written / 1e6:.0f} MB)"
+        ) from None
+    store = open_store(folder, key)
+    if store is None:
+        raise OutputError(f"token store not written in {folder}: {key} does not read back as it was written")
+    return store
+
+
+def open_store(folder: Path, key: str) -> TokenStore | None:
+    """The store of that key, or None where there is none or it is damaged: then it is to be written again."""
+    _check_key(key)
+    try:
+        side = _read_side_file(folder / f"{key}.json")
+        dtype = _dtype(side["vocab_size"])
+        size = side["bytes"]
+        with (folder / f"{key}.bin").open("rb") as file:
+            if file.seek(0, 2) != size or not _sound(file, size, side["crc32"]):
+                return None
+            # subtle: an empty file cannot be mapped
+            count = size // dtype.itemsize
+            ids = np.memmap(file, dtype=dtype, mode="r", shape=(count,)) if count else _nothing(dtype)
+    except (OSError, _DamagedError):
+        return None
+    parts = {name: (first, end) for name, (first, end) in side["parts"].items()}
+    return TokenStore(ids.view(np.ndarray), side["vocab_size"], parts, side["facts"])
+
+
+class _DamagedError(Exception):
+    """The side file is not what `_side_file` wrote."""
+
+
+class _Checksummed:
+    """Passes arrays on to a file and takes a CRC-32 of each block of it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._sums: list[int] = []
+        self._running = 0
+        self.size = 0
+
+    def write(self, ids: Ids) -> None:
+        data = memoryview(ids).cast("B")
+        self._file.write(data)
+        while len(data):
+            taken = min(len(data), BLOCK - self.size % BLOCK)
+            self._running = zlib.crc32(data[:taken], self._running)
+            self.size += taken
+            data = data[taken:]
+            if self.size % BLOCK == 0:
+                self._sums.append(self._running)
+                self._running = 0
+
+    def finish(self) -> list[int]:
+        return [*self._sums, self._running] if self.size % BLOCK else self._sums
+
+
+def _sound(file: BinaryIO, size: int, sums: list[int]) -> bool:
+    """Whether up to `CHECKED_BLOCKS` blocks, first and last among them, have their checksums."""
+    chosen = sorted({int(n) for n in np.linspace(0, len(sums) - 1, CHECKED_BLOCKS)}) if sums else []
+    for number in chosen:
+        file.seek(number * BLOCK)
+        running = 0
+        for _ in range(16):  # in sixteenths: memory stays small
+            running = zlib.crc32(file.read(BLOCK // 16), running)
+        if running != sums[number]:
+            return False
+    return True
+
+
+def _as_stored(ids: Ids, vocab_size: int, dtype: np.dtype[Any]) -> Ids:
+    if ids.size and (int(ids.max()) >= vocab_size or int(ids.min()) < 0):
+        raise ConfigError(f"token store: id {ids.max()} is outside the vocabulary of {vocab_size}")
+    return np.ascontiguousarray(ids, dtype=dtype)
+
+
+def _side_file(
+    vocab_size: int, parts: dict[str, tuple[int, int]], sums: list[int], size: int, facts: dict[str, Any]
+) -> bytes:
+    body = {
+        "format": FORMAT,
+        "vocab_size": vocab_size,
+        "bytes": size,
+        "parts": {name: list(bounds) for name, bounds in parts.items()},
+        "facts": facts,
+        "crc32": sums,
+    }
+    text = json.dumps(body, indent=1)
+    # The file vouches for itself: its own checksum stands in its last line.
+    return f"{text}\n{zlib.crc32(text.encode()):08x}\n".encode()
+
+
+def _read_side_file(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        data = file.read(_LARGEST_SIDE_FILE)
+    text, _, checksum = data[:-1].rpartition(b"\n")
+    if not data.endswith(b"\n") or checksum != f"{zlib.crc32(text):08x}".encode():
+        raise _DamagedError
+    side: dict[str, Any] = json.loads(text)
+    if side["format"] != FORMAT:
+        raise _DamagedError
+    return side
+
+
+def _dtype(vocab_size: int) -> np.dtype[Any]:
+    """Little-endian u8, u16 or u32: the smallest that holds V ids."""
+    return np.min_scalar_type(max(0, vocab_size - 1)).newbyteorder("<")
+
+
+def _nothing(dtype: np.dtype[Any]) -> Ids:
+    ids: Ids = np.empty(0, dtype=dtype)
+    ids.flags.writeable = False
+    return ids
+
+
+def _check_key(key: str) -> None:
+    if not _KEY.fullmatch(key):
+        raise ConfigError(f"a token store's key must be of letters, digits, '.', '_' and '-', was {key[:40]!r}")

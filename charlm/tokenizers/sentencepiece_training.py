@@ -1,0 +1,109 @@
+"""Training of sentencepiece models from a bounded, evenly spaced sample of the text."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from charlm.errors import ConfigError, TokenizerError
+
+#: The largest sample, in characters: vocabularies hardly change beyond it, time and memory do.
+SAMPLE = 1 << 22
+_BLOCK = 1 << 15
+_LONGEST_LINE = 4096
+#: Never learnt from: sentencepiece's signs for a space and for the unknown, NUL; and what ends a line.
+_RESERVED = "\0\n\u2581\u2585"
+BYTE_IDS = 256
+
+
+def train_model(kind: str, size: int, min_count: int, chunks: Iterable[str]) -> bytes:
+    """The serialised model with exactly `size` ids beside "unknown".
+
+    Raises:
+        ConfigError: a vocabulary too small for the bytes, or larger than the text can fill.
+        TokenizerError: a text with nothing to learn from.
+    """
+    if size <= BYTE_IDS:
+        raise ConfigError(f"tokenizer {kind}:{size} is too small: the bytes alone are {BYTE_IDS}, take 257 or more")
+    blocks = sample(chunks)
+    lines = list(_lines(blocks, size, min_count))
+    if not lines:
+        raise TokenizerError(f"this text has nothing to learn {kind} pieces from; use --tokenizer byte")
+    model = _train(kind, size + 1, lines)
+    held = _ids(model)
+    if held != size:
+        raise ConfigError(f"tokenizer {kind}:{size} is too large for this text: the largest that fits is {kind}:{held}")
+    return model
+
+
+def sample(chunks: Iterable[str]) -> list[str]:
+    """Blocks of the text, evenly spaced over it, of at most `SAMPLE` characters in all.
+
+    The same text gives the same sample only in the same chunks; corpora cut theirs always alike.
+    """
+    kept: list[str] = []
+    stride = 1
+    number = 0
+    for chunk in chunks:
+        for at in range(0, len(chunk), _BLOCK):
+            if number % stride == 0:
+                kept.append(chunk[at : at + _BLOCK])
+                if len(kept) > SAMPLE // _BLOCK:
+                    # Full: keep every second block, and from here on half as many.
+                    kept, stride = kept[::2], stride * 2
+            number += 1
+    return kept
+
+
+def _lines(blocks: list[str], size: int, min_count: int) -> Iterator[str]:
+    """Lines for sentencepiece, cut where a character is not to be learnt."""
+    counts: Counter[str] = Counter()
+    for block in blocks:
+        counts.update(block)
+    for character in _RESERVED:
+        counts.pop(character, None)
+    # At most half of the ids go to single characters, or a Chinese text would leave none for pieces.
+    ranked = sorted(counts, key=lambda c: (-counts[c], c))
+    room = max(1, (size - BYTE_IDS) // 2)
+    learnt = {c for c in ranked[:room] if counts[c] >= min_count and not "\ud800" <= c <= "\udfff"}
+    breaks = {ord(c): "\n" for c in (*counts, *_RESERVED) if c not in learnt}
+    for block in blocks:
+        # subtle: sentencepiece takes "<0x41>" in a text for the byte piece itself, unless it is cut
+        for line in block.translate(breaks).replace("<0x", "<\n0x").split("\n"):
+            yield from (line[at : at + _LONGEST_LINE] for at in range(0, len(line), _LONGEST_LINE))
+
+
+def _train(kind: str, size: int, lines: list[str]) -> bytes:
+    import sentencepiece
+
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines),
+        model_writer=model,
+        model_type=kind,
+        vocab_size=size,
+        hard_vocab_limit=False,  # the largest that fits is found out from what it could fill
+        normalization_rule_name="identity",
+        add_dummy_prefix=False,
+        remove_extra_whitespaces=False,
+        allow_whitespace_only_pieces=True,  # indentation
+        byte_fallback=True,
+        character_coverage=1.0,  # the characters were chosen above
+        max_sentence_length=_LONGEST_LINE * 4,
+        unk_piece="\ue000unknown\ue000",  # "<unk>" is a word of some corpora
+        bos_id=-1,
+        eos_id=-1,
+        pad_id=-1,
+        num_threads=1,  # more are no faster here, and the sums of several differ in their last digits
+        minloglevel=2,
+    )
+    return model.getvalue()
+
+
+def _ids(model: bytes) -> int:
+    import sentencepiece
+
+    processor: Any = sentencepiece.SentencePieceProcessor(model_proto=model)
+    return int(processor.vocab_size()) - 1
