@@ -54,7 +54,8 @@ class Lanes:
         """Inputs and targets, each (B, T) int64 and C-contiguous: the next T predictions of every lane."""
         if window_length < 1:
             raise ConfigError(f"window_length must be a whole number >= 1, was {window_length}")
-        steps = np.arange(self._position, self._position + window_length, dtype=np.int64)
+        first = self._position % self._predictions
+        steps = np.arange(first, first + window_length, dtype=np.int64)
         where = (self._starts + steps) % self._predictions  # (B, T)
         inputs = self._ids[where].astype(np.int64, copy=False)
         where += 1
@@ -75,7 +76,9 @@ class Lanes:
         """Go on from where `state_dict` was taken.
 
         Raises:
-            RunError: no such state, or one of other lanes or of another text.
+            RunError: no such state.
+            CorpusError: the state is of a text of another length.
+            ConfigError: the state is of another batch size.
         """
         own = self.state_dict()
         for name in own:
@@ -83,10 +86,10 @@ class Lanes:
             if type(value) is not int or not 0 <= value < 2**62:
                 raise RunError(f"lanes: {name} must be a whole number, was {str(value)[:40]!r}")
         if state["predictions"] != self._predictions:
-            raise RunError(
-                f"lanes: the text has {self._predictions + 1} symbols, "
+            raise CorpusError(
+                f"the training text has {self._predictions + 1} symbols, "
                 f"at the checkpoint it had {state['predictions'] + 1}"
             )
         if state["batch_size"] != self.batch_size:
-            raise RunError(f"lanes: batch_size is {self.batch_size}, at the checkpoint it was {state['batch_size']}")
+            raise ConfigError(f"batch_size is {self.batch_size}, at the checkpoint it was {state['batch_size']}")
         self._position = state["position"]

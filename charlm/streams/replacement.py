@@ -27,7 +27,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
             # subtle: renamed while still locked, so that no other process takes it for a leftover
-            os.replace(temporary, path)
+            if sys.platform != "win32":
+                os.replace(temporary, path)
+        if sys.platform == "win32":
+            os.replace(temporary, path)  # an open file cannot be renamed there
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -55,7 +58,8 @@ def _create(path: Path) -> tuple[Path, BinaryIO]:
         if sys.platform != "win32":
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX)
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
             # subtle: between creation and lock it may have been cleaned up as a leftover
             if os.fstat(file.fileno()).st_nlink == 0:
                 file.close()

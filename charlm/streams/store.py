@@ -8,6 +8,7 @@ same content under different temporary names, and either's files will do.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import zlib
@@ -84,7 +85,7 @@ def write_store(
             for name, pieces in parts.items():
                 first = output.size // dtype.itemsize
                 for ids in pieces:
-                    output.write(_as_stored(ids, vocab_size, dtype))
+                    output.write(_as_stored(np.asarray(ids), vocab_size, dtype))
                     written = output.size
                 bounds[name] = (first, output.size // dtype.itemsize)
         with replacing(folder / f"{key}.json") as file:
@@ -132,7 +133,7 @@ class _Checksummed:
         self.size = 0
 
     def write(self, ids: Ids) -> None:
-        data = memoryview(ids).cast("B")
+        data = ids.view(np.uint8).data
         self._file.write(data)
         while len(data):
             taken = min(len(data), BLOCK - self.size % BLOCK)
@@ -161,8 +162,10 @@ def _sound(file: BinaryIO, size: int, sums: list[int]) -> bool:
 
 
 def _as_stored(ids: Ids, vocab_size: int, dtype: np.dtype[Any]) -> Ids:
-    if ids.size and (int(ids.max()) >= vocab_size or int(ids.min()) < 0):
-        raise ConfigError(f"token store: id {ids.max()} is outside the vocabulary of {vocab_size}")
+    low = 0 if ids.dtype.kind == "u" else int(ids.min(initial=0))
+    high = int(ids.max(initial=0))
+    if low < 0 or high >= vocab_size:
+        raise ConfigError(f"token store: id {low if low < 0 else high} is outside the vocabulary of {vocab_size}")
     return np.ascontiguousarray(ids, dtype=dtype)
 
 
@@ -177,26 +180,31 @@ def _side_file(
         "facts": facts,
         "crc32": sums,
     }
-    text = json.dumps(body, indent=1)
-    # The file vouches for itself: its own checksum stands in its last line.
-    return f"{text}\n{zlib.crc32(text.encode()):08x}\n".encode()
+    # The file vouches for itself: the checksum of all the rest stands in its last line.
+    return json.dumps({**body, "checksum": _checksum(body)}, indent=1, allow_nan=False).encode()
 
 
 def _read_side_file(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         data = file.read(_LARGEST_SIDE_FILE)
-    text, _, checksum = data[:-1].rpartition(b"\n")
-    if not data.endswith(b"\n") or checksum != f"{zlib.crc32(text):08x}".encode():
-        raise _DamagedError
-    side: dict[str, Any] = json.loads(text)
-    if side["format"] != FORMAT:
-        raise _DamagedError
+    try:
+        side: dict[str, Any] = json.loads(data)
+        checksum = side.pop("checksum")
+        if side["format"] != FORMAT or checksum != _checksum(side):
+            raise _DamagedError
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        raise _DamagedError from None
     return side
+
+
+def _checksum(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def _dtype(vocab_size: int) -> np.dtype[Any]:
     """Little-endian u8, u16 or u32: the smallest that holds V ids."""
-    return np.min_scalar_type(max(0, vocab_size - 1)).newbyteorder("<")
+    dtype: np.dtype[Any] = np.min_scalar_type(max(0, vocab_size - 1)).newbyteorder("<")
+    return dtype
 
 
 def _nothing(dtype: np.dtype[Any]) -> Ids:

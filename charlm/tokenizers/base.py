@@ -30,11 +30,13 @@ class Tokenizer(ABC):
 
     Attributes:
         family: the name in the table `TOKENIZERS`.
+        sizes: smallest and largest number after the colon of a spec; None where the family has no size.
         name: what `--tokenizer` would be given to get one like it, for instance ``bpe:1000``.
         unknown: what `encode` does with characters outside the vocabulary unless told otherwise.
     """
 
     family: ClassVar[str]
+    sizes: ClassVar[tuple[int, int] | None] = None
     name: str
     unknown: str = "bytes"
 
@@ -75,7 +77,8 @@ class Tokenizer(ABC):
         policy = self.unknown if unknown is None else unknown
         if policy not in UNKNOWN:
             raise ConfigError(f"unknown must be one of {', '.join(UNKNOWN)}, was {policy!r}")
-        return self._encode(text, policy)
+        ids = self._encode(text, policy)
+        return ids if ids.flags.writeable else ids.copy()
 
     def decode(self, ids: npt.ArrayLike) -> str:
         """The text of `ids` (N,); bytes that are not UTF-8 become U+DC80..U+DCFF.

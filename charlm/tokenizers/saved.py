@@ -66,7 +66,7 @@ def field(values: dict[str, Any], name: str, kind: type, path: Path) -> Any:
     value = values[name]
     if type(value) is not kind:
         nouns = {int: "a whole number", str: "text"}
-        raise RunError(f"{path}: {name} must be {nouns[kind]}, was {_short(value)}")
+        raise RunError(f"{path}: {name} must be {nouns[kind]}, was {shortened(value)}")
     return value
 
 
@@ -74,7 +74,7 @@ def no_other_fields(values: dict[str, Any], known: tuple[str, ...], path: Path) 
     """Refuse what this format does not have: it may change what the file means."""
     for name in values:
         if name not in ("format", "tokenizer", *known):
-            raise RunError(f"{path}: no field {_short(name)} in a tokenizer of this format")
+            raise RunError(f"{path}: no field {shortened(name)} in a tokenizer of this format")
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -82,6 +82,7 @@ def write_file(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         try:
+            temporary.unlink(missing_ok=True)  # of a killed process that had our number
             with temporary.open("xb") as file:
                 file.write(content)
                 file.flush()
@@ -95,7 +96,8 @@ def write_file(path: Path, content: bytes) -> None:
         raise OutputError(f"{path}: not written: {error.strerror}") from None
 
 
-def _short(value: object) -> str:
+def shortened(value: object) -> str:
+    """A value for an error message: its repr, cut to 40 characters."""
     # subtle: a number of many thousand digits has no repr in Python >= 3.11
     try:
         text = repr(value)
@@ -108,7 +110,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise ValueError(f"{_short(name)} stands there twice")
+            raise ValueError(f"{shortened(name)} stands there twice")
         found[name] = value
     return found
 

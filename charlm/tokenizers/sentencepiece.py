@@ -34,6 +34,8 @@ _ENCODED_AT_ONCE = 1 << 18
 class SentencePieceTokenizer(Tokenizer):
     """Base of the two families. Ids 0..255 are the bytes, the learnt pieces follow."""
 
+    sizes = (257, 1_000_000)
+
     def __init__(self, model: bytes) -> None:
         """`model`: sentencepiece's own serialised form. Raises RuntimeError or ValueError where it is not one."""
         import sentencepiece

@@ -22,11 +22,9 @@ def train_model(kind: str, size: int, min_count: int, chunks: Iterable[str]) -> 
     """The serialised model with exactly `size` ids beside "unknown".
 
     Raises:
-        ConfigError: a vocabulary too small for the bytes, or larger than the text can fill.
+        ConfigError: a vocabulary larger than the text can fill; the message says what fits.
         TokenizerError: a text with nothing to learn from.
     """
-    if size <= BYTE_IDS:
-        raise ConfigError(f"tokenizer {kind}:{size} is too small: the bytes alone are {BYTE_IDS}, take 257 or more")
     blocks = sample(chunks)
     lines = list(_lines(blocks, size, min_count))
     if not lines:
