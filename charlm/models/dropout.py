@@ -6,8 +6,12 @@ A mask depends on the generator and on shapes alone: not on number formats, thre
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+
+COIN_SIDES = 1 << 16  # a coin is 16 random bits
 
 
 def drop(x: Tensor, rate: float, masks: torch.Generator | None, *, locked: bool) -> Tensor:
@@ -47,6 +51,15 @@ def drop_symbols(embedded: Tensor, ids: Tensor, vocab_size: int, rate: float, ma
 
 
 def _mask(shape: tuple[int, ...], rate: float, masks: torch.Generator, like: Tensor) -> Tensor:
-    """0 with probability `rate`, else 1 / (1 - rate), in the number format and on the device of `like`."""
-    mask = torch.empty(shape, dtype=like.dtype, device=masks.device)
-    return mask.bernoulli_(1 - rate, generator=masks).mul_(1 / (1 - rate)).to(like.device)
+    """0 with probability `rate` (rounded to 1/65536), else its exact 1 / (1 - rate), in the format of `like`.
+
+    Four coins come out of each 64-bit draw: five times cheaper than `bernoulli_`, which draws a float64 a coin.
+    """
+    dropped = min(round(rate * COIN_SIDES), COIN_SIDES - 1)
+    coins = math.prod(shape)
+    draws = torch.empty(-(-coins // 4), dtype=torch.int64, device=masks.device)
+    draws.random_(torch.iinfo(torch.int64).min, None, generator=masks)
+    bits = draws.view(torch.int16)[:coins]
+    mask = torch.empty(coins, dtype=like.dtype, device=masks.device)
+    torch.ge(bits, dropped - COIN_SIDES // 2, out=mask)
+    return mask.mul_(COIN_SIDES / (COIN_SIDES - dropped)).view(shape).to(like.device)
