@@ -1,0 +1,190 @@
+"""Loading: every file is read once, hashed, and those very bytes are parsed. No file is believed without its hash.
+
+A checkpoint that is damaged is passed over for the newest one that is not, and the notices say so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from charlm.errors import RunError
+from charlm.runs import arrays, records
+from charlm.runs.files import Folder, in_words, shown
+from charlm.runs.manifest import (
+    PROGRESS,
+    STEPS,
+    TRAINING,
+    WEIGHTS,
+    Found,
+    Manifest,
+    best_of,
+    check_format,
+    find_checkpoints,
+    folder_of,
+    read_file,
+    read_manifest,
+)
+from charlm.runs.saving import POINTERS
+
+Which = int | Literal["best", "latest"] | None
+
+# A writer may prune what a reader is about to open; the reader then looks again.
+LOOKS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A run at a step, as generation and evaluation need it.
+
+    Attributes:
+        step: optimiser steps applied.
+        weights: float32 arrays by parameter name, writable.
+        folder: where it was read from.
+        manifest: what it says of itself: whether it was the best, when it was saved, its figures.
+        notices: lines for the user: what was passed over, and why.
+    """
+
+    step: int
+    weights: dict[str, npt.NDArray[np.float32]]
+    folder: Path
+    manifest: Manifest
+    notices: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingCheckpoint(Checkpoint):
+    """And as training needs it to go on: `training` and `progress` are what `Run.save` was given."""
+
+    training: dict[str, npt.NDArray[Any]]
+    progress: dict[str, Any]
+
+
+LoadedT = TypeVar("LoadedT", bound=Checkpoint)
+
+
+def load(path: Path, which: Which, vocabulary: str) -> Checkpoint:
+    """The checkpoint `which` of the run at `path`; None: the best, or the latest where none was marked best.
+
+    Raises:
+        RunError: there is no checkpoint, none that is sound, or not the step asked for.
+    """
+    return _first_sound(path, which, Checkpoint, vocabulary)
+
+
+def load_training(path: Path, which: Which, vocabulary: str, notices: tuple[str, ...]) -> TrainingCheckpoint:
+    """As `load`, with all that training needs, and with `notices` of earlier; None: the latest."""
+    return _first_sound(path, "latest" if which is None else which, TrainingCheckpoint, vocabulary, notices)
+
+
+def _first_sound(
+    path: Path, which: Which, kind: type[LoadedT], vocabulary: str, earlier: tuple[str, ...] = ()
+) -> LoadedT:
+    for look in range(1, LOOKS + 1):
+        notices = list(earlier)
+        with _open_run(path) as run:
+            found = find_checkpoints(run)
+            notices += _missing_latest(run, found)
+            vanished = False
+            for one in _in_order(found, which, path):
+                try:
+                    return _read(run, path, one, kind, vocabulary, notices)
+                except RunError as error:
+                    notices.append(f"checkpoint of step {one.step} passed over: {error}")
+                    vanished = vanished or _is_gone(run, one)
+        if not vanished or look == LOOKS:
+            break
+    raise RunError(_none_left(path, which, notices, found))
+
+
+def _open_run(path: Path) -> Folder:
+    try:
+        return Folder.open(path)
+    except OSError as error:
+        raise RunError(f"run folder {shown(path)} cannot be read: {in_words(error)}") from None
+
+
+def _in_order(found: list[Found], which: Which, path: Path) -> list[Found]:
+    """The checkpoints to try, the wanted one first. A step asked for by number has no substitute."""
+    if isinstance(which, int):
+        wanted = [one for one in found if one.step == which]
+        if not wanted:
+            have = ", ".join(str(one.step) for one in found) or "none"
+            raise RunError(f"run {shown(path.name)} has no checkpoint of step {which}: it has {have}")
+        return wanted
+    best = best_of(found)
+    if which == "best" and best is None and any(one.manifest for one in found):
+        raise RunError(f"run {shown(path.name)} has no checkpoint marked best: try {shown(path.name)}@latest")
+    first = [best] if best is not None and which != "latest" else []
+    return first + [one for one in found if one is not best or not first]
+
+
+def _read(run: Folder, path: Path, one: Found, kind: type[LoadedT], vocabulary: str, notices: list[str]) -> LoadedT:
+    if one.manifest is None:
+        raise RunError(one.problem or "it cannot be read")
+    try:
+        with run.child(STEPS) as steps, steps.child(one.name) as folder:
+            manifest = read_manifest(folder, one.step)
+            if manifest.vocabulary != vocabulary:
+                raise RunError("its vocabulary does not match the run's tokenizer: it is of another run")
+            parts: dict[str, Any] = {"weights": _arrays(folder, WEIGHTS, manifest)}
+            if issubclass(kind, TrainingCheckpoint):
+                parts["training"] = _arrays(folder, TRAINING, manifest)
+                parts["progress"] = records.parse(_sound(folder, PROGRESS, manifest), PROGRESS)
+    except OSError as error:
+        raise RunError(f"its folder cannot be read: {in_words(error)}") from None
+    return kind(step=one.step, folder=folder_of(path, one), manifest=manifest, notices=tuple(notices), **parts)
+
+
+def _sound(folder: Folder, name: str, manifest: Manifest) -> bytes:
+    """The content of a data file, proven to be what was saved."""
+    facts = manifest.files[name]
+    content = read_file(folder, name, facts.size)
+    if len(content) != facts.size:
+        raise RunError(f"{name} is damaged: {len(content):,} bytes, not {facts.size:,}")
+    if hashlib.sha256(content).hexdigest() != facts.sha256:
+        raise RunError(f"{name} is damaged: its SHA-256 is not the manifest's")
+    return content
+
+
+def _arrays(folder: Folder, name: str, manifest: Manifest) -> dict[str, npt.NDArray[Any]]:
+    loaded = arrays.load(_sound(folder, name, manifest), name)
+    if name == WEIGHTS:
+        for key, array in loaded.items():
+            if array.dtype != np.float32:
+                raise RunError(f"{name}: {key!r} must be float32, was {array.dtype}")
+    return loaded
+
+
+def _is_gone(run: Folder, one: Found) -> bool:
+    try:
+        with run.child(STEPS) as steps:
+            return steps.status(one.name) is None
+    except OSError:
+        return False
+
+
+def _missing_latest(run: Folder, found: list[Found]) -> list[str]:
+    """Notices of what `pointers.json` announces and the folder does not have."""
+    if run.status(POINTERS) is None:
+        return []
+    try:
+        record = records.load(read_file(run, POINTERS, records.LARGEST), POINTERS)
+        check_format(record, POINTERS)
+    except RunError as error:
+        return [f"{error} (ignored: the checkpoints say it themselves)"]
+    missing = {record.get("latest"), record.get("best")} - {one.step for one in found} - {None}
+    return [f"checkpoint of step {step} is gone: {POINTERS} still names it" for step in sorted(missing, key=str)]
+
+
+def _none_left(path: Path, which: Which, notices: list[str], found: list[Found]) -> str:
+    name = shown(path.name)
+    if not found and not notices:
+        return f"run {name} has no checkpoint yet"
+    what = f"checkpoint {which} of run {name}" if isinstance(which, int) else f"run {name} has no sound checkpoint"
+    return f"{what}: " + "; ".join(notices)

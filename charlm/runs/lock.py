@@ -1,0 +1,109 @@
+"""One writer to a run: an flock on the file `lock`, with the owner's name in it for the others to read.
+
+The kernel drops the lock with the process, so nothing is stale after a kill -9. The text in the file is
+for messages only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from pathlib import Path
+
+from charlm.errors import OutputError, RunInUseError
+from charlm.runs.files import Folder, in_words, shown, write_all
+
+LOCK = "lock"
+Clock = Callable[[], float]  # seconds since 1970
+
+# `owner_of` holds a shared lock for an instant: a writer that meets it tries again.
+ATTEMPTS = 5
+PAUSE = 0.02
+
+
+@contextmanager
+def hold(path: Path, clock: Clock) -> Iterator[None]:
+    """Hold the run folder at `path` for writing.
+
+    Raises:
+        RunInUseError: another live process holds it; the message names it.
+        OutputError: the folder cannot be written to.
+    """
+    try:
+        with Folder.open(path) as folder:
+            descriptor = _acquire(folder)
+    except OSError as error:
+        raise OutputError(f"run folder {shown(path)} cannot be written: {in_words(error)}") from None
+    try:
+        # the text is a courtesy: a disk too full for it is found out, and said, by the first save
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            write_all(descriptor, json.dumps(_myself(clock)).encode("ascii"))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def owner_of(path: Path) -> str | None:
+    """Who writes to the run at `path`, in words, or None when nobody does."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with Folder.open(path) as folder:
+            descriptor = os.open(LOCK, flags, dir_fd=folder.descriptor)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return _read_owner(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _acquire(folder: Folder) -> int:
+    owner = ""
+    for _ in range(ATTEMPTS):
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(LOCK, flags, 0o666, dir_fd=folder.descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine, there = os.fstat(descriptor), folder.status(LOCK)
+        except BlockingIOError:
+            owner = _read_owner(descriptor)
+            os.close(descriptor)
+            time.sleep(PAUSE)
+            continue
+        except OSError:
+            os.close(descriptor)
+            raise
+        in_place = there is not None and (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
+        if in_place and mine.st_nlink == 1:
+            return descriptor
+        # subtle: a copy of the run made of hard links shares this file, and would share the lock
+        if in_place:
+            folder.discard(LOCK)
+        os.close(descriptor)
+    raise RunInUseError(f"run {shown(folder.path.name)} is in use by {owner or 'another process'}")
+
+
+def _myself(clock: Clock) -> dict[str, str | int]:
+    since = datetime.fromtimestamp(clock(), tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+
+
+def _read_owner(descriptor: int) -> str:
+    """``PID on HOST since TIME`` from an open lock file; it may be half-written, or not ours at all."""
+    try:
+        owner = json.loads(os.pread(descriptor, 1000, 0))
+        pid, host, since = owner["pid"], owner["host"], owner["since"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return "another process"
+    text = f"{pid} on {host} since {since}"
+    return text if isinstance(pid, int) and text.isprintable() and len(text) < 200 else "another process"

@@ -1,0 +1,132 @@
+"""metrics.jsonl: one line a record, each with its own CRC-32, so that what was changed later is noticed."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from charlm.errors import OutputError, RunError
+from charlm.runs.files import Folder, in_words, write_all
+from charlm.runs.manifest import read_file
+from charlm.runs.records import plain
+
+METRICS = "metrics.jsonl"
+LARGEST = 1 << 30
+CRC = ',"crc":"'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """The records, oldest first, and what is wrong with the file, in words."""
+
+    records: list[dict[str, Any]]
+    notices: list[str]
+
+
+def append(run: Folder, record: Mapping[str, Any]) -> None:
+    """Add one line; it is with the kernel when this returns, so it outlives the process.
+
+    Raises:
+        OutputError: it cannot be written; the file is then as it was.
+    """
+    line = _line(record)
+    try:
+        descriptor = _open_own(run)
+        try:
+            end = os.fstat(descriptor).st_size
+            # a line torn by a kill stays a line of its own
+            torn = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
+            try:
+                write_all(descriptor, b"\n" + line if torn else line)
+            except OSError:
+                os.ftruncate(descriptor, end)
+                raise
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise OutputError(f"{METRICS} not written: {in_words(error)}") from None
+
+
+def read(run: Folder) -> Metrics:
+    """All good lines. A torn last line is what a kill leaves, and is no news; any other bad line is."""
+    if run.status(METRICS) is None:
+        return Metrics(records=[], notices=[])
+    records, notices = [], []
+    lines = read_file(run, METRICS, LARGEST).split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        record = _record(line)
+        if record is not None:
+            records.append(record)
+        elif line and number < len(lines):
+            notices.append(f"{METRICS}: line {number} is damaged, left out")
+    return Metrics(records=records, notices=notices)
+
+
+def truncate(run: Folder, step: int) -> int:
+    """Take out what came after the checkpoint of `step`; returns the number of lines taken out.
+
+    Lines after the last record of that save go. Where a kill came between the save and its record,
+    those with a later step go.
+
+    Raises:
+        OutputError: the file cannot be written; it is then as it was.
+    """
+    if run.status(METRICS) is None:
+        return 0
+    lines = [line for line in read_file(run, METRICS, LARGEST).split(b"\n") if line]
+    kept = _until(lines, step)
+    content = b"".join(line + b"\n" for line in kept)
+    try:
+        run.replace(METRICS, content)
+    except OSError as error:
+        raise OutputError(f"{METRICS} not written: {in_words(error)}") from None
+    return len(lines) - len(kept)
+
+
+def _until(lines: list[bytes], step: int) -> list[bytes]:
+    records = [_record(line) for line in lines]
+    for index in range(len(lines) - 1, -1, -1):
+        record = records[index]
+        if record is not None and record.get("kind") == "save" and record.get("step") == step:
+            return lines[: index + 1]
+    return [
+        line
+        for line, record in zip(lines, records, strict=True)
+        if record is not None and not (isinstance(record.get("step"), int) and record["step"] > step)
+    ]
+
+
+def _open_own(run: Folder) -> int:
+    """The file, opened for appending; a copy of the run made of hard links keeps its own lines."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    status = run.status(METRICS)
+    if status is not None and status.st_nlink > 1 and stat.S_ISREG(status.st_mode):
+        run.replace(METRICS, run.read(METRICS, LARGEST))
+    descriptor = os.open(METRICS, flags, 0o666, dir_fd=run.descriptor)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise RunError(f"{METRICS} is not a plain file")
+    return descriptor
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    body = plain(record)
+    return body[:-1] + f'{CRC}{zlib.crc32(body):08x}"}}\n'.encode("ascii")
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """The record of a line, or None where it is not what `_line` made."""
+    body, key, rest = line.rpartition(CRC.encode("ascii"))
+    body += b"}"
+    if not key or rest != f'{zlib.crc32(body):08x}"}}'.encode("ascii"):
+        return None
+    try:
+        record = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None

@@ -1,0 +1,234 @@
+"""The save protocol: at every moment the old checkpoint or the new one is whole, and nothing else is believed.
+
+1. ``steps/step-N.tmp`` is made afresh; the data files are written into it and flushed to the disk, then
+   the manifest with their sizes and hashes, then the folder itself.
+2. It is renamed to ``step-N`` (what stood there becomes ``step-N.old``), and `steps` is flushed.
+3. It is opened again and every byte is compared with the manifest.
+4. ``pointers.json`` is replaced in one step: now the save may be announced.
+5. Only now old checkpoints go.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from charlm.errors import OutputError, RunError
+from charlm.runs import arrays, records
+from charlm.runs.arrays import Arrays
+from charlm.runs.files import FileFacts, Folder, in_words
+from charlm.runs.manifest import (
+    FORMAT,
+    MANIFEST,
+    PROGRESS,
+    STEP_FILES,
+    STEP_NAME,
+    STEPS,
+    TRAINING,
+    WEIGHTS,
+    Figures,
+    Found,
+    Manifest,
+    best_of,
+    find_checkpoints,
+    read_manifest,
+    step_name,
+)
+
+POINTERS = "pointers.json"
+# Files that are replaced in one step; a kill leaves NAME.tmp-1 beside them.
+REPLACED = (POINTERS, "metrics.jsonl", "run.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What one checkpoint is made of; see `Run.save`."""
+
+    step: int
+    weights: Arrays
+    training: Arrays
+    progress: Mapping[str, Any]
+    best: bool
+    figures: Figures
+    vocabulary: str
+    saved_at: float
+
+
+def save(run: Folder, content: Content, keep: int) -> str:
+    """Save, verify, point to it, prune; returns the name of the checkpoint's folder in `steps`.
+
+    Raises:
+        OutputError: it could not be done; the earlier checkpoints are untouched.
+    """
+    progress = records.plain(content.progress)
+    broken = arrays.not_finite(content.weights) or arrays.not_finite(content.training)
+    before: list[Found] = []
+    try:
+        before = find_checkpoints(run)
+        if broken is not None:
+            raise OutputError(f"checkpoint not saved: {broken!r} is not finite, {_last_good(before)}")
+        with run.child(STEPS) as steps:
+            manifest = _write_step(steps, content, progress, before)
+            _verify(steps, manifest)
+        _point(run, manifest)
+    except OSError as error:
+        size = arrays.size_of(content.weights) + arrays.size_of(content.training) + len(progress)
+        room = f", about {-(-size // 10**6)} MB needed" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise OutputError(f"checkpoint not saved: {in_words(error)}{room}, {_last_good(before)}") from None
+    except RunError as error:
+        raise OutputError(f"checkpoint not saved: {error}, {_last_good(before)}") from None
+    # what is saved is saved: a failure to remove old ones is met again, and tried again, at the next save
+    with suppress(OSError, RunError):
+        prune(run, keep)
+    return step_name(content.step)
+
+
+def _write_step(steps: Folder, content: Content, progress: bytes, before: list[Found]) -> Manifest:
+    """Parts 1 and 2 of the protocol."""
+    name = step_name(content.step)
+    temporary = steps.make_temporary(name)
+    try:
+        with steps.child(temporary) as folder:
+            manifest = _write_files(folder, content, progress, before)
+            folder.sync()
+        _put_in_place(steps, temporary, name)
+    except OSError:
+        _remove(steps, temporary)
+        raise
+    return manifest
+
+
+def _write_files(folder: Folder, content: Content, progress: bytes, before: list[Found]) -> Manifest:
+    files = {
+        WEIGHTS: folder.write(WEIGHTS, arrays.pieces(content.weights)),
+        TRAINING: folder.write(TRAINING, arrays.pieces(content.training)),
+        PROGRESS: folder.write(PROGRESS, [progress]),
+    }
+    manifest = Manifest(
+        step=content.step,
+        save=max((one.order[0] for one in before), default=0) + 1,
+        best=content.best or _was_best(before, content.step, files[WEIGHTS]),
+        saved_at=content.saved_at,
+        vocabulary=content.vocabulary,
+        parameters=sum(array.size for array in content.weights.values()),
+        figures=dict(content.figures),
+        files=files,
+    )
+    folder.write(MANIFEST, [manifest.to_bytes()])
+    return manifest
+
+
+def _was_best(before: list[Found], step: int, weights: FileFacts) -> bool:
+    """Whether the same weights, saved once more, are the best still: then they keep the mark."""
+    best = best_of(before)
+    return (
+        best is not None and best.manifest is not None and best.step == step and best.manifest.files[WEIGHTS] == weights
+    )
+
+
+def _put_in_place(steps: Folder, temporary: str, name: str) -> None:
+    if steps.status(name) is None:
+        steps.rename(temporary, name)
+    else:
+        old = f"{name}.old"
+        if steps.status(old) is not None:
+            _remove(steps, old)
+        steps.rename(name, old)
+        try:
+            steps.rename(temporary, name)
+        except OSError:
+            steps.rename(old, name)
+            raise
+    steps.sync()
+
+
+def _verify(steps: Folder, manifest: Manifest) -> None:
+    """Part 3: read the checkpoint back from its final place; what cannot be read back gives the place up again."""
+    name = step_name(manifest.step)
+    try:
+        with steps.child(name) as folder:
+            if read_manifest(folder, manifest.step) != manifest:
+                raise RunError(f"{MANIFEST} reads back changed")
+            for member, facts in manifest.files.items():
+                if folder.facts(member) != facts:
+                    raise RunError(f"{member} reads back changed")
+    except (OSError, RunError):
+        _remove(steps, name)
+        with suppress(OSError):
+            if steps.status(name) is None and steps.status(f"{name}.old") is not None:
+                steps.rename(f"{name}.old", name)
+        raise
+
+
+def _point(run: Folder, manifest: Manifest) -> None:
+    """Part 4: announce the checkpoint."""
+    best = best_of(find_checkpoints(run))
+    record = {"format": FORMAT, "latest": manifest.step, "best": best.step if best else None, "save": manifest.save}
+    run.replace(POINTERS, records.dump(record))
+
+
+def prune(run: Folder, keep: int) -> None:
+    """Part 5: remove all but the `keep` newest checkpoints and the best; never what holds a stranger's file."""
+    found = find_checkpoints(run)
+    best = best_of(found)
+    kept = {one.name for one in found[:keep]} | ({best.name} if best else set())
+    with run.child(STEPS) as steps:
+        for one in found:
+            if one.name not in kept:
+                _retire(steps, one.name)
+        for name in steps.names():
+            if name.endswith(".old") and STEP_NAME.fullmatch(name) and name not in kept:
+                _remove(steps, name)
+
+
+def _retire(steps: Folder, name: str) -> None:
+    with steps.child(name) as folder:
+        if not set(folder.names()) <= set(STEP_FILES):
+            return
+    old = name if name.endswith(".old") else f"{name}.old"
+    if old != name:
+        if steps.status(old) is not None:
+            _remove(steps, old)
+        steps.rename(name, old)
+    _remove(steps, old)
+
+
+def clean(run: Folder) -> list[str]:
+    """Remove what an interrupted save left behind; returns notices. Only the holder of the lock may call it."""
+    notices = []
+    good = {one.step for one in find_checkpoints(run) if one.manifest is not None}
+    with run.child(STEPS) as steps:
+        for name in steps.names():
+            match = STEP_NAME.fullmatch(name)
+            if match is None or match[2] is None:
+                continue
+            step = int(match[1])
+            if match[2].startswith(".tmp"):
+                _remove(steps, name)
+                notices.append(f"a later save (step {step}) was incomplete and is ignored")
+            elif steps.status(step_name(step)) is not None or step not in good:
+                _remove(steps, name)
+            else:
+                steps.rename(name, step_name(step))
+    for name in run.names():
+        if ".tmp-" in name and name.partition(".tmp-")[0] in REPLACED:
+            run.discard(name)
+    return notices
+
+
+def _remove(steps: Folder, name: str) -> None:
+    """Remove a step folder, or a link that stands in its place, if it is ours and can be removed."""
+    with suppress(OSError):
+        if steps.is_folder(name):
+            # the manifest goes first: what is left of the folder can then never pass for a checkpoint
+            steps.remove(name, STEP_FILES, first=MANIFEST)
+        else:
+            steps.discard(name)
+
+
+def _last_good(before: list[Found]) -> str:
+    steps = [one.step for one in before if one.manifest is not None]
+    return f"last good step {steps[0]}" if steps else "there is no earlier one"
