@@ -107,18 +107,15 @@ class Folder:
         """Make `content` the file `name` in one step: a reader sees the old or the new one, whole."""
         for attempt in range(1, TRIES):
             temporary = f"{name}.tmp-{attempt}"
-            try:
-                self.write(temporary, [content])
-            except FileExistsError:
-                continue
-            except OSError:
-                self.discard(temporary)
-                raise
-            break
+            if self.status(temporary) is None:
+                break
         try:
+            self.write(temporary, [content])
             self.rename(temporary, name)
-        except OSError:
-            self.discard(temporary)
+        except OSError as error:
+            # what somebody else put there meanwhile is not ours to remove
+            if error.errno != errno.EEXIST:
+                self.discard(temporary)
             raise
         self.sync()
 

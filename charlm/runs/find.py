@@ -110,7 +110,7 @@ def _folder(name: str, root: Path) -> Path | None:
     try:
         for path in choices:
             if path.is_dir():
-                return path.parent.resolve() / path.name if path.name not in ("", "..") else path.resolve()
+                return path if path.name not in ("", "..") else path.resolve()
             if path.is_file():
                 raise RunError(_refusal(path))
     except OSError:  # a name too long, a folder we may not look into

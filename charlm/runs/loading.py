@@ -88,17 +88,18 @@ def _first_sound(
     for look in range(1, LOOKS + 1):
         notices = list(earlier)
         with _open_run(path) as run:
+            announced = _announced(run, which, notices)
             found = find_checkpoints(run)
-            notices += _missing_latest(run, found)
-            vanished = False
-            for one in _in_order(found, which, path):
+            notices += _not_whole(announced, found)
+            for one in _in_order(found, which, announced, path):
                 try:
                     return _read(run, path, one, kind, vocabulary, notices)
                 except RunError as error:
-                    notices.append(f"checkpoint of step {one.step} passed over: {error}")
-                    vanished = vanished or _is_gone(run, one)
-        if not vanished or look == LOOKS:
-            break
+                    if look < LOOKS and _is_gone(run, one):
+                        break
+                    notices.append(_passed_over(one.step, str(error)))
+            else:
+                break
     raise RunError(_none_left(path, which, notices, found))
 
 
@@ -109,19 +110,21 @@ def _open_run(path: Path) -> Folder:
         raise RunError(f"run folder {shown(path)} cannot be read: {in_words(error)}") from None
 
 
-def _in_order(found: list[Found], which: Which, path: Path) -> list[Found]:
+def _in_order(found: list[Found], which: Which, announced: int | None, path: Path) -> list[Found]:
     """The checkpoints to try, the wanted one first. A step asked for by number has no substitute."""
+    name = shown(path.name)
     if isinstance(which, int):
         wanted = [one for one in found if one.step == which]
         if not wanted:
             have = ", ".join(str(one.step) for one in found) or "none"
-            raise RunError(f"run {shown(path.name)} has no checkpoint of step {which}: it has {have}")
+            raise RunError(f"run {name} has no checkpoint of step {which}: it has {have}")
         return wanted
     best = best_of(found)
-    if which == "best" and best is None and any(one.manifest for one in found):
-        raise RunError(f"run {shown(path.name)} has no checkpoint marked best: try {shown(path.name)}@latest")
-    first = [best] if best is not None and which != "latest" else []
-    return first + [one for one in found if one is not best or not first]
+    if which == "best" and best is None and announced is None and found:
+        raise RunError(f"run {name} has no checkpoint marked best: try {name}@latest")
+    if which == "latest" or best is None:
+        return found
+    return [best, *(one for one in found if one is not best)]
 
 
 def _read(run: Folder, path: Path, one: Found, kind: type[LoadedT], vocabulary: str, notices: list[str]) -> LoadedT:
@@ -169,17 +172,30 @@ def _is_gone(run: Folder, one: Found) -> bool:
         return False
 
 
-def _missing_latest(run: Folder, found: list[Found]) -> list[str]:
-    """Notices of what `pointers.json` announces and the folder does not have."""
-    if run.status(POINTERS) is None:
-        return []
+def _announced(run: Folder, which: Which, notices: list[str]) -> int | None:
+    """The step that `pointers.json` gives for `which`; a damaged file is noted, for the checkpoints tell it as well."""
+    if isinstance(which, int) or run.status(POINTERS) is None:
+        return None
     try:
         record = records.load(read_file(run, POINTERS, records.LARGEST), POINTERS)
         check_format(record, POINTERS)
     except RunError as error:
-        return [f"{error} (ignored: the checkpoints say it themselves)"]
-    missing = {record.get("latest"), record.get("best")} - {one.step for one in found} - {None}
-    return [f"checkpoint of step {step} is gone: {POINTERS} still names it" for step in sorted(missing, key=str)]
+        notices.append(f"{error} (ignored)")
+        return None
+    step = record.get("latest" if which == "latest" else "best")
+    return step if isinstance(step, int) else None
+
+
+def _not_whole(announced: int | None, found: list[Found]) -> list[str]:
+    """A notice where the announced checkpoint is not among the readable ones."""
+    one = next((one for one in found if one.step == announced), None)
+    if announced is None or (one is not None and one.manifest is not None):
+        return []
+    return [_passed_over(announced, one.problem or "it cannot be read" if one else "its folder is gone")]
+
+
+def _passed_over(step: int, cause: str) -> str:
+    return f"checkpoint of step {step} passed over: {cause}"
 
 
 def _none_left(path: Path, which: Which, notices: list[str], found: list[Found]) -> str:
@@ -187,4 +203,4 @@ def _none_left(path: Path, which: Which, notices: list[str], found: list[Found])
     if not found and not notices:
         return f"run {name} has no checkpoint yet"
     what = f"checkpoint {which} of run {name}" if isinstance(which, int) else f"run {name} has no sound checkpoint"
-    return f"{what}: " + "; ".join(notices)
+    return f"{what}: " + "; ".join(dict.fromkeys(notices))

@@ -26,6 +26,8 @@ STEP_FILES = (*DATA_FILES, MANIFEST)
 STEPS = "steps"
 STEP_NAME = re.compile(r"step-(\d{8,15})(\.old|\.tmp(?:-\d+)?)?", re.ASCII)
 
+LAST_TIME = 253402300800.0  # the year 10000
+
 Figures = Mapping[str, float | int | None]
 
 
@@ -123,7 +125,13 @@ def _from_record(record: Mapping[str, Any]) -> Manifest:
         raise ValueError
     if not isinstance(manifest.best, bool) or not isinstance(manifest.saved_at, float | int):
         raise TypeError
+    if not 0 <= manifest.saved_at < LAST_TIME or not all(_is_figure(value) for value in manifest.figures.values()):
+        raise ValueError
     return manifest
+
+
+def _is_figure(value: Any) -> bool:
+    return value is None or (isinstance(value, float | int) and not isinstance(value, bool))
 
 
 def read_file(folder: Folder, name: str, limit: int) -> bytes:

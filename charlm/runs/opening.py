@@ -138,18 +138,26 @@ def remove_run(folder: Path) -> None:
     if folder.is_symlink():
         raise RunError(f"{shown(folder)} is a link: remove the folder that it points to, or the link, by hand")
     try:
-        with Folder.open(folder.parent) as parent, lock.hold(folder, time.time):
+        with Folder.open(folder.parent) as parent:
             _refuse_strangers(parent, folder.name)
-            temporary = parent.make_temporary(STEM)
-            # renaming onto an empty folder is atomic: from here on the run is gone for everyone
-            parent.rename(folder.name, temporary)
-            parent.sync()
-            _remove_run(parent, temporary)
+            with lock.hold(folder, time.time):
+                _refuse_strangers(parent, folder.name)
+                _remove_whole(parent, folder.name)
     except OSError as error:
         raise OutputError(f"{shown(folder)} not removed: {in_words(error)}") from None
 
 
+def _remove_whole(parent: Folder, name: str) -> None:
+    temporary = parent.make_temporary(STEM)
+    # renaming onto an empty folder is atomic: from here on the run is gone for everyone
+    parent.rename(name, temporary)
+    parent.sync()
+    _remove_run(parent, temporary)
+
+
 def _refuse_strangers(parent: Folder, name: str) -> None:
+    if not parent.is_folder(name):
+        raise RunError(f"{shown(name)} is no run folder")
     with parent.child(name) as run:
         names = run.names()
         if RUN not in names and STEPS not in names:

@@ -22,21 +22,24 @@ def dump(record: Mapping[str, Any]) -> bytes:
     _check(record, "")
     text = json.dumps(record, indent=1, allow_nan=False).removesuffix("\n}") + LAST_KEY
     content = text.encode("ascii")
-    content += hashlib.sha256(content).hexdigest().encode("ascii") + END
-    if len(content) > LARGEST:
-        raise ValueError(f"a record of {len(content):,} bytes is larger than the {LARGEST:,} that are read back")
-    return content
+    return _bounded(content + hashlib.sha256(content).hexdigest().encode("ascii") + END)
 
 
 def plain(record: Mapping[str, Any]) -> bytes:
     """`record` as compact JSON.
 
     Raises:
-        ValueError: a value that JSON would change or lose: a key that is no text, a number that is not
-            finite, an array. The message names its place.
+        ValueError: a value that JSON would change or lose (a key that is no text, a number that is not
+            finite, an array), with its place; or more than `LARGEST` bytes.
     """
     _check(record, "")
-    return json.dumps(record, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return _bounded(json.dumps(record, separators=(",", ":"), allow_nan=False).encode("ascii"))
+
+
+def _bounded(content: bytes) -> bytes:
+    if len(content) > LARGEST:
+        raise ValueError(f"a record of {len(content):,} bytes is larger than the {LARGEST:,} that are read back")
+    return content
 
 
 def parse(content: bytes, where: str) -> dict[str, Any]:

@@ -171,13 +171,14 @@ def _point(run: Folder, manifest: Manifest) -> None:
 
 
 def prune(run: Folder, keep: int) -> None:
-    """Part 5: remove all but the `keep` newest checkpoints and the best; never what holds a stranger's file."""
+    """Part 5: remove all but the `keep` newest checkpoints and the best; never what charlm did not make."""
     found = find_checkpoints(run)
     best = best_of(found)
     kept = {one.name for one in found[:keep]} | ({best.name} if best else set())
     with run.child(STEPS) as steps:
         for one in found:
-            if one.name not in kept:
+            # one that cannot be read is left for the user to look at: the cause may be a passing one
+            if one.name not in kept and one.manifest is not None:
                 _retire(steps, one.name)
         for name in steps.names():
             if name.endswith(".old") and STEP_NAME.fullmatch(name) and name not in kept:
@@ -209,14 +210,22 @@ def clean(run: Folder) -> list[str]:
             if match[2].startswith(".tmp"):
                 _remove(steps, name)
                 notices.append(f"a later save (step {step}) was incomplete and is ignored")
-            elif steps.status(step_name(step)) is not None or step not in good:
+            elif steps.status(step_name(step)) is None:
+                # a replacement was cut short: what was there goes back, unless its own removal had begun
+                steps.rename(name, step_name(step)) if step in good else _remove_begun(steps, name)
+            elif step in good:
                 _remove(steps, name)
-            else:
-                steps.rename(name, step_name(step))
     for name in run.names():
         if ".tmp-" in name and name.partition(".tmp-")[0] in REPLACED:
             run.discard(name)
     return notices
+
+
+def _remove_begun(steps: Folder, name: str) -> None:
+    with steps.child(name) as folder:
+        begun = folder.status(MANIFEST) is None
+    if begun:
+        _remove(steps, name)
 
 
 def _remove(steps: Folder, name: str) -> None:
