@@ -1,0 +1,15 @@
+"""The command line: the table of commands. Each entry names the function; it is imported when it is called.
+
+The help lines stand here and not beside the functions, so that `charlm --help` imports no command.
+"""
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("charlm.cli.train:train", "Train a model on a text."),
+    "eval": ("charlm.cli.eval:evaluate", "Measure a model on a text: perplexity, bits, baselines."),
+    "generate": ("charlm.cli.generate:generate", "Write text with a model."),
+    "corpora": ("charlm.cli.corpora:corpora", "List, fetch, show and check texts to train on."),
+    "tokenize": ("charlm.cli.tokenize:tokenize", "Show a text as the pieces and ids a model sees."),
+    "runs": ("charlm.cli.runs:runs", "List, show, remove and export trainings."),
+    "config": ("charlm.cli.config:config", "Show every setting and where its value came from."),
+    "completion": ("charlm.cli.completion:completion", "Print shell completion for bash, zsh or fish."),
+}

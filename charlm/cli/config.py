@@ -1,0 +1,57 @@
+"""``charlm config``: every setting, its value and where that came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from charlm.cli import console
+from charlm.cli.command import Command, Group
+from charlm.cli.completion import complete_texts
+from charlm.cli.layers import config_options, resolve_layers
+from charlm.cli.options import given, json_option
+from charlm.config import SECTIONS, Config, settings_of, to_toml
+
+COMMANDS = {"show": ("charlm.cli.config:show", "Show every setting and where its value came from.")}
+
+EXAMPLES = (
+    ("charlm config show", "what charlm train would use"),
+    ("CHARLM_HIDDEN_SIZE=512 charlm config show --preset medium", "from variables and presets"),
+    ("charlm config show --layers 3 > mine.toml", "a file for charlm train --config"),
+)
+
+config = Group(name="config", table=COMMANDS, help="Show settings.", examples=EXAMPLES[:1])
+
+
+@click.command(cls=Command, examples=EXAMPLES)
+@click.argument("text", nargs=-1, shell_complete=complete_texts)
+@config_options
+@json_option("{setting: {value, origin}} in JSON")
+def show(text: tuple[str, ...], config_file: str | None, preset: str | None, json: bool, **settings: Any) -> None:
+    """Show every setting that charlm train would use, with its origin, as TOML.
+
+    Flags go before environment (CHARLM_HIDDEN_SIZE=512), environment before file, file before preset,
+    preset before default.
+    """
+    resolved = resolve_layers(given({"corpus": text, **settings}), config_file, preset)
+    if json:
+        values = {name: value for section in resolved.config.to_json().values() for name, value in section.items()}
+        console.print_json({name: {"value": value, "origin": resolved.origins[name]} for name, value in values.items()})
+        return
+    for line in annotated(resolved.config, resolved.origins):
+        console.print_line(line)
+
+
+def annotated(config: Config, origins: dict[str, str] | Any) -> list[str]:
+    """The configuration as TOML, with the origin of each value as a comment; what is left to its rule too."""
+    lines: list[str] = []
+    assignments = dict(line.split(" = ", 1) for line in to_toml(config).splitlines() if " = " in line)
+    width = max(len(f"{name} = {value}") for name, value in assignments.items() if len(value) < 32)
+    for section, cls in SECTIONS.items():
+        lines += ["", f"[{section}]"] if lines else [f"[{section}]"]
+        for name in settings_of(cls):
+            value = assignments.get(name)
+            shown = f"# {name}" if value is None else f"{name} = {value}"
+            lines.append(f"{shown:<{width}}  # {origins[name]}")
+    return lines

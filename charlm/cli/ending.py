@@ -1,0 +1,70 @@
+"""The last words of a training: what was saved, how good it is, what to type next."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from charlm.cli.figures import figure
+
+if TYPE_CHECKING:
+    from charlm.config import Config
+    from charlm.training import Summary
+
+
+def summary_lines(summary: Summary, config: Config) -> list[str]:
+    """The end of a training for a person."""
+    lines = [f"saved       {summary.checkpoint}"]
+    score = summary.score
+    if score is not None:
+        lines.append(
+            f"validation  {figure(score.nats_per_character)} nats per character"
+            f" · perplexity {figure(score.perplexity)}"
+            f" · {figure(score.bits_per_character)} bits per character"
+        )
+    if summary.baselines:
+        ranked = sorted(summary.baselines.items(), key=lambda item: item[1])
+        lines.append("baselines   " + " · ".join(f"{name} {figure(nats)}" for name, nats in ranked))
+    lines += [f"            {sentence}" for sentence in summary.judgement]
+    name = shlex.quote(summary.run.name)
+    corpus = config.corpus.corpus
+    prompt = ' --prompt "ROMEO:"' if corpus == ("shakespeare",) else ""
+    return [
+        *lines,
+        "",
+        f"next        charlm eval --run {name}",
+        f"            charlm generate --run {name}{prompt}",
+        f"            charlm train --resume --run {name} --minutes {_longer(config):g}",
+    ]
+
+
+def interrupted_lines(run: str) -> list[str]:
+    """The end of a training that was told to stop."""
+    name = shlex.quote(run)
+    return [
+        "stopped and saved",
+        f"next        charlm train --resume --run {name}",
+        f"            charlm generate --run {name}",
+    ]
+
+
+def summary_record(summary: Summary) -> dict[str, Any]:
+    """The end of a training for a program."""
+    score = summary.score
+    return {
+        "kind": "summary",
+        "run": summary.run.name,
+        "checkpoint": str(summary.checkpoint),
+        "split": "validation",
+        "nats_per_character": score.nats_per_character if score else None,
+        "perplexity": score.perplexity if score else None,
+        "bits_per_character": score.bits_per_character if score else None,
+        "bits_per_byte": score.bits_per_byte if score else None,
+        "baselines": dict(summary.baselines),
+        "judgement": summary.judgement,
+    }
+
+
+def _longer(config: Config) -> float:
+    """Twice the time, or the default's double where the end was none of time."""
+    return 2 * (config.training.minutes or 3)

@@ -1,0 +1,102 @@
+"""Run the command line once: parse, call the command, end with an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+import click
+from click.shell_completion import shell_complete
+
+from charlm import __version__
+from charlm.cli import COMMANDS, console, failure
+from charlm.cli.command import DEBUG, Group
+
+COMPLETION_VARIABLE = "_CHARLM_COMPLETE"
+
+HELP = """Train, measure and sample character-level recurrent language models.
+
+Texts are named corpora (charlm corpora list), files, folders, or - for standard input. --run names a
+training or its folder; the latest is taken when it is left out."""
+
+EXAMPLES = (
+    ("charlm train", "three minutes of Shakespeare"),
+    ("charlm eval --perplexity", "how good is it?"),
+    ('charlm generate --prompt "ROMEO:"', "let it write"),
+    ("charlm train notes.txt --minutes 10", "a text of your own"),
+)
+
+
+def charlm() -> Group:
+    """The whole command line as one click group."""
+    version = click.Option(
+        ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version, help="print the version"
+    )
+    return Group(name="charlm", table=COMMANDS, help=HELP, examples=EXAMPLES, params=[version])
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; every error becomes one line on standard error."""
+    console.prepare_streams()
+    _end_on_signals()
+    group = charlm()
+    if COMPLETION_VARIABLE in os.environ:
+        return shell_complete(group, {}, "charlm", COMPLETION_VARIABLE, os.environ[COMPLETION_VARIABLE])
+    context: click.Context | None = None
+    try:
+        # not group.main(): it turns a broken pipe into exit code 1 and lets other errors of output through
+        with group.make_context("charlm", list(arguments)) as context:
+            code = group.invoke(context)
+        console.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as stop:
+        return _flushed(stop.exit_code)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except BaseException as error:
+        return _report(error, debug=context is not None and bool(context.meta.get(DEBUG)))
+
+
+def _report(error: BaseException, *, debug: bool) -> int:
+    code, message = failure.explain(error)
+    if debug and message:
+        console.note(failure.trace(error))
+    if message:
+        console.note(failure.line(message))
+    return _flushed(code)
+
+
+def _flushed(code: int) -> int:
+    """What was written before the end still goes out, if it can."""
+    try:
+        console.flush()
+    except Exception as error:
+        console.discard_output()
+        second, message = failure.explain(error)
+        if code in (0, failure.BROKEN_PIPE):
+            if message:
+                console.note(failure.line(message))
+            return second
+    return code
+
+
+def _end_on_signals() -> None:
+    """A polite request to end becomes `SystemExit`, so that terminals and temporary files are put in order."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # an ignored signal stays ignored: nohup means it
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, end)
+
+
+def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        console.print_line(f"charlm {__version__}")
+        context.exit()

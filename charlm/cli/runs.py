@@ -1,0 +1,141 @@
+"""``charlm runs``: look after trainings."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from charlm.cli import console
+from charlm.cli.command import Command, Group, Option
+from charlm.cli.completion import complete_runs
+from charlm.cli.escape import escape_line
+from charlm.cli.figures import figure, size
+from charlm.cli.options import json_option
+from charlm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from charlm.runs import RunSummary
+
+COMMANDS = {
+    "list": ("charlm.cli.runs:list_", "List the runs, with size and loss."),
+    "show": ("charlm.cli.runs:show", "Show one run: text, model, checkpoints, figures."),
+    "rm": ("charlm.cli.runs:rm", "Remove runs and their checkpoints."),
+    "export-config": ("charlm.cli.runs:export_config", "Print the settings of a run as TOML."),
+}
+EXAMPLES = (
+    ("charlm runs list", "what is there"),
+    ("charlm runs show shakespeare-20261121-1432", "one of them"),
+    ("charlm runs export-config mine > mine.toml", "to train again with --config mine.toml"),
+)
+
+runs = Group(name="runs", table=COMMANDS, help="Look after trainings.", examples=EXAMPLES)
+run_argument = click.argument("run", required=False, shell_complete=complete_runs)
+
+
+@click.command(name="list", cls=Command, examples=[("charlm runs list --json", "for a program")])
+@json_option("one line of JSON for each run")
+def list_(json: bool) -> None:
+    """List the runs in $CHARLM_CHECKPOINTS or ./checkpoints, by name."""
+    from charlm.runs import checkpoints_folder, list_runs
+
+    found = list_runs(checkpoints_folder())
+    if json:
+        for one in found:
+            console.print_json(_record(one))
+    elif found:
+        heading = ("run", "text", "model", "step", "nats", "bits/char", "size", "saved")
+        console.print_table([_row(one) for one in found], heading)
+    else:
+        console.note(f"no runs yet in {checkpoints_folder()}; charlm train makes one")
+
+
+@click.command(cls=Command, examples=[("charlm runs show mine", ""), ("charlm runs show --json", "the latest run")])
+@run_argument
+@json_option("the same in JSON")
+def show(run: str | None, json: bool) -> None:
+    """Show RUN, a name or folder; the latest when it is left out."""
+    from charlm.runs import checkpoints_folder, find_run, summarise
+
+    found = summarise(find_run(run, checkpoints_folder()).run.folder)
+    if json:
+        console.print_json(_record(found))
+        return
+    facts = {
+        "run": found.name,
+        "folder": str(found.folder),
+        "text": found.corpus,
+        "tokenizer": found.tokenizer,
+        "model": _model(found),
+        "parameters": None if found.parameters is None else f"{found.parameters:,}",
+        "checkpoints": ", ".join(f"{step}{' (best)' if step == found.best_step else ''}" for step in found.steps),
+        "read": None if found.characters is None else f"{found.characters:,} characters",
+        "validation": _validation(found),
+        "size": size(found.size),
+        "saved": _when(found),
+        "in use by": found.owner,
+        "problem": found.problem,
+    }
+    for name, value in facts.items():
+        if value:
+            console.print_line(f"{name:<12}{escape_line(value)}")
+
+
+@click.command(cls=Command, examples=[("charlm runs rm old-run", ""), ("charlm runs rm a b c --yes", "without asking")])
+@click.argument("run", nargs=-1, required=True, shell_complete=complete_runs)
+@click.option("--yes", cls=Option, is_flag=True, help="do not ask")
+def rm(run: tuple[str, ...], yes: bool) -> None:
+    """Remove each RUN, a name or folder, with all its checkpoints."""
+    from charlm.runs import checkpoints_folder, find_run, remove_run
+
+    folders = [find_run(name, checkpoints_folder()).run.folder for name in run]
+    if not yes:
+        names = ", ".join(escape_line(folder.name) for folder in folders)
+        if not console.is_terminal(sys.stdin):
+            raise ConfigError(f"to remove {names} without asking, add --yes")
+        click.confirm(f"remove {names} and all checkpoints?", abort=True, err=True)
+    for folder in folders:
+        remove_run(folder)
+        console.note(f"removed {escape_line(str(folder))}")
+
+
+@click.command(
+    name="export-config", cls=Command, examples=[("charlm runs export-config mine > mine.toml", "and train again")]
+)
+@run_argument
+def export_config(run: str | None) -> None:
+    """Print the settings of RUN (the latest when it is left out) as TOML, for charlm train --config."""
+    from charlm.config import to_toml
+    from charlm.runs import checkpoints_folder, find_run
+
+    console.print_line(to_toml(find_run(run, checkpoints_folder()).run.config).rstrip("\n"))
+
+
+def _record(found: RunSummary) -> dict[str, object]:
+    return {**dataclasses.asdict(found), "folder": str(found.folder)}
+
+
+def _row(found: RunSummary) -> list[str]:
+    step = "-" if found.step is None else f"{found.step:,}"
+    saved = "in use" if found.owner else "damaged" if found.problem else _when(found) or "-"
+    figures = [figure(found.validation_nats), figure(found.bits_per_character), size(found.size)]
+    return [escape_line(found.name), escape_line(found.corpus or "-"), _model(found) or "-", step, *figures, saved]
+
+
+def _model(found: RunSummary) -> str | None:
+    return None if found.cell is None else f"{found.cell} {found.layers} x {found.hidden_size}"
+
+
+def _validation(found: RunSummary) -> str | None:
+    if found.validation_nats is None:
+        return None
+    return f"{figure(found.validation_nats)} nats, {figure(found.bits_per_character)} bits per character"
+
+
+def _when(found: RunSummary) -> str | None:
+    if found.saved_at is None:
+        return None
+    return datetime.fromtimestamp(found.saved_at).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,46 @@
+"""A part of the terminal that is redrawn in place. The only file that imports rich."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+# One line of the screen: pieces of plain text, each with a style in rich's words ("bold", "green", "").
+Line = Sequence[tuple[str, str]]
+# Draws the lines for so many columns and rows.
+Draw = Callable[[int, int], list[Line]]
+
+
+class Screen:
+    """Lines on standard error, redrawn in place and cut to the terminal's width and height as it is now."""
+
+    def __init__(self) -> None:
+        self._console = Console(file=sys.stderr, markup=False, emoji=False, highlight=False, soft_wrap=False)
+        self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+
+    def open(self) -> None:
+        """Take the terminal; `close` gives it back."""
+        self._live.start()
+
+    def draw(self, draw: Draw) -> None:
+        """Replace what is shown."""
+        width, height = self._console.size
+        # the last column stays free: some terminals wrap when it is written
+        lines = draw(max(1, width - 1), height)[: max(1, height - 1)]
+        self._live.update(Text("\n", no_wrap=True).join([self._text(line, width - 1) for line in lines]), refresh=True)
+
+    def close(self) -> None:
+        """Leave the last picture standing and give the terminal back."""
+        self._live.stop()
+
+    @staticmethod
+    def _text(line: Line, width: int) -> Text:
+        text = Text(no_wrap=True, end="")
+        for piece, style in line:
+            text.append(piece, style=style)
+        text.truncate(max(1, width), overflow="ellipsis")
+        return text

@@ -1,0 +1,86 @@
+"""``charlm tokenize``: a text as a model sees it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from charlm.cli import console
+from charlm.cli.command import Command, Option
+from charlm.cli.escape import escape_line
+from charlm.cli.options import given, json_option, run_option, setting_options
+from charlm.config import TokenizerConfig
+from charlm.errors import ConfigError, CorpusError
+
+if TYPE_CHECKING:
+    from charlm.tokenizers import Tokenizer
+
+EXAMPLES = (
+    ('charlm tokenize "To be, or not to be"', "with the latest run's tokenizer"),
+    ('charlm tokenize --ids --run mine "café"', "as ids"),
+    ("charlm tokenize --tokenizer byte 'naïve'", "without a run"),
+    ("charlm tokenize --tokenizer bpe:500 --file notes.txt --json", "learn one from a text, and show it"),
+)
+
+
+@click.command(cls=Command, examples=EXAMPLES)
+@click.argument("text", required=False)
+@click.option(
+    "--file",
+    "path",
+    cls=Option,
+    group="common",
+    type=click.Path(),
+    metavar="FILE",
+    help="take the text from a file; - for standard input",
+)
+@run_option("whose tokenizer to use [the latest run]", group="common")
+@click.option("--ids", cls=Option, group="common", is_flag=True, help="print ids, not pieces")
+@setting_options(TokenizerConfig, "tokenizer", "unknown", "min_count")
+@json_option("{tokenizer, vocab_size, ids, pieces} in JSON")
+def tokenize(text: str | None, path: str | None, run: str | None, ids: bool, json: bool, **settings: Any) -> None:
+    """Show TEXT as the pieces or ids that a model sees; without TEXT, standard input."""
+    flags = given(settings)
+    content = _content(text, path)
+    tokenizer = _tokenizer(run, flags, content)
+    found = tokenizer.encode(content, flags.get("unknown"))
+    if json:
+        pieces = tokenizer.pieces(found)
+        facts = {"tokenizer": tokenizer.name, "vocab_size": tokenizer.vocab_size}
+        console.print_json({**facts, "ids": found.tolist(), "pieces": pieces})
+    elif ids:
+        console.print_line(" ".join(map(str, found.tolist())))
+    else:
+        console.print_line(" ".join(_shown(piece) for piece in tokenizer.pieces(found)))
+    if not json:
+        characters = len(content)
+        console.note(f"{characters:,} characters, {len(found):,} ids, {tokenizer.name} of {tokenizer.vocab_size:,}")
+
+
+def _content(text: str | None, path: str | None) -> str:
+    if text is not None and path is not None:
+        raise ConfigError("give a TEXT or --file, not both")
+    if path is None or path == "-":
+        return console.read_standard_input() if text in (None, "-") else str(text)
+    try:
+        with open(path, "rb") as file:
+            return file.read().decode("utf-8", "surrogateescape")
+    except OSError as error:
+        raise CorpusError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _tokenizer(run: str | None, flags: dict[str, Any], content: str) -> Tokenizer:
+    from charlm.runs import checkpoints_folder, find_run
+    from charlm.tokenizers import train_tokenizer
+
+    if "tokenizer" in flags:
+        if run is not None:
+            raise ConfigError("give --run or --tokenizer, not both")
+        return train_tokenizer(TokenizerConfig(**flags), [content])
+    return find_run(run, checkpoints_folder()).run.tokenizer
+
+
+def _shown(piece: str) -> str:
+    """A piece between spaces: its own spaces and line ends made visible."""
+    return escape_line(piece).replace(" ", "␣")

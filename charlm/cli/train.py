@@ -1,0 +1,56 @@
+"""``charlm train``: train a model on a text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from charlm.cli.command import Command, Option
+from charlm.cli.completion import complete_texts
+from charlm.cli.layers import config_options, resolve_layers
+from charlm.cli.options import given, json_option, run_option
+
+EXAMPLES = (
+    ("charlm train", "Shakespeare, three minutes"),
+    ("charlm train notes.txt more/ --include '*.txt' --minutes 10", "a file and a folder of your own"),
+    ("charlm train c --preset medium --dropout 0.3 --epochs 8 --run c-medium", "a larger model, by passes"),
+    ("charlm train --resume --run c-medium --epochs 12", "go on with it"),
+    ("charlm train shakespeare --plan", "what would it cost?"),
+    ("zcat book.gz | charlm train - --quiet", "from a pipe"),
+)
+
+
+@click.command(cls=Command, examples=EXAMPLES, no_args_is_help=False)
+@click.argument("text", nargs=-1, shell_complete=complete_texts)
+@run_option("name of the new run, or of the one to resume [corpus and time; the latest]", group="common")
+@click.option("--resume", cls=Option, group="common", is_flag=True, help="go on with a run from its last checkpoint")
+@click.option("--plan", cls=Option, group="run", is_flag=True, help="print size, memory, speed and time; do not train")
+@config_options
+@json_option("one line of JSON for each event")
+@click.option("--quiet", cls=Option, is_flag=True, help="print nothing but errors")
+def train(
+    text: tuple[str, ...],
+    run: str | None,
+    resume: bool,
+    plan: bool,
+    config_file: str | None,
+    preset: str | None,
+    json: bool,
+    quiet: bool,
+    **settings: Any,
+) -> int:
+    """Train a model on TEXT: named corpora, files, folders, or - for standard input.
+
+    Without TEXT it trains on Shakespeare, which is fetched first. The first Ctrl-C finishes the step and
+    saves, the second stops at once.
+    """
+    from charlm.cli import training_run
+
+    flags = given({"corpus": text, **settings})
+    if resume:
+        return training_run.resume(flags, config_file, preset, run=run, plan=plan, json=json, quiet=quiet)
+    config = resolve_layers(flags, config_file, preset).config
+    if plan:
+        return training_run.plan(config, json=json, quiet=quiet)
+    return training_run.start(config, run=run, json=json, quiet=quiet)

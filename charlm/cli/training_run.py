@@ -1,0 +1,120 @@
+"""What ``charlm train`` does once its flags are read: start, resume or plan, watch, and say how it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from charlm.cli import console, failure
+from charlm.cli.ending import interrupted_lines, summary_lines, summary_record
+from charlm.cli.progress import choose_progress
+from charlm.cli.signals import stop_requests
+from charlm.cli.view import View, choose_view
+from charlm.config import Config, file_layer
+from charlm.config.shapes import count_parameters
+from charlm.errors import ConfigError, OutputError
+from charlm.runs import checkpoints_folder
+from charlm.training import Training, plan_training, resume_training, start_training
+
+
+def start(config: Config, *, run: str | None, json: bool, quiet: bool) -> int:
+    """Train anew; returns the exit code."""
+    view = choose_view(json=json, quiet=quiet)
+
+    def prepare() -> Training:
+        return start_training(
+            config,
+            run=run,
+            root=checkpoints_folder(),
+            now=datetime.now(),
+            progress=choose_progress(quiet=json or quiet),
+            samples=view.wants_samples or config.training.sample_every is not None,
+        )
+
+    with memory_advice(config.training.batch_size):
+        return watch(prepare(), view)
+
+
+def resume(
+    flags: Mapping[str, Any],
+    config_file: str | None,
+    preset: str | None,
+    *,
+    run: str | None,
+    plan: bool,
+    json: bool,
+    quiet: bool,
+) -> int:
+    """Go on with a run; only flags and --config say what changes. Returns the exit code."""
+    for name, value in (("--preset", preset), ("--plan", plan)):
+        if value:
+            raise ConfigError(f"{name} cannot be used with --resume: the run has its settings already")
+    changes = {**(file_layer(Path(config_file)).values if config_file else {}), **flags}
+    view = choose_view(json=json, quiet=quiet)
+    training = resume_training(
+        changes,
+        run=run,
+        root=checkpoints_folder(),
+        progress=choose_progress(quiet=json or quiet),
+        samples=view.wants_samples,
+    )
+    with memory_advice(training.config.training.batch_size):
+        return watch(training, view)
+
+
+def plan(config: Config, *, json: bool, quiet: bool) -> int:
+    """Print what a training would cost."""
+    with memory_advice(config.training.batch_size):
+        found = plan_training(config, progress=choose_progress(quiet=json or quiet))
+    if json:
+        console.print_json(dataclasses.asdict(found))
+    else:
+        for line in found.lines():
+            console.print_line(line)
+    return 0
+
+
+def watch(training: Training, view: View) -> int:
+    """Show the events as they come, then how it ended; returns the exit code."""
+    for notice in training.notices:
+        view.notice(notice)
+    with stop_requests(training.request_stop) as received:
+        view.open(title_of(training))
+        try:
+            for event in training.events():
+                view.show(event)
+        finally:
+            view.close()
+        if received.number is not None:
+            view.end(interrupted_lines(training.run.name))
+            return received.exit_code
+    summary = training.summary()
+    view.end(summary_lines(summary, training.config))
+    view.end_record(summary_record(summary))
+    return 0
+
+
+def title_of(training: Training) -> str:
+    """What is trained, in one line."""
+    model, vocab_size = training.config.model, training.data.tokenizer.vocab_size
+    return (
+        f"{training.run.name} · {model.cell} {model.layers} x {model.hidden_size}"
+        f" · {count_parameters(model, vocab_size):,} parameters"
+        f" · {training.data.facts['characters']:,} characters · {training.machine.describe()}"
+    )
+
+
+@contextmanager
+def memory_advice(batch_size: int) -> Iterator[None]:
+    """Turn running out of memory into an error that says what to try."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not failure.is_out_of_memory(error):
+            raise
+        smaller = f"--batch-size {batch_size // 2}" if batch_size > 1 else "a smaller --hidden-size or --window-length"
+        raise OutputError(f"out of memory with --batch-size {batch_size}: try {smaller}") from error
