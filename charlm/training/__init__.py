@@ -1,0 +1,7 @@
+"""Training: truncated backpropagation through time, told as a stream of events."""
+
+from charlm.training.plan import Plan
+from charlm.training.start import Training, plan_training, resume_training, start_training
+from charlm.training.summary import Summary
+
+__all__ = ["Plan", "Summary", "Training", "plan_training", "resume_training", "start_training"]

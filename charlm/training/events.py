@@ -97,7 +97,7 @@ class Saved(Event):
 class SaveFailed(Event):
     """A checkpoint could not be written; the next interval tries again. `reason` is one line."""
 
-    kind: ClassVar[str] = "save_failed"
+    kind: ClassVar[str] = "save"
 
     reason: str
 

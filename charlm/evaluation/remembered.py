@@ -1,0 +1,51 @@
+"""Baselines are the same for every run on a text: computed once, kept beside the ids."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+from charlm.corpora import cache_folder
+from charlm.evaluation.baselines import baseline_scores
+from charlm.evaluation.score import Score
+from charlm.runs import Data
+from charlm.runs.data import store_key
+
+FOLDER = "baselines"
+
+
+def remembered_baselines(data: Data, part: str) -> dict[str, Score]:
+    """Scores of all baselines on a part of `data`, learnt from its training part; none for an empty part."""
+    ids = data.store.part(part)
+    if len(ids) < 2:
+        return {}
+    key = store_key(data.facts, data.tokenizer.fingerprint)
+    path = cache_folder() / FOLDER / f"{key}-{part}.json"
+    known = _read(path)
+    if known is not None:
+        return known
+    scores = baseline_scores(data.store.part("train"), ids, data.tokenizer)
+    _write(path, scores)
+    return scores
+
+
+def _read(path: Path) -> dict[str, Score] | None:
+    """What `_write` wrote; None where there is nothing of use."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {name: Score(**score) for name, score in content.items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _write(path: Path, scores: dict[str, Score]) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps({name: dataclasses.asdict(score) for name, score in scores.items()}))
+        temporary.replace(path)
+    except OSError:
+        # a memory that cannot be written costs time, never the result
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,125 @@
+"""The parts of a training put together: model and lanes, trainer and run folder, settings old and new."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from charlm import __version__
+from charlm.config import Config, TrainingConfig
+from charlm.errors import ConfigError
+from charlm.models import LanguageModel
+from charlm.runs import Data, Run
+from charlm.streams import Lanes
+from charlm.training.device import Machine, choose_machine
+from charlm.training.keeper import RunKeeper
+from charlm.training.learner import Learner
+from charlm.training.pace import Pace
+from charlm.training.scoring import sampler, validation_scorer
+from charlm.training.summary import TRAIN_SYMBOLS
+from charlm.training.trainer import Trainer
+
+# What may change when a run is resumed. All else decides what the checkpoint's numbers mean.
+CHANGEABLE = frozenset(
+    (
+        "minutes",
+        "epochs",
+        "steps",
+        "patience",
+        "learning_rate",
+        "schedule",
+        "evaluate_every",
+        "checkpoint_every",
+        "sample_every",
+        "keep",
+        "device",
+        "dtype",
+        "threads",
+    )
+)
+ENDS = frozenset(("minutes", "epochs", "steps"))
+
+
+def make_learner(config: Config, data: Data, machine: Machine) -> Learner:
+    """A new model on the training split, its first weights drawn from the seed.
+
+    Raises:
+        ConfigError: a name in no table, or a batch larger than the text.
+        CorpusError: a training split with nothing to predict.
+    """
+    machine.apply()
+    lanes = Lanes(data.store.part("train"), config.training.batch_size)
+    generator = torch.Generator().manual_seed(config.training.seed)
+    model = LanguageModel(config.model, data.tokenizer.vocab_size, generator)
+    return Learner(model, lanes, config.training, machine, data.tokenizer.characters_per_id)
+
+
+def make_trainer(
+    run: Run,
+    config: Config,
+    data: Data,
+    machine: Machine,
+    learner: Learner,
+    *,
+    samples: bool,
+    clock: Callable[[], float],
+    started: float,
+) -> Trainer:
+    """The trainer of `learner`, with everything it looks at and saves to."""
+    validation = data.store.part("validation")
+    return Trainer(
+        learner,
+        config.training,
+        keeper=RunKeeper(run, config, machine),
+        pace=Pace.of(config.training, len(data.store.part("train")) - 1),
+        evaluate=validation_scorer(validation, data.tokenizer, machine),
+        sample=sampler(config.model, data.tokenizer, config.training.seed) if samples else None,
+        final_tokens=len(validation) + TRAIN_SYMBOLS,
+        clock=clock,
+        started=started,
+    )
+
+
+def run_facts(data: Data, machine: Machine) -> dict[str, Any]:
+    """What a run folder notes beside its settings."""
+    return {
+        "corpus": data.facts,
+        "corpus_name": data.corpus_name,
+        "vocab_size": data.tokenizer.vocab_size,
+        "versions": {"charlm": __version__, "torch": torch.__version__},
+        "machine": machine.describe(),
+    }
+
+
+def changed_config(config: Config, progress: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
+    """The settings to resume with: those of the last sitting, and `changes` over them.
+
+    A new end (minutes, epochs or steps) takes the place of all old ones.
+
+    Raises:
+        ConfigError: a change of what cannot change, naming both values.
+    """
+    before = config.to_json() | {"training": dict(progress.get("training", {}))}
+    own = {name: value for section in before.values() for name, value in section.items()}
+    for name, value in changes.items():
+        if name not in CHANGEABLE and own.get(name) != (list(value) if isinstance(value, tuple) else value):
+            raise ConfigError(
+                f"{name} cannot change in a run that is resumed (it is {own.get(name)!r}, asked for {value!r}): "
+                "leave it out, or start a new run"
+            )
+    wanted = {name: value for name, value in changes.items() if name in CHANGEABLE}
+    ends = dict.fromkeys(ENDS) if ENDS & set(wanted) else {}
+    values = before["training"] | ends | wanted
+    return dataclasses.replace(config, training=TrainingConfig.from_mapping(values, "checkpoint [training]"))
+
+
+def machine_again(config: Config, before: Mapping[str, Any] | None) -> Machine:
+    """What the last sitting ran on, so that numbers stay the same; settings other than ``auto`` go first."""
+    training = config.training
+    for name, value in (before or {}).items():
+        if getattr(training, name) in ("auto", None):
+            training = dataclasses.replace(training, **{name: value})
+    return choose_machine(training, config.model)

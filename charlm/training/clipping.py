@@ -1,0 +1,23 @@
+"""Gradient clipping, by global norm and by value (Pascanu et al., 2013, arXiv:1211.5063)."""
+
+from __future__ import annotations
+
+import torch
+
+
+def global_norm(gradients: list[torch.Tensor]) -> torch.Tensor:
+    """The Euclidean norm of all gradients as one vector: a scalar, nan or inf where any of them is."""
+    norms: list[torch.Tensor] = torch._foreach_norm(gradients)
+    return torch.stack(norms).norm()
+
+
+def clip_by_norm(gradients: list[torch.Tensor], norm: float, threshold: float) -> None:
+    """In place: g <- g * threshold / |g| when |g| >= threshold, with `norm` the |g| of all of them."""
+    if norm >= threshold:
+        torch._foreach_mul_(gradients, threshold / norm)
+
+
+def clip_by_value(gradients: list[torch.Tensor], threshold: float) -> None:
+    """In place: every component into [-threshold, threshold]."""
+    torch._foreach_clamp_max_(gradients, threshold)
+    torch._foreach_clamp_min_(gradients, -threshold)

@@ -1,0 +1,50 @@
+"""Puts what a trainer gives out into a run folder."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from charlm.config import Config
+from charlm.runs import Run
+from charlm.training.device import Machine
+from charlm.training.events import Evaluated, Event, Sampled
+from charlm.training.learner import Capture
+
+
+class RunKeeper:
+    """Puts a trainer's checkpoints and events into a run folder."""
+
+    def __init__(self, run: Run, config: Config, machine: Machine) -> None:
+        self.run, self.config = run, config
+        # what a resumed run must know beside what the trainer remembers: the settings of this
+        # sitting, and what `auto` became on this machine
+        self.sitting = {"training": config.to_json()["training"], "machine": machine.to_json()}
+        self._figures: dict[str, float | int | None] = {}
+
+    def save_capture(self, capture: Capture, *, best: bool) -> Path:
+        """Write a checkpoint, or raise `OutputError`."""
+        figures = self._figures | {"characters": capture.progress["characters"]}
+        return self.run.save(
+            capture.progress["steps"],
+            weights=capture.weights,
+            training=capture.training,
+            progress=capture.progress | self.sitting,
+            best=best,
+            keep=self.config.training.keep,
+            figures=figures,
+        )
+
+    def record(self, event: Event) -> None:
+        """Append to metrics.jsonl; samples are shown, not recorded."""
+        if isinstance(event, Evaluated):
+            self._figures = {
+                "validation_nats": _finite(event.validation_nats),
+                "bits_per_character": _finite(event.bits_per_character),
+            }
+        if not isinstance(event, Sampled):
+            self.run.append_metrics(event.to_record())
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,198 @@
+"""What changes as training goes on, and the one step that changes it.
+
+A `Learner` holds weights, optimiser, averaged weights, carried state and place in the text. `capture`
+takes all of it as arrays and JSON, `restore` puts it back: resuming and rolling back are the same act.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from charlm.config import TrainingConfig
+from charlm.errors import RunError
+from charlm.models import LanguageModel, State, detach, state_from_arrays, state_to_arrays
+from charlm.streams import Lanes
+from charlm.training.clipping import clip_by_norm, clip_by_value, global_norm
+from charlm.training.device import Machine
+from charlm.training.optimizers import load_optimizer_arrays, make_optimizer, optimizer_arrays
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capture:
+    """Everything of a `Learner` at one step.
+
+    Attributes:
+        weights: what evaluation and generation use: the averaged weights where averaging is on.
+        training: arrays that only going on needs: optimiser, carried state, the weights as trained.
+        progress: JSON-ready counters and positions.
+    """
+
+    weights: Arrays
+    training: Arrays
+    progress: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """One step: mean loss per token in nats, global gradient norm before clipping, characters read."""
+
+    loss: float
+    gradient_norm: float
+    characters: int
+    applied: bool
+
+
+class Learner:
+    """A model in training on lanes of text. One `step` is one optimiser update (B lanes, T steps each)."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        lanes: Lanes,
+        config: TrainingConfig,
+        machine: Machine,
+        characters_per_id: np.ndarray[Any, Any],
+    ) -> None:
+        self.model = model.to(machine.device)
+        self.lanes = lanes
+        self.config = config
+        self.machine = machine
+        self.characters_per_id = characters_per_id
+        self.parameters = list(model.parameters())
+        self.optimizer = make_optimizer(self.parameters, config, machine.device)
+        self.average = [p.detach().clone() for p in self.parameters] if config.ema else None
+        self.state: State = model.initial_state(config.batch_size)
+        self.masks = torch.Generator(machine.device) if _drops(model) else None
+        self.steps = 0
+        self.characters = 0
+
+    def step(self, learning_rate: float) -> StepResult:
+        """Read the next window(s), backpropagate, clip and update.
+
+        The update is left out (`applied` is False) when loss or gradient is not finite.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.zero_grad(set_to_none=True)
+        draws = np.random.default_rng([self.config.seed, self.steps])
+        if self.masks is not None:
+            # subtle: seeded per step, not carried on, so that a resumed run draws the same masks
+            self.masks.manual_seed(int(draws.integers(2**63)))
+        loss, characters = 0.0, 0
+        for _ in range(self.config.accumulate):
+            window_loss, window_characters = self._window(self._window_length(draws))
+            loss += window_loss / self.config.accumulate
+            characters += window_characters
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = global_norm(gradients).item()
+        applied = np.isfinite(loss) and np.isfinite(norm)
+        if applied:
+            self._update(gradients, norm)
+        self.steps += 1
+        self.characters += characters
+        return StepResult(loss=loss, gradient_norm=norm, characters=characters, applied=bool(applied))
+
+    def _window_length(self, draws: np.random.Generator) -> int:
+        length, jitter = self.config.window_length, self.config.window_jitter
+        if not jitter:
+            return length
+        return max(1, round(length * draws.uniform(1 - jitter, 1 + jitter)))
+
+    def _window(self, length: int) -> tuple[float, int]:
+        """Forward and backward over one window; gradients add up. Returns mean loss and characters."""
+        inputs, targets = self.lanes.next(length)
+        wanted = torch.from_numpy(targets).to(self.machine.device)
+        with self.machine.autocast():
+            logits, state = self.model(torch.from_numpy(inputs).to(self.machine.device), self.state, self.masks)
+        # truncated backpropagation: the state goes on into the next window, its gradient does not
+        self.state = detach(state)
+        loss = F.cross_entropy(logits.float().flatten(0, 1), wanted.flatten())
+        (loss / self.config.accumulate).backward()  # type: ignore[no-untyped-call]
+        return loss.item(), int(self.characters_per_id[targets].sum())
+
+    def _update(self, gradients: list[torch.Tensor], norm: float) -> None:
+        if self.config.clip_norm:
+            clip_by_norm(gradients, norm, self.config.clip_norm)
+        if self.config.clip_value:
+            clip_by_value(gradients, self.config.clip_value)
+        self.optimizer.step()
+        if self.average is not None:
+            # a short memory at first, so that the average forgets the random start
+            decay = min(self.config.ema, (1 + self.steps) / (10 + self.steps))
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[LanguageModel]:
+        """The model with its averaged weights in place, where averaging is on."""
+        if self.average is None:
+            yield self.model
+            return
+        trained = [p.detach().clone() for p in self.parameters]
+        self._write(self.average)
+        try:
+            yield self.model
+        finally:
+            self._write(trained)
+
+    def _write(self, values: list[torch.Tensor]) -> None:
+        with torch.no_grad():
+            torch._foreach_copy_([p.detach() for p in self.parameters], values)
+
+    def capture(self) -> Capture:
+        """A copy of all that training has changed so far."""
+        training = {f"optimizer.{key}": array for key, array in optimizer_arrays(self.optimizer).items()}
+        training |= {f"state.{key}": array for key, array in state_to_arrays(self.state).items()}
+        if self.average is not None:
+            training |= {f"trained.{key}": array for key, array in self.model.to_arrays().items()}
+        with self.averaged() as model:
+            weights = model.to_arrays()
+        progress = {"steps": self.steps, "characters": self.characters, "lanes": self.lanes.state_dict()}
+        return Capture(weights=weights, training=training, progress=progress)
+
+    def restore(self, capture: Capture) -> None:
+        """Put back what `capture` took.
+
+        Raises:
+            RunError: arrays or counters that do not fit this model.
+        """
+        if self.average is not None:
+            self.model.load_arrays(capture.weights)
+            self.average = [p.detach().clone() for p in self.parameters]
+            self.model.load_arrays(_prefixed(capture.training, "trained."))
+        else:
+            self.model.load_arrays(capture.weights)
+        load_optimizer_arrays(self.optimizer, _prefixed(capture.training, "optimizer."))
+        like = self.model.initial_state(self.config.batch_size)
+        self.state = state_from_arrays(_prefixed(capture.training, "state."), like)
+        try:
+            self.steps = int(capture.progress["steps"])
+            self.characters = int(capture.progress["characters"])
+            self.lanes.load_state_dict(capture.progress["lanes"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"checkpoint: progress is incomplete: {error!r}") from None
+
+
+def _prefixed(arrays: Arrays, prefix: str) -> Arrays:
+    return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+
+
+def _drops(model: LanguageModel) -> bool:
+    config = model.config
+    return any(
+        (
+            config.dropout_input,
+            config.between,
+            config.output,
+            config.dropout_recurrent,
+            config.dropout_embedding,
+        )
+    )

@@ -1,0 +1,81 @@
+"""How far a training has come: its end may be given in steps, epochs or minutes, whichever is first."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from charlm.config import TrainingConfig
+
+DEFAULT_MINUTES = 3.0
+
+# Unless told otherwise a training is evaluated this many times: often enough to see the curve,
+# seldom enough to cost little.
+FEWEST_EVALUATIONS = 10
+MOST_EVALUATIONS = 100
+STEPS_PER_EVALUATION = 1000
+MINUTES_PER_EVALUATION = 1.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """The end of a training, and where it stands between start and end.
+
+    Attributes:
+        steps: planned steps, from `steps` and `epochs`; None where only time ends the training.
+        seconds: budget of time, None for none.
+        reserve: seconds of the budget kept for the last evaluation and save.
+        steps_reason: which setting `steps` comes from, steps or epochs.
+    """
+
+    steps: int | None
+    seconds: float | None
+    reserve: float = 0.0
+    steps_reason: str = "steps"
+
+    @classmethod
+    def of(cls, config: TrainingConfig, tokens_per_epoch: int) -> Pace:
+        """The pace that `config` asks for; with no end given, `DEFAULT_MINUTES`."""
+        tokens_per_step = config.batch_size * config.window_length * config.accumulate
+        candidates = {}
+        if config.steps is not None:
+            candidates["steps"] = config.steps
+        if config.epochs is not None:
+            candidates["epochs"] = max(1, math.ceil(config.epochs * tokens_per_epoch / tokens_per_step))
+        minutes = config.minutes
+        if minutes is None and not candidates:
+            minutes = DEFAULT_MINUTES
+        reason = min(candidates, key=candidates.__getitem__, default="steps")
+        return cls(steps=candidates.get(reason), seconds=None if minutes is None else 60 * minutes, steps_reason=reason)
+
+    def position(self, step: int, seconds: float) -> float:
+        """The share of the training that is done, in [0, 1]."""
+        shares = []
+        if self.steps is not None:
+            shares.append(step / self.steps)
+        if self.seconds is not None:
+            shares.append(seconds / max(self.seconds - self.reserve, 1e-9))
+        return min(1.0, max(shares))
+
+    def ended(self, step: int, seconds: float) -> str | None:
+        """``steps``, ``epochs`` or ``minutes`` when that end is reached."""
+        if self.steps is not None and step >= self.steps:
+            return self.steps_reason
+        if self.seconds is not None and seconds >= self.seconds - self.reserve:
+            return "minutes"
+        return None
+
+    def planned_steps(self, step: int, seconds: float) -> int:
+        """The step at which training will end, as far as its speed so far tells."""
+        if self.steps is not None and self.seconds is None:
+            return self.steps
+        position = self.position(step, seconds)
+        estimate = math.ceil(step / position) if position > 0 else step
+        return max(step, min(estimate, self.steps) if self.steps is not None else estimate)
+
+    def evaluations(self) -> int:
+        """How many evaluations to spread over the training when `evaluate_every` is not given."""
+        by_steps = (self.steps or 0) / STEPS_PER_EVALUATION
+        by_time = (self.seconds or 0) / 60 / MINUTES_PER_EVALUATION
+        wanted = by_steps if self.seconds is None else by_time
+        return int(min(max(wanted, FEWEST_EVALUATIONS), MOST_EVALUATIONS))

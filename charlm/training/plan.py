@@ -1,0 +1,106 @@
+"""What a training will cost, told before it starts."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from charlm.config import Config
+from charlm.config.shapes import parameter_shapes
+from charlm.training.learner import Learner
+from charlm.training.pace import Pace
+
+BYTES = 4  # of a float32
+# Arrays of H numbers that a layer keeps per lane and time step for the way back: input, output, gates, memory.
+ACTIVATIONS_PER_GATE = 2
+# The interpreter with torch in it, before any model.
+BASE_BYTES = 350 * 2**20
+
+WARM_STEPS, TIMED_STEPS = 2, 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Size, memory, speed and duration of a training.
+
+    Attributes:
+        parameters: numbers that are learnt.
+        memory_bytes: estimated peak of the process.
+        characters_per_second: measured over a few steps that were then thrown away.
+        steps: optimiser steps to the end.
+        seconds: time to the end.
+        epochs: passes over the training split.
+        machine: device, threads and number format, in words.
+    """
+
+    parameters: int
+    memory_bytes: int
+    characters_per_second: float
+    steps: int
+    seconds: float
+    epochs: float
+    machine: str
+
+    def lines(self) -> list[str]:
+        """The plan in words, one fact a line."""
+        return [
+            f"parameters      {self.parameters:,}",
+            f"memory          about {self.memory_bytes / 2**20:,.0f} MB",
+            f"machine         {self.machine}",
+            f"speed           {self.characters_per_second:,.0f} characters/s, measured over {TIMED_STEPS} steps",
+            f"length          {self.steps:,} steps, {self.epochs:.2f} passes over the training split",
+            f"time            about {_duration(self.seconds)}",
+        ]
+
+
+def make_plan(
+    config: Config, learner: Learner, pace: Pace, tokens_per_epoch: int, clock: Callable[[], float] = time.perf_counter
+) -> Plan:
+    """Time a few steps of `learner`, which must not be used for training afterwards."""
+    seconds_per_step, characters_per_step = _time_steps(learner, clock)
+    training = config.training
+    tokens_per_step = training.batch_size * training.window_length * training.accumulate
+    by_time = math.inf if pace.seconds is None else pace.seconds / seconds_per_step
+    steps = max(1, math.floor(min(by_time, math.inf if pace.steps is None else pace.steps)))
+    return Plan(
+        parameters=learner.model.count_parameters(),
+        memory_bytes=memory_estimate(config, learner.model.vocab_size),
+        characters_per_second=characters_per_step / seconds_per_step,
+        steps=steps,
+        seconds=steps * seconds_per_step,
+        epochs=steps * tokens_per_step / tokens_per_epoch,
+        machine=learner.machine.describe(),
+    )
+
+
+def memory_estimate(config: Config, vocab_size: int) -> int:
+    """Estimated peak memory of a training, in bytes: interpreter, weights and their companions, activations."""
+    model, training = config.model, config.training
+    shapes = parameter_shapes(model, vocab_size)
+    weights = sum(math.prod(shape) for shape in shapes.values())
+    gates = shapes["layers.0.recurrent_weight"][0] // model.hidden_size
+    # weights, gradients, two moments, and the last good copy of weights and moments; the average if any
+    companions = 7 + (2 if training.ema else 0)
+    per_step = model.layers * model.hidden_size * (2 + ACTIVATIONS_PER_GATE * gates) + 3 * vocab_size
+    activations = training.batch_size * training.window_length * per_step
+    return BASE_BYTES + BYTES * (companions * weights + activations)
+
+
+def _time_steps(learner: Learner, clock: Callable[[], float]) -> tuple[float, float]:
+    """Median-like time of a step (the mean of the steps after warming up) and the characters it reads."""
+    for _ in range(WARM_STEPS):
+        learner.step(0.0)
+    start, characters = clock(), 0
+    for _ in range(TIMED_STEPS):
+        characters += learner.step(0.0).characters
+    return (clock() - start) / TIMED_STEPS, characters / TIMED_STEPS
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    if seconds < 5400:
+        return f"{seconds / 60:.1f} minutes"
+    return f"{seconds / 3600:.1f} hours"

@@ -1,0 +1,155 @@
+"""From a configuration to a training that is ready to run: data, machine, model, run folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from charlm.config import Config
+from charlm.corpora import Progress
+from charlm.errors import ConfigError, OutputError
+from charlm.evaluation import remembered_baselines
+from charlm.evaluation.score import Score
+from charlm.runs import Data, Run, create_run, find_run, new_run_name, open_run_data, prepare
+from charlm.training.assembly import changed_config, machine_again, make_learner, make_trainer, run_facts
+from charlm.training.device import Machine, choose_machine
+from charlm.training.events import Event
+from charlm.training.learner import Capture
+from charlm.training.pace import Pace
+from charlm.training.plan import Plan, make_plan
+from charlm.training.summary import Summary, summarise
+from charlm.training.trainer import Trainer
+
+
+@dataclass
+class Training:
+    """A training that is ready to run.
+
+    Attributes:
+        config: complete; what the run folder stores.
+        data: tokenizer and token store.
+        run: the run folder.
+        notices: lines for the user from before the first step.
+    """
+
+    config: Config
+    data: Data
+    run: Run
+    machine: Machine
+    trainer: Trainer
+    notices: list[str]
+    baselines: Mapping[str, Score]
+
+    def events(self) -> Iterator[Event]:
+        """Train, holding the run's lock. Raises `DivergedError`, `OutputError`, `RunInUseError`."""
+        with self.run.lock():
+            if self.trainer.learner.steps:
+                self.run.truncate_metrics(self.trainer.learner.steps)
+            yield from self.trainer.run()
+
+    def request_stop(self) -> None:
+        """Finish the step, save and end. Safe to call from a signal handler."""
+        self.trainer.request_stop()
+
+    def summary(self) -> Summary:
+        """The best checkpoint, read back and scored on the whole validation split."""
+        epochs = self.trainer.learner.lanes.epoch
+        return summarise(self.run, self.config, self.data, self.machine, self.baselines, epochs)
+
+
+def start_training(
+    config: Config,
+    *,
+    run: str | None = None,
+    root: Path,
+    now: datetime,
+    fetch: bool = True,
+    progress: Progress | None = None,
+    samples: bool = True,
+    clock: Callable[[], float] = time.monotonic,
+    started: float | None = None,
+) -> Training:
+    """Prepare a new training: read and encode the text, make model and run folder.
+
+    Args:
+        run: the run's name under `root`; None makes one of corpus and time.
+        fetch: download a named corpus that is not there.
+        samples: make short samples while training.
+        started: when the time budget began, on `clock`; None for now.
+
+    Raises:
+        CharlmError: of the kind that fits; nothing is left behind.
+    """
+    started = clock() if started is None else started
+    _check_folder(root)
+    data = prepare(config.corpus, config.tokenizer, progress=progress, fetch=fetch)
+    machine = choose_machine(config.training, config.model)
+    learner = make_learner(config, data, machine)
+    folder = root / (run or new_run_name(data.corpus_name, now, root))
+    opened = create_run(folder, config=config, facts=run_facts(data, machine), tokenizer=data.tokenizer)
+    baselines = remembered_baselines(data, "validation")
+    trainer = make_trainer(opened, config, data, machine, learner, samples=samples, clock=clock, started=started)
+    return Training(config, data, opened, machine, trainer, list(data.notices), baselines)
+
+
+def resume_training(
+    changes: Mapping[str, Any],
+    *,
+    run: str | None = None,
+    root: Path,
+    progress: Progress | None = None,
+    samples: bool = True,
+    clock: Callable[[], float] = time.monotonic,
+    started: float | None = None,
+) -> Training:
+    """Go on with a run from its latest checkpoint, bit for bit where it is on the same machine.
+
+    Args:
+        changes: settings given anew; only those in `CHANGEABLE` may differ from the run's own.
+
+    Raises:
+        ConfigError: a setting that cannot change, or a training that is complete already.
+        CharlmError: of the kind that fits, for damaged runs and changed texts.
+    """
+    started = clock() if started is None else started
+    opened = find_run(run, root).run
+    with opened.lock():
+        checkpoint = opened.load_training()
+    config = changed_config(opened.config, checkpoint.progress, changes)
+    data = open_run_data(opened, progress=progress)
+    machine = machine_again(config, checkpoint.progress.get("machine"))
+    learner = make_learner(config, data, machine)
+    trainer = make_trainer(opened, config, data, machine, learner, samples=samples, clock=clock, started=started)
+    trainer.restore(Capture(weights=checkpoint.weights, training=checkpoint.training, progress=checkpoint.progress))
+    reason = trainer.pace.ended(learner.steps, trainer.standing.seconds)
+    if reason is not None:
+        raise ConfigError(
+            f"run {opened.name} is complete ({learner.steps} steps, {trainer.standing.seconds / 60:.1f} minutes): "
+            f"to go on, give --{reason} a larger number"
+        )
+    notices = [*data.notices, *checkpoint.notices]
+    return Training(config, data, opened, machine, trainer, notices, remembered_baselines(data, "validation"))
+
+
+def plan_training(config: Config, *, fetch: bool = True, progress: Progress | None = None) -> Plan:
+    """What a training of `config` would cost; leaves no run behind."""
+    data = prepare(config.corpus, config.tokenizer, progress=progress, fetch=fetch)
+    machine = choose_machine(config.training, config.model)
+    learner = make_learner(config, data, machine)
+    tokens = len(data.store.part("train")) - 1
+    return make_plan(config, learner, Pace.of(config.training, tokens), tokens)
+
+
+def _check_folder(root: Path) -> None:
+    """Find out before any work whether runs can be kept in `root`. Raises `OutputError`."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"folder for runs {root} cannot be made: {error.strerror}; set CHARLM_CHECKPOINTS") from None
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise OutputError(f"folder for runs {root} cannot be written to; set CHARLM_CHECKPOINTS to another")

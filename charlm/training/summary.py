@@ -1,0 +1,83 @@
+"""The end of a training: the best checkpoint scored on the whole validation split, beside the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from charlm.config import Config
+from charlm.evaluation import score_of, score_stream
+from charlm.evaluation.score import Score
+from charlm.models import LanguageModel
+from charlm.runs import Data, Run
+from charlm.training.device import Machine
+from charlm.training.judgement import judge
+from charlm.training.scoring import passages
+
+# So much of the training split is scored, to tell over- from underfitting.
+TRAIN_SYMBOLS = 2**15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """How a training ended.
+
+    Attributes:
+        run: its folder.
+        checkpoint: the folder of the best checkpoint, which evaluation and generation take.
+        score: of that checkpoint on the whole validation split, stream protocol, float32; None without one.
+        training: of that checkpoint on passages of the training split, without dropout.
+        baselines: nats per character by name, on the same split.
+        judgement: sentences.
+    """
+
+    run: Path
+    checkpoint: Path
+    score: Score | None
+    training: Score | None
+    baselines: dict[str, float]
+    judgement: list[str]
+
+
+def summarise(
+    run: Run, config: Config, data: Data, machine: Machine, baselines: Mapping[str, Score], epochs: float
+) -> Summary:
+    """Load the best checkpoint back from the disk and score it."""
+    checkpoint = run.load(None)
+    model = LanguageModel.from_arrays(config.model, data.tokenizer.vocab_size, checkpoint.weights)
+    model.to(machine.device)
+    score = _score(model, data, "validation", machine, most=None)
+    training = _score(model, data, "train", machine, most=TRAIN_SYMBOLS)
+    nats, judgement = _nats(baselines), []
+    if score is not None and score.nats_per_character is not None:
+        judgement = judge(
+            validation=score.nats_per_character,
+            training=training.nats_per_character if training else None,
+            epochs=epochs,
+            baselines=nats,
+            dropout=max(config.model.between, config.model.output, config.model.dropout_input),
+        )
+    return Summary(
+        run=run.folder,
+        checkpoint=checkpoint.folder,
+        score=score,
+        training=training,
+        baselines=nats,
+        judgement=judgement,
+    )
+
+
+def _score(model: LanguageModel, data: Data, part: str, machine: Machine, most: int | None) -> Score | None:
+    ids = data.store.part(part)
+    text = np.asarray(ids) if most is None else passages(ids, most)
+    if len(text) < 2:
+        return None
+    return score_of(score_stream(model, text, device=machine.device), text[1:], data.tokenizer)
+
+
+def _nats(baselines: Mapping[str, Score]) -> dict[str, float]:
+    nats = {name: score.nats_per_character for name, score in baselines.items()}
+    return {name: value for name, value in nats.items() if value is not None}

@@ -1,0 +1,300 @@
+"""The training loop: steps, evaluations, checkpoints, rollbacks and the end, told as events.
+
+The trainer prints nothing and opens no file: what it evaluates with, samples with and saves to is
+handed in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from charlm.config import TrainingConfig
+from charlm.errors import DivergedError, OutputError, RunError
+from charlm.evaluation.score import Score
+from charlm.models import LanguageModel
+from charlm.registry import lookup
+from charlm.training.events import (
+    Evaluated,
+    Event,
+    RolledBack,
+    Sampled,
+    Saved,
+    SaveFailed,
+    Stepped,
+    Stopped,
+)
+from charlm.training.learner import Arrays, Capture, Learner, StepResult
+from charlm.training.pace import Pace
+from charlm.training.schedules import PLATEAU_DIVISOR, SCHEDULES, warmup_factor
+from charlm.training.watch import LossWatch
+
+# How often the outside hears of steps, in seconds.
+REPORT_INTERVAL = 0.5
+# How many times a training may be rolled back before it is given up.
+MOST_ROLLBACKS = 5
+
+
+class Keeper(Protocol):
+    """Where checkpoints and the log of events go; a run folder."""
+
+    def save_capture(self, capture: Capture, *, best: bool) -> Path:
+        """Write a checkpoint, or raise `OutputError`."""
+
+    def record(self, event: Event) -> None:
+        """Append to the log."""
+
+
+@dataclass
+class Standing:
+    """What the trainer itself remembers beside the learner; saved with every checkpoint."""
+
+    best_nats: float = math.inf
+    evaluations: int = 0
+    without_improvement: int = 0
+    rate_scale: float = 1.0
+    rollbacks: int = 0
+    seconds: float = 0.0
+
+
+class Trainer:
+    """Runs a `Learner` from where it stands to the end that its pace sets.
+
+    Args:
+        evaluate: scores the validation split; None where there is none.
+        sample: makes a short text of weights; None for no samples.
+        final_tokens: tokens scored after the last step, to keep time for them.
+        clock: seconds, monotonic.
+        started: when this sitting began on that clock; time before the first step counts too.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        config: TrainingConfig,
+        *,
+        keeper: Keeper,
+        pace: Pace,
+        evaluate: Callable[[LanguageModel], Score] | None,
+        sample: Callable[[Arrays], str] | None,
+        final_tokens: int,
+        clock: Callable[[], float],
+        started: float,
+    ) -> None:
+        self.learner, self.config, self.keeper, self.pace = learner, config, keeper, pace
+        self.evaluate, self.sample, self.final_tokens = evaluate, sample, final_tokens
+        self.schedule = lookup(SCHEDULES, config.schedule, "schedule")
+        self.clock, self.started = clock, started
+        self.watch = LossWatch()
+        self.standing = Standing()
+        self.stop_requested = False
+        self._unsaved: OutputError | None = None
+        self._checkpoint: Path | None = None
+        self._validation_nats: float | None = None
+        self._good: Capture | None = None
+        self._reported = (self.clock(), learner.characters)
+        self._saved_step: int | None = None
+
+    def request_stop(self) -> None:
+        """Finish the step, save, and end. Safe to call from a signal handler."""
+        self.stop_requested = True
+
+    def capture(self) -> Capture:
+        """The learner's capture with the trainer's own standing in it: all that resuming needs."""
+        capture = self.learner.capture()
+        standing = dataclasses.asdict(self.standing) | {"seconds": self.seconds()}
+        if not math.isfinite(self.standing.best_nats):
+            standing["best_nats"] = None
+        progress = capture.progress | {"standing": standing, "watch": self.watch.state_dict()}
+        return dataclasses.replace(capture, progress=progress)
+
+    def restore(self, capture: Capture) -> None:
+        """Go on from what `capture` gave. Raises `RunError` where it is incomplete."""
+        self.learner.restore(capture)
+        try:
+            standing = dict(capture.progress["standing"])
+            if standing["best_nats"] is None:
+                standing["best_nats"] = math.inf
+            self.standing = Standing(**standing)
+            self.watch.load_state_dict(capture.progress["watch"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"checkpoint: progress is incomplete: {error!r}") from None
+        self._reported = (self.clock(), self.learner.characters)
+        self._saved_step = self.learner.steps
+
+    def seconds(self) -> float:
+        """Training time over all sittings."""
+        return self.standing.seconds + self.clock() - self.started
+
+    def learning_rate(self) -> float:
+        """The rate of the next step."""
+        position = self.pace.position(self.learner.steps, self.seconds())
+        factor = warmup_factor(self.learner.steps, position, self.config.warmup) * self.schedule(position)
+        return self.config.learning_rate * factor * self.standing.rate_scale
+
+    def run(self) -> Iterator[Event]:
+        """Train to the end, yielding what happens.
+
+        Raises:
+            DivergedError: the loss left the rails more often than `MOST_ROLLBACKS`.
+            OutputError: the last checkpoint could not be written.
+        """
+        self._good = self.capture()
+        reason = None
+        while reason is None:
+            rate = self.learning_rate()
+            result = self.learner.step(rate)
+            trouble = self.watch.trouble(result.loss, result.gradient_norm)
+            if trouble is not None:
+                yield from self._roll_back(trouble)
+                continue
+            reason = self._ending()
+            if reason or self.clock() - self._reported[0] >= REPORT_INTERVAL:
+                yield self._tell(self._stepped(rate, result))
+            if reason != "interrupted":
+                yield from self._look_up(last=reason is not None)
+                reason = reason or self._ending()
+        yield from self._finish(reason)
+
+    def _ending(self) -> str | None:
+        if self.stop_requested:
+            return "interrupted"
+        if self.config.patience is not None and self.standing.without_improvement >= self.config.patience:
+            return "patience"
+        return self.pace.ended(self.learner.steps, self.seconds())
+
+    def _finish(self, reason: str) -> Iterator[Event]:
+        if self._saved_step != self.learner.steps:
+            yield from self._save(self.capture(), best=False)
+        yield self._tell(
+            Stopped(**self._where(), reason=reason, validation_nats=self._validation_nats, checkpoint=self._checkpoint)
+        )
+        if self._unsaved is not None:
+            raise self._unsaved
+
+    def _look_up(self, *, last: bool) -> Iterator[Event]:
+        """Between two steps: evaluate, save and sample where it is time to."""
+        step = self.learner.steps
+        evaluated = last or self._evaluation_is_due()
+        best = False
+        if evaluated and self.evaluate is not None:
+            event = self._evaluate(self.evaluate)
+            best = event.best
+            yield self._tell(event)
+        every = self.config.checkpoint_every
+        if last or best or (evaluated if every is None else step % every == 0):
+            self._good = self.capture()
+            yield from self._save(self._good, best=best)
+        every = self.config.sample_every
+        if self.sample is not None and (evaluated if every is None else step % every == 0):
+            with self.learner.averaged() as model:
+                text = self.sample(model.to_arrays())
+            yield Sampled(**self._where(), text=text)
+        if evaluated:
+            # time spent here is no training speed
+            self._reported = (self.clock(), self.learner.characters)
+
+    def _evaluation_is_due(self) -> bool:
+        if self.config.evaluate_every is not None:
+            return self.learner.steps % self.config.evaluate_every == 0
+        position = self.pace.position(self.learner.steps, self.seconds())
+        return position * self.pace.evaluations() >= self.standing.evaluations + 1
+
+    def _evaluate(self, evaluate: Callable[[LanguageModel], Score]) -> Evaluated:
+        begun = self.clock()
+        with self.learner.averaged() as model:
+            score = evaluate(model)
+        nats = score.nats_per_token
+        nats = math.nan if nats is None else nats
+        best = nats < self.standing.best_nats  # never true for nan
+        self.standing.evaluations = self._evaluations_until_now()
+        self.standing.without_improvement = 0 if best else self.standing.without_improvement + 1
+        if best:
+            self.standing.best_nats = nats
+        elif self.config.schedule == "plateau":
+            self.standing.rate_scale /= PLATEAU_DIVISOR
+        self._validation_nats = nats
+        # float32 and the whole split: slower per token than this evaluation was
+        per_token = 2 * (self.clock() - begun) / max(score.tokens, 1)
+        self.pace = dataclasses.replace(self.pace, reserve=per_token * self.final_tokens + self.clock() - begun)
+        return Evaluated(
+            **self._where(),
+            train_nats=math.nan if self.watch.smoothed is None else self.watch.smoothed,
+            validation_nats=nats,
+            perplexity=score.perplexity or math.nan,
+            bits_per_character=score.bits_per_character or math.nan,
+            best=best,
+        )
+
+    def _evaluations_until_now(self) -> int:
+        position = self.pace.position(self.learner.steps, self.seconds())
+        return max(self.standing.evaluations + 1, int(position * self.pace.evaluations()))
+
+    def _save(self, capture: Capture, *, best: bool) -> Iterator[Event]:
+        try:
+            self._checkpoint = self.keeper.save_capture(capture, best=best)
+        except OutputError as error:
+            self._unsaved = error
+            yield self._tell(SaveFailed(**self._where(), reason=str(error)))
+            return
+        self._unsaved, self._saved_step = None, self.learner.steps
+        yield self._tell(Saved(**self._where(), checkpoint=self._checkpoint, best=best))
+
+    def _roll_back(self, reason: str) -> Iterator[Event]:
+        rollbacks, scale, seconds = self.standing.rollbacks + 1, self.standing.rate_scale / 2, self.seconds()
+        if rollbacks > MOST_ROLLBACKS or self._good is None:
+            yield self._tell(
+                Stopped(
+                    **self._where(),
+                    reason="diverged",
+                    validation_nats=self._validation_nats,
+                    checkpoint=self._checkpoint,
+                )
+            )
+            raise DivergedError(
+                f"training diverged at step {self.learner.steps}: {reason}, after {MOST_ROLLBACKS} rollbacks; "
+                "try a lower --learning-rate or --clip-norm 1"
+            )
+        self.restore(self._good)
+        self.standing.rollbacks, self.standing.rate_scale = rollbacks, scale
+        self.standing.seconds, self.started = seconds, self.clock()
+        yield self._tell(
+            RolledBack(
+                **self._where(),
+                reason=reason,
+                learning_rate=self.learning_rate(),
+                retries_left=MOST_ROLLBACKS - rollbacks,
+            )
+        )
+
+    def _where(self) -> dict[str, Any]:
+        return {
+            "step": self.learner.steps,
+            "epoch": self.learner.lanes.epoch,
+            "characters": self.learner.characters,
+            "seconds": self.seconds(),
+        }
+
+    def _stepped(self, rate: float, result: StepResult) -> Stepped:
+        now, (then, characters) = self.clock(), self._reported
+        self._reported = (now, self.learner.characters)
+        seconds = self.seconds()
+        planned = self.pace.planned_steps(self.learner.steps, seconds)
+        position = self.pace.position(self.learner.steps, seconds)
+        return Stepped(
+            **self._where(),
+            steps_planned=planned,
+            seconds_left=seconds * (1 - position) / position if position > 0 else None,
+            characters_per_second=(self.learner.characters - characters) / max(now - then, 1e-9),
+            learning_rate=rate,
+            gradient_norm=result.gradient_norm,
+            train_nats=result.loss if self.watch.smoothed is None else self.watch.smoothed,
+        )
+
+    def _tell(self, event: Event) -> Event:
+        self.keeper.record(event)
+        return event

@@ -1,0 +1,167 @@
+"""One step, and the promise that a captured learner goes on bit for bit."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from charlm.errors import RunError
+from charlm.training.optimizers import OPTIMIZERS
+
+EVERYTHING = {
+    "ema": 0.9,
+    "window_jitter": 0.5,
+    "accumulate": 2,
+}
+DROPOUT = {
+    "dropout": 0.3,
+    "dropout_input": 0.1,
+    "dropout_recurrent": 0.2,
+    "dropout_embedding": 0.1,
+    "locked_dropout": True,
+}
+
+
+def all_arrays(learner):
+    capture = learner.capture()
+    return capture.weights | capture.training
+
+
+def assert_same(left, right):
+    assert left.keys() == right.keys()
+    for name in left:
+        assert np.array_equal(left[name], right[name]), name
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(
+    ("model", "training"), [({}, {}), (DROPOUT, EVERYTHING), ({"cell": "gru", "tie_weights": True}, {})]
+)
+def test_a_restored_learner_goes_on_bit_for_bit(make_learner, optimizer, model, training):
+    through = make_learner(model, optimizer=optimizer, **training)
+    for _ in range(5):
+        through.step(0.01)
+    capture = through.capture()
+    for _ in range(5):
+        through.step(0.01)
+
+    again = make_learner(model, optimizer=optimizer, **training)
+    again.restore(capture)
+    for _ in range(5):
+        again.step(0.01)
+
+    assert_same(all_arrays(through), all_arrays(again))
+    assert through.capture().progress == again.capture().progress
+
+
+def test_a_capture_is_a_copy(make_learner):
+    learner = make_learner()
+    learner.step(0.01)
+    capture = learner.capture()
+    before = {name: array.copy() for name, array in (capture.weights | capture.training).items()}
+    learner.step(0.1)
+    assert_same(before, capture.weights | capture.training)
+
+
+def test_training_lowers_the_loss(make_learner):
+    learner = make_learner()
+    losses = [learner.step(0.02).loss for _ in range(60)]
+    assert losses[0] == pytest.approx(np.log(6), abs=0.3)
+    assert np.mean(losses[-5:]) < 0.8
+
+
+def test_the_gradient_of_accumulated_windows_is_their_mean(make_learner):
+    """Two windows of half the lanes' text give the update of their mean loss, worked with torch alone."""
+    learner = make_learner({"dropout": 0.0}, accumulate=2, optimizer="sgd", clip_norm=0)
+    reference = make_learner({"dropout": 0.0}, optimizer="sgd", clip_norm=0)
+    learner.step(0.5)
+
+    state, total = reference.state, 0.0
+    for _ in range(2):
+        inputs, targets = reference.lanes.next(8)
+        logits, state = reference.model(torch.from_numpy(inputs), state)
+        state = tuple(type(layer)(*(t.detach() for t in layer)) for layer in state)
+        total = total + F.cross_entropy(logits.flatten(0, 1), torch.from_numpy(targets).flatten()) / 2
+    gradients = torch.autograd.grad(total, reference.parameters)
+    for mine, theirs, gradient in zip(learner.parameters, reference.parameters, gradients, strict=True):
+        torch.testing.assert_close(mine, theirs - 0.5 * gradient)
+
+
+def test_state_is_carried_and_cut(make_learner):
+    """The second window starts from the first one's state, and no gradient reaches back into the first."""
+    learner = make_learner({"dropout": 0.0})
+    learner.step(0.0)
+    carried = learner.state
+    assert all(bool(t.abs().sum() > 0) and t.grad_fn is None for layer in carried for t in layer)
+    fresh = make_learner({"dropout": 0.0})
+    fresh.lanes.next(8)
+    assert learner.step(0.0).loss != fresh.step(0.0).loss
+
+
+def test_clipping_bounds_the_update(make_learner):
+    def update_length(**clip):
+        learner = make_learner({"dropout": 0.0}, optimizer="sgd", **clip)
+        before = [p.detach().clone() for p in learner.parameters]
+        result = learner.step(1.0)
+        change = torch.cat([(p - b).flatten() for p, b in zip(learner.parameters, before, strict=True)])
+        return result.gradient_norm, change.norm().item(), change.abs().max().item()
+
+    norm, free, _ = update_length(clip_norm=0)
+    assert free == pytest.approx(norm, rel=1e-4)
+    assert update_length(clip_norm=norm / 4)[1] == pytest.approx(norm / 4, rel=1e-4)
+    assert update_length(clip_norm=0, clip_value=1e-3)[2] == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_averaged_weights_are_what_evaluation_sees(make_learner):
+    learner = make_learner({"dropout": 0.0}, ema=0.5, optimizer="sgd", clip_norm=0)
+    expected = [p.detach().clone() for p in learner.parameters]
+    for step in range(3):
+        learner.step(0.5)
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = [decay * e + (1 - decay) * p.detach() for e, p in zip(expected, learner.parameters, strict=True)]
+    trained = [p.detach().clone() for p in learner.parameters]
+    with learner.averaged() as model:
+        for mine, wanted in zip(model.parameters(), expected, strict=True):
+            torch.testing.assert_close(mine.detach(), wanted)
+    for mine, wanted in zip(learner.parameters, trained, strict=True):
+        assert torch.equal(mine, wanted)
+
+
+@pytest.mark.parametrize("where", ["embedding", "output_bias"])
+def test_a_gradient_that_is_not_finite_changes_nothing(make_learner, where):
+    learner = make_learner()
+    learner.step(0.01)
+    getattr(learner.model, where).data.view(-1)[0] = float("nan")
+    before = {name: p.detach().clone() for name, p in learner.model.named_parameters()}
+    result = learner.step(0.01)
+    assert not result.applied
+    for name, parameter in learner.model.named_parameters():
+        assert torch.equal(parameter.nan_to_num(7.0), before[name].nan_to_num(7.0))
+
+
+def test_masks_come_from_the_seed_and_not_from_the_global_generator(make_learner):
+    losses = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        learner = make_learner({"dropout": 0.5})
+        losses.append([learner.step(0.01).loss for _ in range(3)])
+    assert losses[0] == losses[1]
+    other = make_learner({"dropout": 0.5}, seed=2)
+    assert [other.step(0.01).loss for _ in range(3)] != losses[0]
+
+
+def test_jittered_windows_stay_in_their_range_and_vary(make_learner):
+    learner = make_learner(window_jitter=0.5)
+    lengths = [learner.step(0.01).characters // 4 for _ in range(30)]
+    assert min(lengths) >= 4
+    assert max(lengths) <= 12
+    assert len(set(lengths)) > 3
+
+
+def test_a_capture_of_another_model_is_refused(make_learner):
+    with pytest.raises(RunError, match="shape"):
+        make_learner({"hidden_size": 16}).restore(make_learner().capture())
+    capture = make_learner().capture()
+    del capture.progress["lanes"]
+    with pytest.raises(RunError, match="progress is incomplete"):
+        make_learner().restore(capture)

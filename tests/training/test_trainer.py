@@ -1,0 +1,304 @@
+"""The loop: what is told, when it is saved, how it ends, and what it does when training goes wrong."""
+
+import itertools
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charlm.errors import DivergedError, OutputError, UnknownNameError
+from charlm.evaluation.score import Score
+from charlm.training.pace import Pace
+from charlm.training.trainer import MOST_ROLLBACKS, Trainer
+
+
+@dataclass
+class Notebook:
+    """Keeps captures and events in memory; can be told to fail."""
+
+    captures: list = field(default_factory=list)
+    events: list = field(default_factory=list)
+    fail: bool = False
+
+    def save_capture(self, capture, *, best):
+        if self.fail:
+            raise OutputError("checkpoint not saved: disk full")
+        self.captures.append((capture, best))
+        return Path(f"step-{capture.progress['steps']}")
+
+    def record(self, event):
+        self.events.append(event)
+
+
+class Clock:
+    """A clock that moves on by `tick` each time it is read."""
+
+    def __init__(self, tick=0.0):
+        self.now, self.tick = 0.0, tick
+
+    def __call__(self):
+        self.now += self.tick
+        return self.now
+
+
+@pytest.fixture
+def make_trainer():
+    def make(learner, *, keeper=None, evaluate=None, sample=None, clock=None, reserve_tokens=0):
+        clock = clock or Clock()
+        return Trainer(
+            learner,
+            learner.config,
+            keeper=keeper or Notebook(),
+            pace=Pace.of(learner.config, 399),
+            evaluate=evaluate,
+            sample=sample,
+            final_tokens=reserve_tokens,
+            clock=clock,
+            started=clock(),
+        )
+
+    return make
+
+
+def scores(*nats):
+    """An evaluation that gives these losses, one after the other, then the last for ever."""
+    left = list(nats)
+
+    def evaluate(model):
+        value = left.pop(0) if len(left) > 1 else left[0]
+        return Score(total_nats=10 * value, tokens=10, characters=10, bytes=10)
+
+    return evaluate
+
+
+def kinds(events):
+    return [event.kind for event in events]
+
+
+def of_kind(events, kind):
+    return [event for event in events if event.kind == kind]
+
+
+def weights_of(trainer):
+    capture = trainer.learner.capture()
+    return capture.weights | capture.training
+
+
+def test_a_training_by_steps_ends_there_evaluated_and_saved(make_learner, make_trainer):
+    keeper = Notebook()
+    trainer = make_trainer(make_learner(steps=20), keeper=keeper, evaluate=scores(2.0, 1.5, 1.0))
+    events = list(trainer.run())
+    assert trainer.learner.steps == 20
+    assert (events[-1].kind, events[-1].reason) == ("stop", "steps")
+    assert len(of_kind(events, "evaluate")) == 10  # a tenth of the way each
+    assert [event.step for event in of_kind(events, "save")] == list(range(2, 21, 2))
+    assert [best for _, best in keeper.captures] == [True, True, True] + [False] * 7
+    assert events == keeper.events
+
+
+def test_every_record_is_strict_json_with_the_documented_keys(make_learner, make_trainer):
+    keeper = Notebook()
+    list(make_trainer(make_learner(steps=4), keeper=keeper, evaluate=scores(math.nan)).run())
+    documented = {"step", "epoch", "characters", "seconds", "characters_per_second", "learning_rate", "gradient_norm"}
+    documented |= {"train_nats", "validation_nats", "perplexity", "bits_per_character", "checkpoint", "kind"}
+    for event in keeper.events:
+        record = json.loads(json.dumps(event.to_record(), allow_nan=False))
+        assert set(record) - documented <= {"best", "reason", "steps_planned", "seconds_left", "retries_left"}
+        assert {"kind", "step", "epoch", "characters", "seconds"} <= set(record)
+    assert keeper.events[-1].to_record()["validation_nats"] is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "evaluated", "saved"),
+    [
+        ({"evaluate_every": 6}, [6, 12, 18, 20], [6, 12, 18, 20]),
+        ({"evaluate_every": 10, "checkpoint_every": 7}, [10, 20], [7, 14, 20]),
+    ],
+)
+def test_intervals_are_kept(make_learner, make_trainer, settings, evaluated, saved):
+    events = list(make_trainer(make_learner(**settings), evaluate=scores(math.nan)).run())
+    assert [event.step for event in of_kind(events, "evaluate")] == evaluated
+    assert [event.step for event in of_kind(events, "save")] == saved
+
+
+def test_samples_come_when_asked_for_and_are_of_the_weights(make_learner, make_trainer):
+    keeper = Notebook()
+    seen = []
+    trainer = make_trainer(
+        make_learner(sample_every=8), keeper=keeper, sample=lambda arrays: seen.append(arrays) or "text"
+    )
+    events = list(trainer.run())
+    assert [(event.step, event.text) for event in of_kind(events, "sample")] == [(8, "text"), (16, "text")]
+    assert set(seen[0]) == set(trainer.learner.model.to_arrays())
+
+
+def test_patience_ends_a_training_that_no_longer_improves(make_learner, make_trainer):
+    learner = make_learner(steps=100, evaluate_every=5, patience=3)
+    events = list(make_trainer(learner, evaluate=scores(2.0, 1.0, 1.5)).run())
+    assert events[-1].reason == "patience"
+    assert learner.steps == 25  # best at 10, then three in vain
+
+
+def test_plateau_divides_the_rate_by_four(make_learner, make_trainer):
+    learner = make_learner(steps=20, evaluate_every=5, schedule="plateau", learning_rate=0.1)
+    trainer = make_trainer(learner, evaluate=scores(2.0, 3.0, 1.0))
+    rates = {}
+    for event in trainer.run():
+        if event.kind == "evaluate":
+            rates[event.step] = trainer.learning_rate()
+    assert rates == pytest.approx({5: 0.1, 10: 0.025, 15: 0.025, 20: 0.00625})
+
+
+def test_an_unknown_schedule_is_named(make_learner, make_trainer):
+    with pytest.raises(UnknownNameError, match=r"no schedule 'cosin': .*did you mean cosine"):
+        make_trainer(make_learner(schedule="cosin"))
+
+
+def test_time_ends_a_training_and_its_schedule(make_learner, make_trainer):
+    learner = make_learner(steps=None, minutes=1.0, schedule="linear")
+    trainer = make_trainer(learner, clock=Clock(tick=0.05), evaluate=scores(1.0))
+    events = list(trainer.run())
+    assert events[-1].reason == "minutes"
+    assert 55 <= events[-1].seconds <= 62
+    assert of_kind(events, "train")[-1].learning_rate < 0.1 * learner.config.learning_rate
+
+
+def test_time_for_the_last_scoring_is_kept_free(make_learner, make_trainer):
+    def seconds(tokens):
+        trainer = make_trainer(
+            make_learner(steps=None, minutes=1.0), clock=Clock(tick=0.1), evaluate=scores(1.0), reserve_tokens=tokens
+        )
+        return list(trainer.run())[-1].seconds
+
+    # an evaluation of 10 tokens takes a tick or more here: 800 tokens are 16 seconds or more
+    assert seconds(800) < seconds(0) - 12
+
+
+def test_a_stop_request_finishes_the_step_and_saves(make_learner, make_trainer):
+    keeper = Notebook()
+    trainer = make_trainer(make_learner(steps=1000), keeper=keeper, clock=Clock(tick=1.0))
+    events = []
+    for event in trainer.run():
+        events.append(event)
+        if event.step == 3:
+            trainer.request_stop()
+    assert (events[-1].kind, events[-1].reason) == ("stop", "interrupted")
+    assert keeper.captures[-1][0].progress["steps"] == trainer.learner.steps == 3
+
+
+@pytest.mark.parametrize("stop_at", [1, 7, 13])
+@pytest.mark.parametrize("settings", [{}, {"ema": 0.9, "schedule": "plateau", "window_jitter": 0.3, "accumulate": 2}])
+def test_a_resumed_training_ends_in_the_same_numbers(make_learner, make_trainer, stop_at, settings):
+    """N steps equal k steps, a stop, a resume and N - k steps, down to the last bit."""
+
+    def evaluate(model):
+        # a figure of the weights, so that plateau's decisions depend on them as in real training
+        total = sum(float(p.detach().abs().sum()) for p in model.parameters())
+        return scores(1.0 + math.sin(total))(model)
+
+    through = make_trainer(make_learner(**settings), evaluate=evaluate)
+    list(through.run())
+
+    keeper = Notebook()
+    first = make_trainer(make_learner(**settings), keeper=keeper, evaluate=evaluate, clock=Clock(tick=1.0))
+    for event in first.run():
+        if event.step >= stop_at:
+            first.request_stop()
+    assert first.learner.steps < 20
+    again = make_trainer(make_learner(**settings), evaluate=evaluate)
+    again.restore(keeper.captures[-1][0])
+    list(again.run())
+
+    whole, resumed = weights_of(through), weights_of(again)
+    for name in whole:
+        assert np.array_equal(whole[name], resumed[name]), name
+    assert through.standing.best_nats == again.standing.best_nats
+    assert through.standing.rate_scale == again.standing.rate_scale
+
+
+def poison(learner, at_step):
+    """Make the loss nan at one step, once or every time it is reached."""
+    window = learner._window
+
+    def poisoned(length):
+        loss, characters = window(length)
+        return (math.nan if learner.steps == at_step else loss), characters
+
+    learner._window = poisoned
+
+
+def test_a_loss_that_is_not_finite_rolls_back_and_halves_the_rate(make_learner, make_trainer):
+    learner = make_learner(steps=20, schedule="constant")
+    keeper = Notebook()
+    trainer = make_trainer(learner, keeper=keeper, evaluate=scores(1.0))
+    calls = []
+    window = learner._window
+
+    def once(length):
+        loss, characters = window(length)
+        calls.append(learner.steps)
+        return (math.nan if calls.count(11) == 1 and learner.steps == 11 else loss), characters
+
+    learner._window = once
+    events = list(trainer.run())
+    (rollback,) = of_kind(events, "rollback")
+    assert rollback.step == 10  # the last evaluation
+    assert "loss became nan" in rollback.reason
+    assert rollback.learning_rate == pytest.approx(learner.config.learning_rate / 2)
+    assert events[-1].reason == "steps"
+    for capture, _ in keeper.captures:
+        assert all(np.isfinite(array).all() for array in (capture.weights | capture.training).values())
+
+
+def test_a_training_that_keeps_diverging_is_given_up(make_learner, make_trainer):
+    learner = make_learner()
+    poison(learner, at_step=5)
+    keeper = Notebook()
+    events = []
+    with pytest.raises(DivergedError, match=r"training diverged at step .*lower --learning-rate"):
+        events.extend(make_trainer(learner, keeper=keeper, evaluate=scores(1.0)).run())
+    assert len(of_kind(keeper.events, "rollback")) == MOST_ROLLBACKS
+    assert keeper.events[-1].reason == "diverged"
+    rates = [event.learning_rate for event in of_kind(keeper.events, "rollback")]
+    assert all(later == pytest.approx(earlier / 2) for earlier, later in itertools.pairwise(rates))
+
+
+def test_a_rate_far_too_high_is_noticed_and_survived(make_learner, make_trainer):
+    """A real divergence: plain descent at a rate of 500 without clipping, halved until it holds."""
+    learner = make_learner(
+        {"dropout": 0.0}, steps=40, optimizer="sgd", learning_rate=500.0, clip_norm=0, schedule="constant"
+    )
+    try:
+        events = list(make_trainer(learner, evaluate=scores(1.0)).run())
+    except DivergedError:
+        return
+    assert of_kind(events, "rollback")
+
+
+def test_a_failed_save_is_told_tried_again_and_ends_in_an_error(make_learner, make_trainer):
+    keeper = Notebook(fail=True)
+    trainer = make_trainer(make_learner(), keeper=keeper, evaluate=scores(1.0))
+    with pytest.raises(OutputError, match="disk full"):
+        list(trainer.run())
+    failures = of_kind(keeper.events, "save")
+    assert len(failures) >= 10
+    assert all("disk full" in event.reason for event in failures)
+    assert keeper.events[-1].reason == "steps"  # training itself went to its end
+
+
+def test_a_save_that_works_again_makes_good(make_learner, make_trainer):
+    keeper = Notebook(fail=True)
+    trainer = make_trainer(make_learner(), keeper=keeper, evaluate=scores(1.0))
+    for event in trainer.run():
+        keeper.fail = event.step < 10
+    assert keeper.captures[-1][0].progress["steps"] == 20
+
+
+def test_without_a_validation_split_training_still_saves(make_learner, make_trainer):
+    keeper = Notebook()
+    events = list(make_trainer(make_learner(), keeper=keeper).run())
+    assert "evaluate" not in kinds(events)
+    assert keeper.captures[-1][0].progress["steps"] == 20
