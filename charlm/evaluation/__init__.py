@@ -1,1 +1,49 @@
-"""How good a model is: losses of every symbol of a text, their denominators, and what to compare them with."""
+"""How good a model is: the loss of every symbol of a text, its denominators, and what to compare it with.
+
+To add a protocol: a class and a line in `PROTOCOLS`. To add a baseline: a function and a line in `BASELINES`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from charlm.evaluation.baselines import BASELINES, Baseline, baseline_scores
+from charlm.evaluation.bootstrap import bootstrap_interval
+from charlm.evaluation.evaluate import Evaluation, evaluate
+from charlm.evaluation.predictions import Predictions
+from charlm.evaluation.protocols import PROTOCOLS, Protocol, parse_protocol
+from charlm.evaluation.score import Score
+from charlm.evaluation.tally import score_of
+
+if TYPE_CHECKING:
+    from charlm.evaluation.remembered import remembered_baselines
+    from charlm.evaluation.stream import score_stream
+    from charlm.evaluation.windows import score_windows
+
+__all__ = [
+    "BASELINES",
+    "PROTOCOLS",
+    "Baseline",
+    "Evaluation",
+    "Predictions",
+    "Protocol",
+    "Score",
+    "baseline_scores",
+    "bootstrap_interval",
+    "evaluate",
+    "parse_protocol",
+    "remembered_baselines",
+    "score_of",
+    "score_stream",
+    "score_windows",
+]
+
+# Opened on first use: the scorers import torch, which baselines and reports do without.
+_MODULE_OF = {"remembered_baselines": "remembered", "score_stream": "stream", "score_windows": "windows"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

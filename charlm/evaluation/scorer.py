@@ -31,6 +31,11 @@ def block_length(model: Model, B: int) -> int:
     return max(1, min(BLOCK_LENGTH, LARGEST_LOGITS // (B * model.vocab_size)))
 
 
+def most_lanes(device: torch.device) -> int:
+    """How many rows keep a device busy; more cost memory and gain nothing."""
+    return 64 if device.type == "cpu" else 512
+
+
 def home_of(model: Model, device: torch.device | str | None) -> torch.device:
     """`device`, or where the model's parameters are."""
     if device is not None:
@@ -41,10 +46,10 @@ def home_of(model: Model, device: torch.device | str | None) -> torch.device:
 
 
 @contextmanager
-def scoring(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """No gradients; products in `dtype` where that is less than the model's own float32."""
-    lower = dtype in (torch.bfloat16, torch.float16)
-    with torch.inference_mode(), torch.autocast(device.type, dtype=dtype if lower else None, enabled=lower):
+def scoring(device: torch.device, dtype: torch.dtype | None) -> Iterator[None]:
+    """No gradients; products in the model's own format, or in bfloat16 where that is asked for."""
+    lower = dtype == torch.bfloat16
+    with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower):
         yield
 
 

@@ -9,7 +9,7 @@ difference how the next lane began. What comes out is the long pass, for about t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,16 @@ from torch import Tensor
 
 from charlm.errors import ConfigError
 from charlm.evaluation.predictions import Ids, Predictions, join_predictions
-from charlm.evaluation.scorer import Model, block_length, home_of, map_state, scoring, weigh
+from charlm.evaluation.scorer import Model, block_length, home_of, map_state, most_lanes, scoring, weigh
 
 PIECE = 2**22
 """Predictions worked on at a time."""
 SHORTEST_LANE = 1024
-MOST_LANES = {"cpu": 64}
-MOST_LANES_ELSEWHERE = 512
-AGREEMENT = {torch.float64: 1e-4, torch.float32: 1e-4, torch.bfloat16: 2e-2}
-"""Lanes agree when a block moves by less than this on average, in nats per prediction; rounding is below it."""
+AGREEMENT = 1e-4
+ROUGH_AGREEMENT = 2e-2
+"""Lanes agree when a block moves by less than this on average, in nats per prediction; rounding is below it.
+
+The second holds for bfloat16, which rounds so much more."""
 
 
 def score_stream(
@@ -34,7 +35,7 @@ def score_stream(
     ids: Ids,
     *,
     device: torch.device | str | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
     lanes: int | None = None,
 ) -> Predictions:
     """Score one long text with carried state and no dropout.
@@ -43,7 +44,7 @@ def score_stream(
         model: `logits, state = model(ids (B, T), state)`.
         ids: (N,) integers, an array or a memory map.
         device: where the model is; None asks its parameters.
-        dtype: float32, or bfloat16 for faster, rougher products.
+        dtype: bfloat16 for faster, rougher products; None for float32.
         lanes: how many stretches to read side by side: 1 for exactly one long pass, None to choose by length.
 
     Returns:
@@ -60,14 +61,19 @@ def stream_pieces(
     ids: Ids,
     *,
     device: torch.device | str | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
     lanes: int | None = None,
+    advance: Callable[[int], None] | None = None,
     piece: int = PIECE,
 ) -> Iterator[Predictions]:
-    """`score_stream` for a text of any length: the same predictions, at most `piece` at a time."""
+    """`score_stream` for a text of any length: the same predictions, at most `piece` at a time.
+
+    `advance` is told how many predictions were done since it was last told.
+    """
     if lanes is not None and lanes < 1:
         raise ConfigError(f"lanes must be at least 1, was {lanes}")
     home = home_of(model, device)
+    agreement = ROUGH_AGREEMENT if dtype == torch.bfloat16 else AGREEMENT
     state = None
     start, end = 0, len(ids) - 1
     while start < end:
@@ -77,15 +83,14 @@ def stream_pieces(
             count -= count % rows  # lanes of one length, so that all end where the next piece begins
         with scoring(home, dtype):
             text = _Lanes(model, np.asarray(ids[start : start + count + 1]), rows, home)
-            predictions, state = text.score(state, AGREEMENT[dtype])
+            predictions, state = text.score(state, agreement, advance)
         yield predictions
         start += count
 
 
 def choose_lanes(predictions: int, device: torch.device) -> int:
     """As many lanes as keep the device busy, none shorter than SHORTEST_LANE."""
-    most = MOST_LANES.get(device.type, MOST_LANES_ELSEWHERE)
-    return max(1, min(most, predictions // SHORTEST_LANE))
+    return max(1, min(most_lanes(device), predictions // SHORTEST_LANE))
 
 
 class _Lanes:
@@ -105,14 +110,18 @@ class _Lanes:
         self.nats = torch.zeros(self.predictions + 1, device=device)
         self.correct = torch.zeros(self.predictions + 1, dtype=torch.bool, device=device)
 
-    def score(self, state: Any, agreement: float) -> tuple[Predictions, Any]:
+    def score(self, state: Any, agreement: float, advance: Callable[[int], None] | None) -> tuple[Predictions, Any]:
         """Score the piece from `state` (of one lane; None at the start of a text); also the state after it."""
         if state is not None and self.B > 1:
             cold = self.model.initial_state(self.B - 1)
             state = map_state(lambda first, others: torch.cat([first, others]), state, cold)
         starts = torch.arange(self.B, device=self.ids.device) * self.M
         for offset in range(0, self.M, self.steps):
-            state, _ = self._block(starts + offset, min(self.steps, self.M - offset), state)
+            steps = min(self.steps, self.M - offset)
+            state, _ = self._block(starts + offset, steps, state)
+            if advance is not None:
+                # a short last lane is done before the others
+                advance(int((self.predictions - starts - offset).clamp(0, steps).sum()))
         self._run_on(starts[1:], map_state(lambda rows: rows[:-1], state), agreement)
         predictions = Predictions(
             nats=self.nats[: self.predictions].cpu().numpy(),

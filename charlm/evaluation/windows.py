@@ -7,16 +7,15 @@ first symbols of each window are predicted from next to nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from charlm.errors import ConfigError
 from charlm.evaluation.predictions import Ids, Predictions, join_predictions
-from charlm.evaluation.scorer import LARGEST_LOGITS, Model, home_of, scoring, weigh
-
-MOST_ROWS = 256
+from charlm.evaluation.scorer import Model, block_length, home_of, most_lanes, scoring, weigh
 
 
 def score_windows(
@@ -25,7 +24,7 @@ def score_windows(
     length: int,
     *,
     device: torch.device | str | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
 ) -> Predictions:
     """Score a text in windows that do not overlap, the state zero at the start of each.
 
@@ -48,21 +47,36 @@ def window_pieces(
     length: int,
     *,
     device: torch.device | str | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
+    advance: Callable[[int], None] | None = None,
 ) -> Iterator[Predictions]:
-    """`score_windows` for a text of any length: the same predictions, some windows at a time."""
+    """`score_windows` for a text of any length: the same predictions, some windows at a time.
+
+    `advance` is told how many predictions were done since it was last told.
+    """
     if length < 1:
         raise ConfigError(f"the length of a window must be at least 1, was {length}")
     home = home_of(model, device)
-    rows = max(1, min(MOST_ROWS, LARGEST_LOGITS // (length * model.vocab_size)))
     start, end = 0, len(ids) - 1
     while start < end:
         steps = min(length, end - start)
         # whole windows together, a shorter last one by itself
-        count = max(1, min(rows, (end - start) // length)) * steps
-        text = torch.from_numpy(np.asarray(ids[start : start + count + 1], dtype=np.int64)).to(home)
+        rows = max(1, min(most_lanes(home), (end - start) // length))
+        text = torch.from_numpy(np.asarray(ids[start : start + rows * steps + 1], dtype=np.int64)).to(home)
         with scoring(home, dtype):
-            logits, _ = model(text[:-1].view(-1, steps), None)
-            nats, correct = weigh(logits, text[1:].view(-1, steps))
-        yield Predictions(nats=nats.float().flatten().cpu().numpy(), correct=correct.flatten().cpu().numpy())
-        start += count
+            predictions = _score(model, text[:-1].view(rows, steps), text[1:].view(rows, steps))
+        yield predictions
+        start += rows * steps
+        if advance is not None:
+            advance(rows * steps)
+
+
+def _score(model: Model, inputs: Tensor, targets: Tensor) -> Predictions:
+    """Windows (B, L) side by side, some time steps at a time; their predictions one window after the other."""
+    steps = block_length(model, len(inputs))
+    state, blocks = None, []
+    for x, target in zip(torch.split(inputs, steps, dim=1), torch.split(targets, steps, dim=1), strict=True):
+        logits, state = model(x, state)
+        blocks.append(weigh(logits, target))
+    nats, correct = (torch.cat(parts, dim=1).flatten().cpu() for parts in zip(*blocks, strict=True))
+    return Predictions(nats=nats.float().numpy(), correct=correct.numpy())

@@ -1,0 +1,114 @@
+"""A model, a text and a protocol in; every figure with its denominators out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from charlm.evaluation.baselines import baseline_scores
+from charlm.evaluation.predictions import Ids
+from charlm.evaluation.protocols import Protocol, StreamProtocol
+from charlm.evaluation.score import Score
+from charlm.evaluation.tally import Tally
+from charlm.tokenizers import Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+
+    from charlm.evaluation.scorer import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How well a model predicts a text.
+
+    Attributes:
+        score: totals and denominators; its properties are the figures.
+        accuracy: share of the predicted tokens that were the model's first choice; None for none.
+        interval: 95 % interval of nats per character; None for a text too short for one.
+        protocol: how the text was put before the model.
+        split: which part of which text this is: train, validation, test or all.
+        run, checkpoint: what was measured, by name; None where it has none.
+        baselines: scores of the baselines on the same text, by name.
+    """
+
+    score: Score
+    accuracy: float | None
+    interval: tuple[float, float] | None
+    protocol: Protocol
+    split: str
+    run: str | None = None
+    checkpoint: str | None = None
+    baselines: Mapping[str, Score] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `charlm eval --json` prints: plain values; what is not finite, or of no predictions, is None."""
+        score = self.score
+        return {
+            "nats_per_character": _finite(score.nats_per_character),
+            "perplexity": _finite(score.perplexity),
+            "bits_per_character": _finite(score.bits_per_character),
+            "bits_per_byte": _finite(score.bits_per_byte),
+            "accuracy": self.accuracy,
+            "tokens": score.tokens,
+            "characters": score.characters,
+            "bytes": score.bytes,
+            "interval": None if self.interval is None else list(self.interval),
+            "protocol": self.protocol.name,
+            "split": self.split,
+            "run": self.run,
+            "checkpoint": self.checkpoint,
+            "baselines": {name: _finite(known.nats_per_character) for name, known in self.baselines.items()},
+        }
+
+
+def evaluate(
+    model: Model,
+    tokenizer: Tokenizer,
+    ids: Ids,
+    *,
+    split: str,
+    protocol: Protocol | None = None,
+    baselines: Mapping[str, Score] | None = None,
+    train_ids: Ids | None = None,
+    run: str | None = None,
+    checkpoint: str | None = None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Score `ids` (N,), every one but the first exactly once, without dropout.
+
+    Args:
+        split: what `ids` are, for the report.
+        protocol: None for the stream.
+        baselines: scores known already, of these `ids`.
+        train_ids: what the baselines learn from where `baselines` are not given; without either there are none.
+        run, checkpoint: names for the report.
+        device: where the model is; None asks its parameters.
+        dtype: format of the products; None for float32.
+        advance: told how many predictions were done since it was last told.
+    """
+    protocol = StreamProtocol() if protocol is None else protocol
+    tally = Tally(tokenizer, max(0, len(ids) - 1))
+    for piece in protocol.pieces(model, ids, device=device, dtype=dtype, advance=advance):
+        start = tally.tokens + 1
+        tally.add(piece, ids[start : start + len(piece)])
+    if baselines is None:
+        baselines = {} if train_ids is None else baseline_scores(train_ids, ids, tokenizer)
+    return Evaluation(
+        score=tally.score,
+        accuracy=tally.accuracy,
+        interval=tally.interval,
+        protocol=protocol,
+        split=split,
+        run=run,
+        checkpoint=checkpoint,
+        baselines=baselines,
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,80 @@
+"""From predictions to totals: what a text of any length leaves behind when it is scored piece by piece."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from charlm.evaluation.bootstrap import block_length, bootstrap_interval
+from charlm.evaluation.predictions import Ids, Predictions
+from charlm.evaluation.score import Score
+from charlm.tokenizers import Tokenizer
+
+STRETCH = 2**22
+
+
+class Tally:
+    """Adds up the predictions of one text, in text order, as totals and block by block.
+
+    Args:
+        tokenizer: says what each predicted symbol amounts to.
+        predictions: how many there will be, N - 1.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, predictions: int) -> None:
+        self.tokenizer = tokenizer
+        self.tokens = 0
+        self.right = 0
+        self._bytes = 0
+        self._block = block_length(predictions)
+        blocks = -(-predictions // self._block)
+        self._nats = np.zeros(blocks, np.float64)
+        self._characters = np.zeros(blocks, np.int64)
+
+    def add(self, predictions: Predictions, targets: Ids) -> None:
+        """`targets`: (n,) the ids that the n `predictions` are of."""
+        first = self.tokens // self._block
+        block = np.arange(self.tokens, self.tokens + len(targets)) // self._block - first
+        there = slice(first, first + int(block[-1]) + 1) if len(block) else slice(0)
+        self._nats[there] += np.bincount(block, predictions.nats)
+        characters = np.bincount(block, self.tokenizer.characters_per_id[targets])
+        self._characters[there] += characters.astype(np.int64)
+        self._bytes += int(self.tokenizer.bytes_per_id[targets].sum(dtype=np.int64))
+        self.right += int(predictions.correct.sum())
+        self.tokens += len(targets)
+
+    @property
+    def score(self) -> Score:
+        """All that was added."""
+        return Score(
+            total_nats=float(self._nats.sum()),
+            tokens=self.tokens,
+            characters=int(self._characters.sum()),
+            bytes=self._bytes,
+        )
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the symbols that were the model's first choice; None for none."""
+        return self.right / self.tokens if self.tokens else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of nats per character; None for a text too short for one."""
+        return bootstrap_interval(self._nats, self._characters)
+
+
+def score_of(predictions: Predictions, targets: Ids, tokenizer: Tokenizer) -> Score:
+    """The score of `predictions` (n,), which are of the ids `targets` (n,): all of a text's but the first."""
+    tally = Tally(tokenizer, len(targets))
+    tally.add(predictions, targets)
+    return tally.score
+
+
+def score_of_total(total_nats: float, ids: Ids, tokenizer: Tokenizer) -> Score:
+    """The score of something else that gave every symbol of `ids` but the first `total_nats` together."""
+    characters = size = 0
+    for start in range(1, len(ids), STRETCH):
+        targets = ids[start : start + STRETCH]
+        characters += int(tokenizer.characters_per_id[targets].sum(dtype=np.int64))
+        size += int(tokenizer.bytes_per_id[targets].sum(dtype=np.int64))
+    return Score(total_nats=total_nats, tokens=max(0, len(ids) - 1), characters=characters, bytes=size)
