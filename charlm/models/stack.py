@@ -78,8 +78,16 @@ class Layer(nn.Module):
             y, after = self.kernel(inner, state, weights)
             state = self.cell_type.state_type(*after)
         else:
-            y, state = step_through(self.cell_type(weights), inner, state)
+            y, state = step_through(self.cell_type(_cast_once(weights)), inner, state)
         return (x + y if self.residual and x.shape == y.shape else y), state
+
+
+def _cast_once(weights: Weights) -> Weights:
+    """Under autocast, the weights in its format: else they would be cast anew at every step of the window."""
+    device = weights.recurrent_weight.device.type
+    if not torch.is_autocast_enabled(device):
+        return weights
+    return Weights(*(weight.to(torch.get_autocast_dtype(device)) for weight in weights))
 
 
 class Stack(nn.ModuleList):
