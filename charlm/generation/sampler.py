@@ -1,0 +1,76 @@
+"""One draw from the model's distribution after the transforms, the same on every machine that rounds alike."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from charlm.config import SamplingConfig
+from charlm.errors import ConfigError, RunError
+from charlm.generation.transforms import Logits, transforms_of
+
+# How many of the last ids the repetition penalty looks back on: bounded, so that endless texts need no
+# endless memory.
+RECENT = 256
+
+
+class Sampler:
+    """Draws ids for one sample: its own random numbers, its own recent ids.
+
+    Each draw takes exactly one uniform number, greedy or not, and inverts the cumulative distribution in
+    float64, ids in ascending order.
+    """
+
+    def __init__(self, sampling: SamplingConfig, seed: int, sample: int, prompt: Iterable[int]) -> None:
+        """Raises `ConfigError` for a negative seed."""
+        if seed < 0:
+            raise ConfigError(f"seed must be a whole number >= 0, was {seed}")
+        self._random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(sample,))))
+        self._transforms = transforms_of(sampling)
+        self._recent = deque(prompt, maxlen=RECENT)
+
+    def draw(self, logits: npt.NDArray[np.float32]) -> tuple[int, float]:
+        """logits: (V,) of the model -> the id drawn, and its nats under the model itself.
+
+        Raises:
+            RunError: logits that are not finite.
+        """
+        own = finite(logits)
+        changed = own
+        for transform in self._transforms:
+            changed = transform(changed, self._recent)
+        chosen = invert(changed, self._random.random())
+        self._recent.append(chosen)
+        return chosen, math.log(np.exp(own - own.max()).sum()) + float(own.max() - own[chosen])
+
+
+def finite(logits: npt.NDArray[np.float32]) -> Logits:
+    """The logits in float64.
+
+    Raises:
+        RunError: one of them is nan or infinite.
+    """
+    wide = logits.astype(np.float64)
+    if not np.isfinite(wide).all():
+        raise RunError("the model's state has exploded: its output is not finite; train with a lower learning_rate")
+    return wide
+
+
+def invert(logits: Logits, uniform: float) -> int:
+    """The first id at which the cumulative distribution exceeds `uniform`, in [0, 1). logits: (V,), not all -inf."""
+    cumulative = np.cumsum(np.exp(logits - logits.max()))
+    total = cumulative[-1]
+    at = int(np.searchsorted(cumulative, uniform * total, side="right"))
+    # subtle: the product may round up to the total; then it is the last id that has any probability
+    return at if at < len(cumulative) else int(np.searchsorted(cumulative, total, side="left"))
+
+
+def notices(sampling: SamplingConfig, vocab_size: int) -> list[str]:
+    """What a user should know about settings that are taken otherwise than written; one line each."""
+    if sampling.top_k is not None and sampling.top_k > vocab_size:
+        return [f"top_k {sampling.top_k} is above the vocabulary of {vocab_size}: all symbols are kept"]
+    return []

@@ -1,0 +1,144 @@
+"""A model in NumPy: the engine that runs everywhere, and that the others are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from charlm.config import ModelConfig
+from charlm.config.shapes import check_shapes, parameter_shapes
+from charlm.errors import RunError
+from charlm.runtime.layer import Layer
+from charlm.runtime.product import Product
+from charlm.runtime.state import Array, State, select
+
+Ids = npt.NDArray[Any]
+
+# Layer 0's share of the gates is looked up in a table (V, GH) of up to this many numbers (32 MB), above that
+# it is computed: a large vocabulary must not cost several times the memory of the model.
+LARGEST_TABLE = 2**23
+# Symbols of a prompt that go through a layer together.
+WINDOW = 256
+
+
+class NumpyModel:
+    """The model of `charlm.models.LanguageModel`, without dropout, in float32. Letters: N rows, V, E, H.
+
+    Row i of every result is the same, bit for bit, whatever N is; see `Product`.
+    """
+
+    def __init__(self, config: ModelConfig, arrays: Mapping[str, npt.NDArray[Any]], vocab_size: int) -> None:
+        """
+        Args:
+            arrays: all tensors by name, as `LanguageModel.to_arrays` gives them; they are copied.
+
+        Raises:
+            RunError: naming a tensor that is missing, one too many, misshapen, not of floats or not finite.
+            UnknownNameError: `config.cell` is no cell.
+        """
+        weights = checked(arrays, config, vocab_size)
+        self.config = config
+        self.vocab_size = vocab_size
+        self._embedding: Array = np.array(weights["embedding"])
+        self._layers = [Layer(config, _layer_weights(weights, index)) for index in range(config.layers)]
+        self._projection = Product(weights["projection"]) if "projection" in weights else None
+        self._output = Product(weights["embedding" if config.tie_weights else "output_weight"])
+        self._output_bias: Array = np.array(weights["output_bias"])
+        gates = len(weights["layers.0.input_bias"])
+        small = vocab_size * gates <= LARGEST_TABLE
+        self._table = self._layers[0].inputs(self._embedding) if small else None
+
+    def initial_state(self, n: int) -> State:
+        """The state of n rows before any text: zeros, each (n, H)."""
+        return tuple(layer.initial_state(n) for layer in self._layers)
+
+    def step(self, ids: Ids, state: State) -> tuple[Array, State]:
+        """ids: (N,), state of N rows -> logits (N, V) of the id that follows, state after."""
+        # an exploding recurrence (elman-relu) shows as logits that are not finite, which generation reports
+        with np.errstate(over="ignore", invalid="ignore"):
+            after = []
+            x, share = self._embedding[ids], self._first_share(ids)
+            for index, (layer, before) in enumerate(zip(self._layers, state, strict=True)):
+                layer_state = layer.cell.step(layer.inputs(x) if index else share, before)
+                x = layer.output(x, layer_state[0])
+                after.append(layer_state)
+            return self._logits(x), tuple(after)
+
+    def prime(self, ids: Ids, n: int = 1) -> tuple[Array, State]:
+        """Read a text and hand out its last step n times over; equal, bit for bit, to one `step` an id.
+
+        Memory is flat in the length of the text.
+
+        Args:
+            ids: (T,), at least one.
+
+        Returns:
+            logits (n, V) of the id that follows the last one, and the state of n equal rows.
+
+        Raises:
+            RunError: no ids, or one outside the vocabulary.
+        """
+        ids = np.asarray(ids)
+        if not len(ids):
+            raise RunError("a model must read at least one symbol before it can write")
+        if int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size:
+            raise RunError(
+                f"ids from {ids.min()} to {ids.max()} do not fit a vocabulary of {self.vocab_size}: "
+                "this text was encoded for another model"
+            )
+        state, y = self.initial_state(1), self._embedding[:0]
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, len(ids), WINDOW):
+                y, state = self._window(ids[start : start + WINDOW], state)
+            logits = self._logits(y[-1:])
+        return np.repeat(logits, n, axis=0), select(state, [0] * n)
+
+    def _window(self, ids: Ids, state: State) -> tuple[Array, State]:
+        """T ids of one row, layer by layer -> y: (T, H) of the last layer, state after."""
+        after = []
+        x, share = self._embedding[ids], self._first_share(ids)
+        for index, (layer, before) in enumerate(zip(self._layers, state, strict=True)):
+            h, layer_state = layer.run(layer.inputs(x) if index else share, before)
+            x = layer.output(x, h)
+            after.append(layer_state)
+        return x, tuple(after)
+
+    def _first_share(self, ids: Ids) -> Array:
+        """ids: (N,) -> the input's share of layer 0's gates, (N, GH)"""
+        if self._table is not None:
+            return self._table[ids]
+        return self._layers[0].inputs(self._embedding[ids])
+
+    def _logits(self, y: Array) -> Array:
+        """y: (N, H) -> (N, V)"""
+        if self._projection is not None:
+            y = self._projection(y)
+        return self._output(y) + self._output_bias
+
+
+def checked(
+    arrays: Mapping[str, npt.NDArray[Any]], config: ModelConfig, vocab_size: int, where: str = "weights"
+) -> dict[str, Array]:
+    """The tensors as float32, held against the shapes that `config` calls for.
+
+    Raises:
+        RunError: naming a tensor that is missing, one too many, misshapen, not of floats or not finite.
+    """
+    check_shapes({name: array.shape for name, array in arrays.items()}, parameter_shapes(config, vocab_size), where)
+    found = {}
+    for name, array in arrays.items():
+        if array.dtype.kind != "f":
+            raise RunError(f"{where}: tensor {name!r} holds {array.dtype}, must hold floating-point numbers")
+        with np.errstate(over="ignore"):
+            found[name] = np.asarray(array, dtype=np.float32)
+        if not np.isfinite(found[name]).all():
+            raise RunError(f"{where}: tensor {name!r} holds a number that is not finite")
+    return found
+
+
+def _layer_weights(weights: Mapping[str, Array], index: int) -> dict[str, Array]:
+    start = f"layers.{index}."
+    return {name.removeprefix(start): array for name, array in weights.items() if name.startswith(start)}

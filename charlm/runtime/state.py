@@ -1,0 +1,21 @@
+"""The state of some rows: a value that goes into a step and comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+LayerState = tuple[Array, ...]
+"""What one layer carries, each (N, H): the output h first, then the LSTM's memory."""
+State = tuple[LayerState, ...]
+"""One `LayerState` a layer, lowest first."""
+
+
+def select(state: State, rows: Sequence[int] | npt.NDArray[Any]) -> State:
+    """The state of some rows, copied, in the order asked for; a row may be asked for more than once."""
+    index = np.asarray(rows, dtype=np.intp)
+    return tuple(tuple(array[index] for array in layer) for layer in state)
