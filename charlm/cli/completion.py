@@ -42,13 +42,9 @@ def complete(choices: object, incomplete: str) -> list[CompletionItem]:
 
 def complete_texts(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Named corpora, and files."""
-    try:
-        from charlm.corpora import list_recipes
+    from charlm.corpora.folders import recipe_paths
 
-        names = [recipe.name for recipe in list_recipes()]
-    except (CharlmError, OSError):
-        names = []
-    return [*complete(names, incomplete), CompletionItem(incomplete, type="file")]
+    return [*complete(recipe_paths(), incomplete), CompletionItem(incomplete, type="file")]
 
 
 def complete_runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

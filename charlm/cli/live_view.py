@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from charlm.cli.console import width_of
 from charlm.cli.curve import curve
-from charlm.cli.escape import escape
+from charlm.cli.escape import escape, escape_line
 from charlm.cli.figures import duration, figure
 from charlm.cli.screen import Line, Screen
 from charlm.cli.view import View, warning_line
@@ -28,7 +28,7 @@ class LiveView(View):
     wants_samples = True
 
     def __init__(self) -> None:
-        self._title = ""
+        self._title: list[str] = []
         self._stepped: Stepped | None = None
         self._evaluated: Evaluated | None = None
         self._best: float | None = None
@@ -37,9 +37,9 @@ class LiveView(View):
         self._history: list[float] = []
         self._screen = Screen()
 
-    def open(self, title: str) -> None:
+    def open(self, title: Sequence[str]) -> None:
         """Take the terminal."""
-        self._title = escape(title)
+        self._title = [escape_line(part) for part in title]
         self._screen.open()
 
     def show(self, event: Event) -> None:
@@ -53,7 +53,7 @@ class LiveView(View):
         elif isinstance(event, Sampled):
             self._sample = event
         elif isinstance(event, RolledBack | SaveFailed):
-            self._warning = escape(warning_line(event))
+            self._warning = escape_line(warning_line(event))
         else:
             return
         self._screen.draw(self.lines)
@@ -64,14 +64,14 @@ class LiveView(View):
 
     def lines(self, width: int, height: int) -> list[Line]:
         """The picture for a terminal of this size."""
-        shown: list[Line] = [[(self._title, "bold")]]
+        shown: list[Line] = [[(fitting(self._title, width, " · "), "bold")]]
         if self._stepped is not None:
             shown += [_bar(self._stepped, width), _pace(self._stepped, width), _training(self._stepped, width)]
         if self._evaluated is not None:
             shown.append(_validation(self._evaluated, self._best, width))
         if self._warning:
             shown.append([(self._warning, "yellow")])
-        if height >= 14 and len(self._history) > 1:
+        if height - len(shown) > CURVE_ROWS and len(self._history) > 1:
             shown += _curve(self._history, width)
         free = height - len(shown) - 2
         if self._sample is not None and free >= 4:

@@ -7,7 +7,6 @@ import time
 
 from charlm.cli import console
 from charlm.cli.escape import escape_line
-from charlm.cli.figures import size
 
 # Seconds between two pictures of a bar; what is over sooner shows none.
 INTERVAL = 0.1
@@ -39,7 +38,7 @@ class BarProgress:
 
     def _draw(self) -> None:
         columns = console.terminal_width(sys.stderr) - 1
-        text = f"{self._what}  {size(self._done)}"
+        text = f"{self._what}  {self._done:,}"
         if self._total:
             share = min(1.0, self._done / self._total)
             done = round(BAR * share)

@@ -98,14 +98,16 @@ def watch(training: Training, view: View) -> int:
     return 0
 
 
-def title_of(training: Training) -> str:
-    """What is trained, in one line."""
+def title_of(training: Training) -> list[str]:
+    """What is trained, most important part first."""
     model, vocab_size = training.config.model, training.data.tokenizer.vocab_size
-    return (
-        f"{training.run.name} · {model.cell} {model.layers} x {model.hidden_size}"
-        f" · {count_parameters(model, vocab_size):,} parameters"
-        f" · {training.data.facts['characters']:,} characters · {training.machine.describe()}"
-    )
+    return [
+        training.run.name,
+        f"{model.cell} {model.layers} x {model.hidden_size}",
+        f"{count_parameters(model, vocab_size):,} parameters",
+        f"{training.data.facts['characters']:,} characters",
+        training.machine.describe(),
+    ]
 
 
 @contextmanager

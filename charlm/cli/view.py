@@ -24,8 +24,8 @@ class View(ABC):
 
     wants_samples: ClassVar[bool] = False
 
-    def open(self, title: str) -> None:  # noqa: B027 - nothing to open in most views
-        """Begin; `title` says what is trained."""
+    def open(self, title: Sequence[str]) -> None:  # noqa: B027 - nothing to open in most views
+        """Begin; `title` says what is trained, most important part first."""
 
     @abstractmethod
     def show(self, event: Event) -> None:
@@ -83,9 +83,9 @@ class PlainView(View):
     def __init__(self) -> None:
         self._told = float("-inf")
 
-    def open(self, title: str) -> None:
+    def open(self, title: Sequence[str]) -> None:
         """Say what is trained."""
-        console.note(title)
+        console.note(" · ".join(title))
 
     def show(self, event: Event) -> None:
         """Write a line, if it is time for one."""

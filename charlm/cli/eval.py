@@ -1,0 +1,101 @@
+"""``charlm eval``: measure a model on a text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from charlm.cli import console
+from charlm.cli.command import Command, Option
+from charlm.cli.completion import complete_texts
+from charlm.cli.escape import escape_line
+from charlm.cli.evaluation_lines import evaluation_lines
+from charlm.cli.layers import machine_settings
+from charlm.cli.options import given, json_option, run_option, setting_options
+from charlm.cli.progress import choose_progress
+from charlm.config import CorpusConfig, TokenizerConfig, TrainingConfig
+from charlm.errors import ConfigError
+
+SPLITS = ("test", "validation", "train", "all")
+EXAMPLES = (
+    ("charlm eval", "the latest run on its own test text"),
+    ("charlm eval --run mine@1200 --split validation", "a run at a step"),
+    ("charlm eval other.txt --run mine --perplexity", "another text, and one figure first"),
+    ("charlm eval --protocol windows:256 --json", "as others measure, for a program"),
+)
+
+
+@click.command(cls=Command, examples=EXAMPLES)
+@click.argument("text", nargs=-1, shell_complete=complete_texts)
+@run_option("which model: a run, RUN@STEP, or a folder [the latest run]", group="common")
+@click.option(
+    "--split",
+    cls=Option,
+    group="common",
+    metavar="|".join(SPLITS),
+    help="which part of the text [test, or validation where there is no test; all of a TEXT]",
+)
+@click.option("--perplexity", cls=Option, group="common", is_flag=True, help="print the perplexity as the headline")
+@click.option(
+    "--protocol",
+    cls=Option,
+    group="common",
+    metavar="stream|windows:N",
+    help="carry the memory through the whole text, or begin anew every N symbols [stream]",
+)
+@setting_options(CorpusConfig, without=("corpus", "split"))
+@setting_options(TokenizerConfig, "unknown")
+@setting_options(TrainingConfig, "device", "threads")
+@json_option("the figures in JSON")
+def evaluate(
+    text: tuple[str, ...],
+    run: str | None,
+    split: str | None,
+    perplexity: bool,
+    protocol: str | None,
+    unknown: str | None,
+    device: str | None,
+    threads: int | None,
+    json: bool,
+    **reading: Any,
+) -> None:
+    """Measure a model on TEXT: named corpora, files, folders, or - for standard input.
+
+    Without TEXT: on the run's own test text. Every character is predicted once; the baselines are
+    measured on the same text.
+    """
+    from charlm.api import load
+
+    machine = machine_settings(given({"device": device, "threads": threads}))
+    model = load(run)
+    found = model.evaluate(
+        corpus_asked(text, given(reading)),
+        split=split,
+        protocol=protocol or "stream",
+        unknown=unknown,
+        device=machine.device,
+        threads=machine.threads,
+        progress=choose_progress(quiet=json),
+    )
+    for notice in model.checkpoint.notices:
+        console.note(notice)
+    if json:
+        console.print_json(found.to_json())
+        return
+    for line in evaluation_lines(found, model.tokenizer.name, headline=perplexity):
+        console.print_line(escape_line(line))
+
+
+def corpus_asked(text: tuple[str, ...], reading: dict[str, Any]) -> CorpusConfig | None:
+    """How to read the texts; None for the run's own.
+
+    Raises:
+        ConfigError: flags that say how to read a TEXT without one.
+    """
+    if text:
+        return CorpusConfig(corpus=text, **reading)
+    if reading:
+        name = next(iter(reading)).replace("_", "-")
+        raise ConfigError(f"--{name} says how to read a TEXT: give one (the run's own text is read as it was)")
+    return None

@@ -1,0 +1,56 @@
+"""An evaluation in words and aligned figures."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from charlm.cli.figures import figure
+
+if TYPE_CHECKING:
+    from charlm.evaluation import Evaluation
+
+
+def evaluation_lines(found: Evaluation, tokenizer: str, *, headline: bool) -> list[str]:
+    """The figures for a person.
+
+    Args:
+        tokenizer: what the run's ids are, named where perplexity is per token.
+        headline: put the perplexity before everything else.
+    """
+    score = found.score
+    facts = {
+        "run": f"{found.run}, {found.checkpoint}",
+        "text": f"{found.split} split, {score.characters:,} characters, {score.tokens:,} predictions",
+        "nats": f"{figure(score.nats_per_character)} per character{_interval(found)}",
+        "perplexity": _perplexity(found, tokenizer),
+        "bits": f"{figure(score.bits_per_character)} per character, {figure(score.bits_per_byte)} per byte",
+        "accuracy": "-" if found.accuracy is None else f"{100 * found.accuracy:.1f} %",
+        "protocol": f"{found.protocol.name}: {found.protocol.words}",
+        "baselines": _baselines(found),
+    }
+    lines = [f"{name:<12}{value}" for name, value in facts.items() if value]
+    return [f"perplexity {figure(score.perplexity)}", "", *lines] if headline else lines
+
+
+def _interval(found: Evaluation) -> str:
+    if found.interval is None:
+        return ""
+    low, high = found.interval
+    return f" (95 % interval {figure(low)} to {figure(high)})"
+
+
+def _perplexity(found: Evaluation, tokenizer: str) -> str:
+    score = found.score
+    if score.tokens == score.characters or score.nats_per_character is None:
+        return f"{figure(score.perplexity)} per character"
+    # per token it can only be compared among models of one tokenizer
+    per_character = math.exp(min(score.nats_per_character, 700.0))
+    return f"{figure(score.perplexity)} per token of {tokenizer}; {figure(per_character)} per character"
+
+
+def _baselines(found: Evaluation) -> str:
+    known = {name: score.nats_per_character for name, score in found.baselines.items()}
+    ranked = sorted((nats, name) for name, nats in known.items() if nats is not None)
+    text = " · ".join(f"{name} {figure(nats)}" for nats, name in ranked)
+    return f"{text} (nats per character)" if text else ""

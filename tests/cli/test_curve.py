@@ -1,0 +1,30 @@
+import pytest
+
+from charlm.cli.curve import BLOCKS, curve
+
+
+def test_one_line_is_blocks_from_high_to_low():
+    assert curve([7, 6, 5, 4, 3, 2, 1, 0], 8, 1) == [BLOCKS[::-1]]
+
+
+def test_braille_dots_lie_where_the_values_are():
+    # two columns of four dots: the first at the top (dot 1), the second at the bottom (dot 8) with the stroke
+    # that joins them to within one dot: 4, 5 and 6 of the right column stand between
+    assert curve([3, 0], 1, 2)[0][0] == chr(0x2800 + 0x01 + 0x10 + 0x20 + 0x80)
+
+
+def test_a_flat_line_lies_at_the_bottom():
+    assert curve([1, 1], 2, 1) == ["▁▁"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 59, 60, 61, 1000])
+@pytest.mark.parametrize("height", [1, 4])
+def test_a_curve_fits_its_box(count, height):
+    lines = curve([1 / (i + 1) for i in range(count)], 30, height)
+    assert len(lines) == height
+    assert len({len(line) for line in lines}) == 1
+    assert len(lines[0]) <= 30
+
+
+def test_no_values_no_curve():
+    assert curve([], 30, 4) == []

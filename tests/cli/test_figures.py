@@ -1,0 +1,25 @@
+import math
+
+import pytest
+
+from charlm.cli.figures import duration, figure, size
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0, "0:00"), (65, "1:05"), (7380, "2:03:00"), (-5, "0:00"), (None, "-"), (math.inf, "-"), (math.nan, "-")],
+)
+def test_duration(seconds, expected):
+    assert duration(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (4_789_000, "4.8 MB"), (123e6, "123 MB"), (5e12, "5000 GB")],
+)
+def test_size(count, expected):
+    assert size(count) == expected
+
+
+def test_figure_has_no_nan():
+    assert [figure(value) for value in (1234.5678, None, math.nan, math.inf)] == ["1,234.568", "-", "-", "-"]
