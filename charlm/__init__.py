@@ -1,3 +1,27 @@
-"""charlm: train, measure and sample character-level recurrent language models."""
+"""charlm: train, measure and sample character-level recurrent language models.
+
+import charlm
+
+model = charlm.train("notes.txt", minutes=3)
+print(model.generate("It was ", temperature=0.8))
+print(model.evaluate().score.bits_per_character)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from charlm.api import Model, load, train
 
 __version__ = "0.1.0"
+__all__ = ["Model", "__version__", "load", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    # opened on first use: `charlm --help` pays for nothing but itself
+    if name in ("Model", "load", "train"):
+        from charlm import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

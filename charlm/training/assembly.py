@@ -24,21 +24,8 @@ from charlm.training.trainer import Trainer
 
 # What may change when a run is resumed. All else decides what the checkpoint's numbers mean.
 CHANGEABLE = frozenset(
-    (
-        "minutes",
-        "epochs",
-        "steps",
-        "patience",
-        "learning_rate",
-        "schedule",
-        "evaluate_every",
-        "checkpoint_every",
-        "sample_every",
-        "keep",
-        "device",
-        "dtype",
-        "threads",
-    )
+    {"minutes", "epochs", "steps", "patience", "learning_rate", "schedule"}
+    | {"evaluate_every", "checkpoint_every", "sample_every", "keep", "device", "dtype", "threads"}
 )
 ENDS = frozenset(("minutes", "epochs", "steps"))
 

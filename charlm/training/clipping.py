@@ -7,8 +7,7 @@ import torch
 
 def global_norm(gradients: list[torch.Tensor]) -> torch.Tensor:
     """The Euclidean norm of all gradients as one vector: a scalar, nan or inf where any of them is."""
-    norms: list[torch.Tensor] = torch._foreach_norm(gradients)
-    return torch.stack(norms).norm()
+    return torch.linalg.vector_norm(torch.stack(list(torch._foreach_norm(gradients))), dtype=torch.float32)
 
 
 def clip_by_norm(gradients: list[torch.Tensor], norm: float, threshold: float) -> None:

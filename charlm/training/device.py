@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from charlm.config import ModelConfig, TrainingConfig
-from charlm.errors import ConfigError
+from charlm.kernels.devices import choose_device
 
 # bfloat16 must be this much faster than float32 in a product before it is chosen
 WORTHWHILE = 1.2
@@ -57,20 +57,10 @@ def choose_machine(
     Raises:
         ConfigError: a device that this machine or this build of torch does not have.
     """
-    device = torch.device(_choose_device(training.device))
+    device = choose_device(training.device)
     threads = training.threads or torch.get_num_threads()
     dtype = _choose_dtype(device, model, clock) if training.dtype == "auto" else getattr(torch, training.dtype)
     return Machine(device=device, dtype=dtype, threads=threads)
-
-
-def _choose_device(wanted: str) -> str:
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if wanted == "auto":
-        return next(name for name in ("cuda", "mps", "cpu") if there[name])
-    if not there[wanted]:
-        choices = ", ".join(name for name, present in there.items() if present)
-        raise ConfigError(f"device {wanted!r} is not available here: choose {choices} or auto")
-    return wanted
 
 
 def _choose_dtype(device: torch.device, model: ModelConfig, clock: Callable[[], float]) -> torch.dtype:

@@ -1,0 +1,180 @@
+"""charlm from Python: train, load, generate, evaluate.
+
+import charlm
+
+model = charlm.train("notes.txt", minutes=3, hidden_size=256)
+print(model.generate("It was ", temperature=0.8, length=500, seed=1))
+print(model.evaluate().score.bits_per_character)
+
+model = charlm.load("notes-20261121-1432")     # a run's name or folder; none: the latest
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from charlm.config import PRESETS, Config, CorpusConfig, Layer, SamplingConfig, resolve
+from charlm.errors import ConfigError
+from charlm.registry import lookup
+from charlm.runs import RunAt, checkpoints_folder, find_run
+
+if TYPE_CHECKING:
+    from charlm.corpora import Progress
+    from charlm.evaluation import Evaluation
+    from charlm.runs import Checkpoint, Run
+    from charlm.runtime import NumpyModel
+    from charlm.tokenizers import Tokenizer
+    from charlm.training.events import Event
+
+# Seeds that are drawn, not given, are short enough to be typed again.
+DRAWN_SEEDS = 2**32
+
+
+class Model:
+    """A trained model: a run at one of its checkpoints. Weights are read when they are first needed."""
+
+    def __init__(self, at: RunAt) -> None:
+        self._at = at
+
+    @property
+    def run(self) -> Run:
+        """The run folder, opened."""
+        return self._at.run
+
+    @property
+    def config(self) -> Config:
+        """The settings it was trained with."""
+        return self.run.config
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The run's own tokenizer."""
+        return self.run.tokenizer
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """Its weights, verified. Raises `RunError` when none is sound."""
+        return self._at.load()
+
+    @cached_property
+    def runtime(self) -> NumpyModel:
+        """The model for generation; needs no torch."""
+        from charlm.runtime import NumpyModel
+
+        return NumpyModel(self.config.model, self.checkpoint.weights, self.tokenizer.vocab_size)
+
+    def generate(self, prompt: str = "", **settings: Any) -> str:
+        """Write a text; returns `prompt` and what follows it.
+
+        Args:
+            prompt: text to go on from.
+            settings: fields of `SamplingConfig`: temperature, length, top_k, top_p, min_p, seed, stop, beam, ...
+
+        Raises:
+            ConfigError: a setting out of range.
+            TokenizerError: the prompt has a character that is not in the vocabulary (see `unknown`).
+        """
+        return "".join(self.stream(prompt, **settings))
+
+    def stream(self, prompt: str = "", **settings: Any) -> Iterator[str]:
+        """As `generate`, piece by piece as it is made."""
+        from charlm.generation import generate
+
+        sampling = SamplingConfig.from_mapping({"prompt": prompt, **settings}, "generate")
+        if sampling.samples != 1:
+            raise ConfigError("generate writes one text; call it with seeds of your own for more")
+        seed = secrets.randbelow(DRAWN_SEEDS) if sampling.seed is None else sampling.seed
+        return (piece.text for piece in generate(self.runtime, self.tokenizer, sampling, seed))
+
+    def evaluate(
+        self,
+        corpus: CorpusConfig | str | None = None,
+        *,
+        split: str | None = None,
+        protocol: str = "stream",
+        unknown: str | None = None,
+        baselines: bool = True,
+        device: str = "auto",
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> Evaluation:
+        """Score every character of a text once.
+
+        Args:
+            corpus: a named corpus, file or folder, or settings that say how to read it; None for the run's own.
+            split: train, validation, test or all; None for the run's test split (validation where it has none),
+                and for all of another text.
+            protocol: ``stream`` or ``windows:LENGTH``.
+            unknown: what to do with characters outside the vocabulary; None for what the run does.
+            baselines: compare with what the run's training split teaches simpler models.
+            device: auto, cpu, cuda or mps.
+
+        Raises:
+            CorpusError: a text that cannot be read, or that changed since training; a split it does not have.
+            ConfigError: a protocol or device that there is not.
+        """
+        from charlm.evaluation.of_run import evaluate_run
+
+        return evaluate_run(
+            self.run,
+            self.checkpoint,
+            corpus=CorpusConfig(corpus=(corpus,)) if isinstance(corpus, str) else corpus,
+            split=split,
+            protocol=protocol,
+            baselines=baselines,
+            device=device,
+            threads=threads,
+            progress=progress,
+        )
+
+
+def load(run: str | Path | None = None, *, root: Path | None = None) -> Model:
+    """A trained model.
+
+    Args:
+        run: name or folder of a run, with ``@STEP``, ``@best`` or ``@latest`` behind it if wanted; None for the
+            latest run. The best checkpoint is taken where nothing else is said.
+        root: the folder of runs; None for ./checkpoints or what CHARLM_CHECKPOINTS names.
+
+    Raises:
+        RunError: there is no such run, or it is damaged.
+    """
+    return Model(find_run(None if run is None else str(run), root or checkpoints_folder()))
+
+
+def train(
+    *texts: str,
+    run: str | None = None,
+    root: Path | None = None,
+    preset: str | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    **settings: Any,
+) -> Model:
+    """Train a new model and return it, at its best checkpoint.
+
+    Args:
+        texts: named corpora (fetched when absent), files or folders; none for ``shakespeare``.
+        run: the new run's name; None makes one of corpus and time.
+        preset: a name in `charlm.config.PRESETS`.
+        on_event: called with each event of `charlm.training.events` as it happens.
+        settings: any setting of `Config` by its name: minutes, hidden_size, dropout, ...
+
+    Raises:
+        CharlmError: of the kind that fits; see `charlm.errors`.
+    """
+    from charlm.training import start_training
+
+    layers = [Layer(origin=f"preset {preset}", values=lookup(PRESETS, preset, "preset"))] if preset else []
+    values = {"corpus": texts, **settings} if texts else settings
+    config = resolve([*layers, Layer(origin="flag", values=values)]).config
+    root = root or checkpoints_folder()
+    training = start_training(config, run=run, root=root, now=datetime.now())
+    for event in training.events():
+        if on_event is not None:
+            on_event(event)
+    return load(training.run.folder)

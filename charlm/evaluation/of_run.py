@@ -1,0 +1,89 @@
+"""Evaluate a saved run: on its own splits, or on any other text."""
+
+from __future__ import annotations
+
+import torch
+
+from charlm.config import CorpusConfig
+from charlm.corpora import Progress
+from charlm.errors import CorpusError
+from charlm.evaluation.baselines import baseline_scores
+from charlm.evaluation.evaluate import Evaluation, evaluate
+from charlm.evaluation.predictions import Ids
+from charlm.evaluation.protocols import parse_protocol
+from charlm.evaluation.remembered import remembered_baselines
+from charlm.evaluation.score import Score
+from charlm.kernels.devices import choose_device
+from charlm.models import LanguageModel
+from charlm.registry import lookup
+from charlm.runs import Checkpoint, Data, Run, open_run_data, prepare
+
+SPLITS = ("train", "validation", "test", "all")
+
+
+def evaluate_run(
+    run: Run,
+    checkpoint: Checkpoint,
+    *,
+    corpus: CorpusConfig | None = None,
+    split: str | None = None,
+    protocol: str = "stream",
+    unknown: str | None = None,
+    baselines: bool = True,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score a text with the weights of `checkpoint`; the arguments are those of `charlm.api.Model.evaluate`.
+
+    Raises:
+        CorpusError: a text that cannot be read, or a split that it does not have.
+        ConfigError: a protocol, split or device that there is not.
+    """
+    chosen = parse_protocol(protocol)
+    home = choose_device(device)
+    if split is not None:
+        lookup(dict.fromkeys(SPLITS), split, "split")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    own = corpus is None
+    if corpus is None:
+        data = open_run_data(run, progress=progress)
+        split = split or _first_that_predicts(data)
+    else:
+        tokenizer = run.tokenizer if unknown is None else run.tokenizer.with_unknown(unknown)
+        data = prepare(corpus, tokenizer, progress=progress)
+        split = split or "all"
+    ids = data.store.part(split) if split == "all" or split in data.store.parts else _none_such(split, data)
+    model = LanguageModel.from_arrays(run.config.model, run.tokenizer.vocab_size, checkpoint.weights)
+    return evaluate(
+        model.to(home),
+        run.tokenizer,
+        ids,
+        split=split,
+        protocol=chosen,
+        baselines=_baselines(run, data, own, split, ids, progress) if baselines else {},
+        run=run.name,
+        checkpoint=checkpoint.folder.name,
+        advance=None if progress is None else progress.advance,
+    )
+
+
+def _first_that_predicts(data: Data) -> str:
+    """The run's own split to report: test, or validation where there is no test."""
+    return next((part for part in ("test", "validation") if len(data.store.part(part)) > 1), "train")
+
+
+def _none_such(split: str, data: Data) -> Ids:
+    raise CorpusError(f"{data.corpus_name} has no {split} split: choose {', '.join(data.store.parts)} or all")
+
+
+def _baselines(run: Run, data: Data, own: bool, split: str, ids: Ids, progress: Progress | None) -> dict[str, Score]:
+    """The baselines on `ids`, learnt from the run's training split; none where that is gone."""
+    if own and split in data.store.parts:
+        return remembered_baselines(data, split)
+    try:
+        learnt = data if own else open_run_data(run, progress=progress)
+    except CorpusError:
+        return {}
+    return baseline_scores(learnt.store.part("train"), ids, run.tokenizer)

@@ -1,0 +1,22 @@
+"""Which devices there are to compute on."""
+
+from __future__ import annotations
+
+import torch
+
+from charlm.errors import ConfigError
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device called `wanted`: cpu, cuda or mps; ``auto`` takes the fastest there is.
+
+    Raises:
+        ConfigError: a device that this machine or this build of torch does not have.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return torch.device(next(name for name, present in there.items() if present))
+    if not there.get(wanted):
+        choices = ", ".join(name for name, present in there.items() if present)
+        raise ConfigError(f"device {wanted!r} is not available here: choose {choices} or auto")
+    return torch.device(wanted)

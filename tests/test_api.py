@@ -1,0 +1,85 @@
+"""charlm from Python: train, load, generate, evaluate."""
+
+import random
+import subprocess
+import sys
+
+import pytest
+
+import charlm
+from charlm.errors import ConfigError, RunError, TokenizerError
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("api")
+
+
+@pytest.fixture(scope="module")
+def events():
+    return []
+
+
+@pytest.fixture(scope="module")
+def model(place, events):
+    text = place / "tale.txt"
+    draws = random.Random(1)
+    text.write_text("".join(draws.choice(["a cat sat. ", "the dog ran. ", "it was dawn.\n"]) for _ in range(900)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHARLM_CACHE", str(place / "cache"))
+        return charlm.train(
+            str(text), root=place / "runs", run="tale", on_event=events.append,
+            steps=80, hidden_size=24, batch_size=8, window_length=16, threads=1,
+        )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def cache(place, monkeypatch):
+    monkeypatch.setenv("CHARLM_CACHE", str(place / "cache"))
+
+
+def test_train_tells_events_and_returns_the_model(model, events):
+    assert events[-1].kind == "stop"
+    assert model.run.name == "tale"
+    assert model.config.model.hidden_size == 24
+
+
+def test_load_finds_runs_by_name_folder_and_step(model, place):
+    by_name = charlm.load("tale", root=place / "runs")
+    by_folder = charlm.load(place / "runs" / "tale")
+    latest = charlm.load(root=place / "runs")
+    texts = {loaded.generate("a cat", seed=3, length=40) for loaded in (model, by_name, by_folder, latest)}
+    assert len(texts) == 1
+    assert charlm.load("tale@80", root=place / "runs").checkpoint.step == 80
+    with pytest.raises(RunError, match="did you mean tale"):
+        charlm.load("tail", root=place / "runs")
+
+
+def test_generate_follows_its_settings(model):
+    text = model.generate("the", seed=1, length=30, temperature=0.5)
+    assert text.startswith("the")
+    assert len(text) == 33
+    assert "".join(model.stream("the", seed=1, length=30, temperature=0.5)) == text
+    assert model.generate("a", length=20, greedy=True) == model.generate("a", length=20, temperature=0.0)
+    with pytest.raises(ConfigError, match="temperature must be a number >= 0"):
+        model.generate(temperature=-1.0)
+    with pytest.raises(ConfigError, match="no setting 'temprature'"):
+        model.generate(temprature=1.0)
+    with pytest.raises(TokenizerError, match="Ω"):
+        model.generate("Ω")
+
+
+def test_evaluate_scores_its_own_splits_and_other_texts(model, place):
+    own = model.evaluate()
+    assert own.split == "test"
+    assert own.score.nats_per_character < own.baselines["unigram"].nats_per_character
+    other = place / "other.txt"
+    other.write_text("a cat sat. the dog ran. " * 30)
+    assert model.evaluate(str(other)).score.tokens == 24 * 30 - 1
+    assert model.evaluate(split="validation", protocol="windows:8", baselines=False).baselines == {}
+
+
+def test_importing_charlm_is_light():
+    code = "import sys, charlm; charlm.load; print(sorted({'torch', 'numpy', 'rich', 'click'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.strip() in ("[]", "['numpy']")
