@@ -30,6 +30,8 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _LARGEST_SIDE_FILE = 64 << 20
 #: Bytes under one checksum.
 BLOCK = 1 << 24
+#: Bytes read at a time.
+_READ = 1 << 20
 #: Blocks read through when a store is opened, evenly spaced: all of a store up to 256 MB, some of a larger one.
 CHECKED_BLOCKS = 16
 
@@ -154,8 +156,8 @@ def _sound(file: BinaryIO, size: int, sums: list[int]) -> bool:
     for number in chosen:
         file.seek(number * BLOCK)
         running = 0
-        for _ in range(16):  # in sixteenths: memory stays small
-            running = zlib.crc32(file.read(BLOCK // 16), running)
+        for at in range(0, BLOCK, _READ):
+            running = zlib.crc32(file.read(min(_READ, BLOCK - at)), running)
         if running != sums[number]:
             return False
     return True
@@ -185,8 +187,9 @@ def _side_file(
 
 
 def _read_side_file(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        data = file.read(_LARGEST_SIDE_FILE)
+    if path.stat().st_size > _LARGEST_SIDE_FILE:
+        raise _DamagedError
+    data = path.read_bytes()
     try:
         side: dict[str, Any] = json.loads(data)
         checksum = side.pop("checksum")

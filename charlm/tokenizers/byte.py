@@ -13,7 +13,8 @@ from charlm.tokenizers.base import Ids, Tokenizer
 from charlm.tokenizers.escapes import to_bytes
 from charlm.tokenizers.saved import no_other_fields
 
-BYTES = tuple(bytes([value]) for value in range(256))
+BYTE_IDS = 256
+BYTES = tuple(bytes([value]) for value in range(BYTE_IDS))
 
 
 class ByteTokenizer(Tokenizer):

@@ -50,13 +50,11 @@ def read_file(path: Path, largest: int) -> bytes:
     try:
         if not path.is_file():
             raise RunError(f"{path}: no such file")
-        with path.open("rb") as file:
-            data = file.read(largest + 1)
+        if path.stat().st_size > largest:
+            raise RunError(f"{path}: larger than {largest >> 20} MiB, so not a tokenizer of charlm")
+        return path.read_bytes()
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(data) > largest:
-        raise RunError(f"{path}: larger than {largest >> 20} MiB, so not a tokenizer of charlm")
-    return data
 
 
 def field(values: dict[str, Any], name: str, kind: type, path: Path) -> Any:

@@ -2,8 +2,8 @@
 arXiv:1508.07909), set up so that nothing is lost.
 
 No normalisation, no dummy prefix, spaces kept, every byte an id. sentencepiece writes a space as U+2581, so a
-U+2581 of the text itself never reaches it: that, newlines and raw bytes are written as byte ids here. Its id 0,
-"unknown", cannot occur and is left out: our id is sentencepiece's less one.
+U+2581 of the text itself never reaches it: that, line ends, raw bytes and the like are written as byte ids here.
+Its id 0, "unknown", cannot occur and is left out: our id is sentencepiece's less one.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import numpy as np
 from charlm.config import TokenizerConfig
 from charlm.errors import RunError, TokenizerError
 from charlm.tokenizers.base import Ids, Tokenizer
-from charlm.tokenizers.byte import BYTES
+from charlm.tokenizers.byte import BYTE_IDS, BYTES
 from charlm.tokenizers.escapes import to_bytes
 from charlm.tokenizers.saved import LARGEST_MODEL, field, no_other_fields, read_file
 
 _SPACE = "\u2581"
-#: What is never given to sentencepiece: line ends, its sign for a space, raw bytes.
-_APART = re.compile("([\n\u2581\udc80-\udcff]+)")
+#: What is never given to sentencepiece: line ends, its sign for a space, raw bytes, its names of bytes.
+_APART = "[\n\u2581\udc80-\udcff]+|<0x[0-9A-F]{2}>"
 #: Longer lines are cut here, so that time and memory stay linear in the text.
 _LONGEST_LINE = 4096
 _ENCODED_AT_ONCE = 1 << 18
@@ -34,7 +34,7 @@ _ENCODED_AT_ONCE = 1 << 18
 class SentencePieceTokenizer(Tokenizer):
     """Base of the two families. Ids 0..255 are the bytes, the learnt pieces follow."""
 
-    sizes = (257, 1_000_000)
+    sizes = (BYTE_IDS + 1, 1_000_000)
 
     def __init__(self, model: bytes) -> None:
         """`model`: sentencepiece's own serialised form. Raises RuntimeError or ValueError where it is not one."""
@@ -43,6 +43,9 @@ class SentencePieceTokenizer(Tokenizer):
         self._model = model
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         super().__init__(_pieces(self._processor))
+        # subtle: where no space was learnt, sentencepiece would spell its sign for one in bytes
+        learnt = self._processor.piece_to_id(_SPACE) > BYTE_IDS
+        self._apart = re.compile(f"({_APART})" if learnt else f"( +|{_APART})")
         self.name = f"{self.family}:{self.vocab_size}"
 
     @classmethod
@@ -85,26 +88,22 @@ class SentencePieceTokenizer(Tokenizer):
         return ids
 
     def _encode_lines(self, text: str) -> Ids:
-        pieces = _APART.split(text)
-        lines = [line for whole in pieces[::2] for line in _lines(whole)]
-        encoded = iter(self._processor.encode(lines, out_type=int, num_threads=1))
+        pieces = self._apart.split(text)  # a line, what stands apart, a line, ..., a line
+        if max(map(len, pieces)) > _LONGEST_LINE:
+            pieces = list(_shortened(pieces))
+        lines = self._processor.encode(pieces[::2], out_type=int, num_threads=1)
         ids: list[int] = []
-        for number, piece in enumerate(pieces):
-            if number % 2:
-                ids.extend(value + 1 for value in piece.encode("utf-8", "surrogateescape"))
-            else:
-                for _ in _lines(piece):
-                    ids.extend(next(encoded))
+        for line, apart in zip(lines, [*pieces[1::2], ""], strict=True):
+            ids += line
+            ids += [value + 1 for value in apart.encode("utf-8", "surrogateescape")]
         return (np.array(ids, dtype=np.int64) - 1).astype(self.dtype)
 
     def _prove(self, ids: Ids, data: bytes) -> None:
         """No trust without proof: what sentencepiece made must spell the text, byte for byte."""
         back = self.decode_bytes(ids)
         if back != data:
-            at = next(
-                (i for i, (a, b) in enumerate(zip(back, data, strict=False)) if a != b), min(len(back), len(data))
-            )
-            position = len(data[:at].decode("utf-8", "replace"))
+            differ = (at for at, (was, now) in enumerate(zip(data, back, strict=False)) if was != now)
+            position = len(data[: next(differ, len(back))].decode("utf-8", "replace"))
             raise TokenizerError(f"character at position {position} cannot be represented by this {self.family} model")
 
 
@@ -120,17 +119,21 @@ class UnigramTokenizer(SentencePieceTokenizer):
     family = "unigram"
 
 
-def _lines(text: str) -> Iterator[str]:
-    for at in range(0, len(text), _LONGEST_LINE):
-        yield text[at : at + _LONGEST_LINE]
+def _shortened(pieces: list[str]) -> Iterator[str]:
+    """The same text and the same alternation, long lines cut with nothing between."""
+    for number, piece in enumerate(pieces):
+        yield piece[:_LONGEST_LINE] if number % 2 == 0 else piece
+        for at in range(_LONGEST_LINE, len(piece) if number % 2 == 0 else 0, _LONGEST_LINE):
+            yield ""
+            yield piece[at : at + _LONGEST_LINE]
 
 
 def _pieces(processor: Any) -> list[bytes]:
     """The bytes of each of our ids, or ValueError where the model is not one that charlm trained."""
     count = processor.vocab_size()
-    if count < 257 or not processor.is_unknown(0) or not all(processor.is_byte(i) for i in range(1, 257)):
+    if count <= BYTE_IDS or any(processor.id_to_piece(i + 1) != f"<0x{i:02X}>" for i in range(BYTE_IDS)):
         raise ValueError("ids 1 to 256 are not the bytes")
-    learnt = range(257, count)
+    learnt = range(BYTE_IDS + 1, count)
     if any(processor.is_byte(i) or processor.is_control(i) or processor.is_unknown(i) for i in learnt):
         raise ValueError("control or byte pieces among the learnt ones")
     return [*BYTES, *(processor.id_to_piece(i).replace(_SPACE, " ").encode("utf-8") for i in learnt)]

@@ -8,14 +8,16 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from charlm.errors import ConfigError, TokenizerError
+from charlm.tokenizers.byte import BYTE_IDS
 
-#: The largest sample, in characters: vocabularies hardly change beyond it, time and memory do.
-SAMPLE = 1 << 22
+#: Characters learnt from, by id of the vocabulary: with more of them, time and memory grow, the pieces hardly change.
+SAMPLE_PER_ID = 1 << 10
+SMALLEST_SAMPLE = 1 << 21
+LARGEST_SAMPLE = 1 << 25
 _BLOCK = 1 << 15
 _LONGEST_LINE = 4096
 #: Never learnt from: sentencepiece's signs for a space and for the unknown, NUL; and what ends a line.
 _RESERVED = "\0\n\u2581\u2585"
-BYTE_IDS = 256
 
 
 def train_model(kind: str, size: int, min_count: int, chunks: Iterable[str]) -> bytes:
@@ -25,19 +27,24 @@ def train_model(kind: str, size: int, min_count: int, chunks: Iterable[str]) -> 
         ConfigError: a vocabulary larger than the text can fill; the message says what fits.
         TokenizerError: a text with nothing to learn from.
     """
-    blocks = sample(chunks)
-    lines = list(_lines(blocks, size, min_count))
-    if not lines:
-        raise TokenizerError(f"this text has nothing to learn {kind} pieces from; use --tokenizer byte")
-    model = _train(kind, size + 1, lines)
+    blocks = sample(chunks, min(max(size * SAMPLE_PER_ID, SMALLEST_SAMPLE), LARGEST_SAMPLE))
+    characters = _characters(blocks, min_count)
+    # Where not all characters fit, half of the ids go to the frequent ones and half to pieces of them ...
+    room = size - BYTE_IDS
+    count = len(characters) if len(characters) <= room else max(1, room // 2)
+    model = _learn(kind, size, blocks, characters[:count])
     held = _ids(model)
+    if held < size and count < len(characters):
+        # ... but where too few pieces are found, characters take their place.
+        model = _learn(kind, size, blocks, characters[: count + size - held])
+        held = _ids(model)
     if held != size:
         raise ConfigError(f"tokenizer {kind}:{size} is too large for this text: the largest that fits is {kind}:{held}")
     return model
 
 
-def sample(chunks: Iterable[str]) -> list[str]:
-    """Blocks of the text, evenly spaced over it, of at most `SAMPLE` characters in all.
+def sample(chunks: Iterable[str], characters: int) -> list[str]:
+    """Blocks of the text, evenly spaced over it, of at most so many characters in all.
 
     The same text gives the same sample only in the same chunks; corpora cut theirs always alike.
     """
@@ -48,28 +55,43 @@ def sample(chunks: Iterable[str]) -> list[str]:
         for at in range(0, len(chunk), _BLOCK):
             if number % stride == 0:
                 kept.append(chunk[at : at + _BLOCK])
-                if len(kept) > SAMPLE // _BLOCK:
+                if len(kept) > characters // _BLOCK:
                     # Full: keep every second block, and from here on half as many.
                     kept, stride = kept[::2], stride * 2
             number += 1
     return kept
 
 
-def _lines(blocks: list[str], size: int, min_count: int) -> Iterator[str]:
-    """Lines for sentencepiece, cut where a character is not to be learnt."""
+def _characters(blocks: list[str], min_count: int) -> list[str]:
+    """The characters that may be learnt, the most frequent first, ties by code point."""
     counts: Counter[str] = Counter()
     for block in blocks:
         counts.update(block)
-    for character in _RESERVED:
-        counts.pop(character, None)
-    # At most half of the ids go to single characters, or a Chinese text would leave none for pieces.
-    ranked = sorted(counts, key=lambda c: (-counts[c], c))
-    room = max(1, (size - BYTE_IDS) // 2)
-    learnt = {c for c in ranked[:room] if counts[c] >= min_count and not "\ud800" <= c <= "\udfff"}
-    breaks = {ord(c): "\n" for c in (*counts, *_RESERVED) if c not in learnt}
+    learnable = (
+        c for c, n in counts.items() if n >= min_count and c not in _RESERVED and not "\ud800" <= c <= "\udfff"
+    )
+    return sorted(learnable, key=lambda c: (-counts[c], c))
+
+
+def _learn(kind: str, size: int, blocks: list[str], characters: list[str]) -> bytes:
+    """The model of these characters: the text is cut at all others."""
+    lines = list(_lines(blocks, set(characters)))
+    if not lines:
+        raise TokenizerError(f"this text has nothing to learn {kind} pieces from; use --tokenizer byte")
+    try:
+        return _train(kind, size + 1, lines)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise TokenizerError(f"sentencepiece can learn nothing from this text: {reason}") from None
+
+
+def _lines(blocks: list[str], learnt: set[str]) -> Iterator[str]:
+    """Lines for sentencepiece, cut where a character is not to be learnt."""
     for block in blocks:
+        breaks = {ord(c): "\n" for c in set(block) - learnt}
         # subtle: sentencepiece takes "<0x41>" in a text for the byte piece itself, unless it is cut
         for line in block.translate(breaks).replace("<0x", "<\n0x").split("\n"):
+            # subtle: an empty line gives nothing here, as it should
             yield from (line[at : at + _LONGEST_LINE] for at in range(0, len(line), _LONGEST_LINE))
 
 
