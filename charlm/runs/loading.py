@@ -24,13 +24,12 @@ from charlm.runs.manifest import (
     Found,
     Manifest,
     best_of,
-    check_format,
     find_checkpoints,
     folder_of,
     read_file,
     read_manifest,
 )
-from charlm.runs.saving import POINTERS
+from charlm.runs.saving import read_pointers
 
 Which = int | Literal["best", "latest"] | None
 
@@ -174,11 +173,10 @@ def _is_gone(run: Folder, one: Found) -> bool:
 
 def _announced(run: Folder, which: Which, notices: list[str]) -> int | None:
     """The step that `pointers.json` gives for `which`; a damaged file is noted, for the checkpoints tell it as well."""
-    if isinstance(which, int) or run.status(POINTERS) is None:
+    if isinstance(which, int):
         return None
     try:
-        record = records.load(read_file(run, POINTERS, records.LARGEST), POINTERS)
-        check_format(record, POINTERS)
+        record = read_pointers(run)
     except RunError as error:
         notices.append(f"{error} (ignored)")
         return None

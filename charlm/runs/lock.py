@@ -47,7 +47,9 @@ def hold(path: Path, clock: Clock) -> Iterator[None]:
             write_all(descriptor, json.dumps(_myself(clock)).encode("ascii"))
         yield
     finally:
-        os.close(descriptor)
+        # whatever close says, the kernel has let go of the lock
+        with suppress(OSError):
+            os.close(descriptor)
 
 
 def owner_of(path: Path) -> str | None:

@@ -140,6 +140,7 @@ def remove_run(folder: Path) -> None:
     try:
         with Folder.open(folder.parent) as parent:
             _refuse_strangers(parent, folder.name)
+            _clean(parent)
             with lock.hold(folder, time.time):
                 _refuse_strangers(parent, folder.name)
                 _remove_whole(parent, folder.name)

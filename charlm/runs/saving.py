@@ -33,7 +33,9 @@ from charlm.runs.manifest import (
     Found,
     Manifest,
     best_of,
+    check_format,
     find_checkpoints,
+    read_file,
     read_manifest,
     step_name,
 )
@@ -71,9 +73,10 @@ def save(run: Folder, content: Content, keep: int) -> str:
         if broken is not None:
             raise OutputError(f"checkpoint not saved: {broken!r} is not finite, {_last_good(before)}")
         with run.child(STEPS) as steps:
-            manifest = _write_step(steps, content, progress, before)
+            manifest = _write_step(steps, content, progress, before, _next_number(run, before))
             _verify(steps, manifest)
-        _point(run, manifest)
+        found = [_found(manifest), *(one for one in before if one.step != content.step)]
+        _point(run, manifest, found)
     except OSError as error:
         size = arrays.size_of(content.weights) + arrays.size_of(content.training) + len(progress)
         room = f", about {-(-size // 10**6)} MB needed" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
@@ -82,17 +85,39 @@ def save(run: Folder, content: Content, keep: int) -> str:
         raise OutputError(f"checkpoint not saved: {error}, {_last_good(before)}") from None
     # what is saved is saved: a failure to remove old ones is met again, and tried again, at the next save
     with suppress(OSError, RunError):
-        prune(run, keep)
+        _prune(run, keep, found)
     return step_name(content.step)
 
 
-def _write_step(steps: Folder, content: Content, progress: bytes, before: list[Found]) -> Manifest:
+def _next_number(run: Folder, before: list[Found]) -> int:
+    """One more than that of any save yet, even where the newest manifest cannot be read just now."""
+    try:
+        announced = read_pointers(run).get("save", 0)
+    except RunError:
+        announced = 0
+    return 1 + max([announced if isinstance(announced, int) else 0, *(one.order[0] for one in before)])
+
+
+def read_pointers(run: Folder) -> dict[str, Any]:
+    """What `pointers.json` announces; nothing where it is not there.
+
+    Raises:
+        RunError: it is damaged.
+    """
+    if run.status(POINTERS) is None:
+        return {}
+    record = records.load(read_file(run, POINTERS, records.LARGEST), POINTERS)
+    check_format(record, POINTERS)
+    return record
+
+
+def _write_step(steps: Folder, content: Content, progress: bytes, before: list[Found], number: int) -> Manifest:
     """Parts 1 and 2 of the protocol."""
     name = step_name(content.step)
     temporary = steps.make_temporary(name)
     try:
         with steps.child(temporary) as folder:
-            manifest = _write_files(folder, content, progress, before)
+            manifest = _write_files(folder, content, progress, before, number)
             folder.sync()
         _put_in_place(steps, temporary, name)
     except OSError:
@@ -101,7 +126,7 @@ def _write_step(steps: Folder, content: Content, progress: bytes, before: list[F
     return manifest
 
 
-def _write_files(folder: Folder, content: Content, progress: bytes, before: list[Found]) -> Manifest:
+def _write_files(folder: Folder, content: Content, progress: bytes, before: list[Found], number: int) -> Manifest:
     files = {
         WEIGHTS: folder.write(WEIGHTS, arrays.pieces(content.weights)),
         TRAINING: folder.write(TRAINING, arrays.pieces(content.training)),
@@ -109,7 +134,7 @@ def _write_files(folder: Folder, content: Content, progress: bytes, before: list
     }
     manifest = Manifest(
         step=content.step,
-        save=max((one.order[0] for one in before), default=0) + 1,
+        save=number,
         best=content.best or _was_best(before, content.step, files[WEIGHTS]),
         saved_at=content.saved_at,
         vocabulary=content.vocabulary,
@@ -163,16 +188,19 @@ def _verify(steps: Folder, manifest: Manifest) -> None:
         raise
 
 
-def _point(run: Folder, manifest: Manifest) -> None:
+def _found(manifest: Manifest) -> Found:
+    return Found(step=manifest.step, name=step_name(manifest.step), manifest=manifest, problem=None)
+
+
+def _point(run: Folder, manifest: Manifest, found: list[Found]) -> None:
     """Part 4: announce the checkpoint."""
-    best = best_of(find_checkpoints(run))
+    best = best_of(found)
     record = {"format": FORMAT, "latest": manifest.step, "best": best.step if best else None, "save": manifest.save}
     run.replace(POINTERS, records.dump(record))
 
 
-def prune(run: Folder, keep: int) -> None:
-    """Part 5: remove all but the `keep` newest checkpoints and the best; never what charlm did not make."""
-    found = find_checkpoints(run)
+def _prune(run: Folder, keep: int, found: list[Found]) -> None:
+    """Part 5: remove all of `found` but the `keep` newest and the best; never what charlm did not make."""
     best = best_of(found)
     kept = {one.name for one in found[:keep]} | ({best.name} if best else set())
     with run.child(STEPS) as steps:
@@ -186,6 +214,7 @@ def prune(run: Folder, keep: int) -> None:
 
 
 def _retire(steps: Folder, name: str) -> None:
+    """Remove a checkpoint in such a way that no part of it can pass for one."""
     with steps.child(name) as folder:
         if not set(folder.names()) <= set(STEP_FILES):
             return
