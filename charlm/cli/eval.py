@@ -67,10 +67,11 @@ def evaluate(
     """
     from charlm.api import load
 
+    corpus = corpus_asked(text, given(reading))
     machine = machine_settings(given({"device": device, "threads": threads}))
     model = load(run)
     found = model.evaluate(
-        corpus_asked(text, given(reading)),
+        corpus,
         split=split,
         protocol=protocol or "stream",
         unknown=unknown,

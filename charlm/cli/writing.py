@@ -11,53 +11,50 @@ from typing import Any
 from charlm.api import DRAWN_SEEDS, load
 from charlm.cli import console
 from charlm.config import SamplingConfig
-from charlm.generation import Piece, generate
+from charlm.generation import Ending, Piece, generate, notices
 
 
 def write(sampling: SamplingConfig, *, run: str | None, json: bool) -> None:
-    """Write the texts to standard output: the first as it is made, others when those before them are done."""
+    """Write the texts to standard output as they are made."""
     if sampling.prompt == "-":
         sampling = dataclasses.replace(sampling, prompt=console.read_standard_input())
     model = load(run)
-    seed = secrets.randbelow(DRAWN_SEEDS) if sampling.seed is None else sampling.seed
-    for notice in model.checkpoint.notices:
+    for notice in (*model.checkpoint.notices, *notices(sampling, model.tokenizer.vocab_size)):
         console.note(notice)
+    seed = secrets.randbelow(DRAWN_SEEDS) if sampling.seed is None else sampling.seed
     pieces = generate(model.runtime, model.tokenizer, sampling, seed)
     if json:
         facts = {"run": model.run.name, "checkpoint": model.checkpoint.folder.name, "seed": seed}
-        write_records(pieces, sampling, facts)
+        write_records(pieces, {"prompt": sampling.prompt, **facts})
         return
-    write_texts(pieces, sampling.samples)
+    write_texts(pieces, several=sampling.samples > 1)
     if sampling.seed is None and console.is_terminal(sys.stderr):
         console.note(f"seed {seed}")
 
 
-def write_texts(pieces: Iterator[Piece], samples: int) -> None:
+def write_texts(pieces: Iterator[Piece], *, several: bool) -> None:
     """Text as it comes. Several texts are told apart by a line with their number before each."""
     out = console.DataWriter()
-    waiting: list[list[str]] = [[] for _ in range(samples)]
-    if samples > 1:
-        out.write(_heading(0))
+    begun = -1
     for piece in pieces:
-        if piece.sample == 0:
-            out.write(piece.text)
-        else:
-            waiting[piece.sample].append(piece.text)
-    for sample, texts in enumerate(waiting[1:], start=1):
-        out.write("\n" + _heading(sample))
-        for text in texts:
-            out.write(text)
+        if several and piece.sample != begun:
+            begun = piece.sample
+            out.write(f"{'' if begun == 0 else chr(10)}--- {begun + 1} ---\n")
+        out.write(piece.text)
     out.end_line()
 
 
-def write_records(pieces: Iterator[Piece], sampling: SamplingConfig, facts: dict[str, Any]) -> None:
-    """A line of JSON for each text: the text with its prompt, and how to get it again."""
-    texts: list[list[str]] = [[] for _ in range(sampling.samples)]
+def write_records(pieces: Iterator[Piece], facts: dict[str, Any]) -> None:
+    """A line of JSON for each text, as soon as it has ended: with its prompt, and how to get it again."""
+    parts: list[str] = []
     for piece in pieces:
-        texts[piece.sample].append(piece.text)
-    for sample, parts in enumerate(texts):
-        console.print_json({"sample": sample, "prompt": sampling.prompt, "text": "".join(parts), **facts})
+        parts.append(piece.text)
+        if piece.ending is not None:
+            record = {"sample": piece.sample, "text": "".join(parts), **_ending(piece.ending), **facts}
+            console.print_json(record)
+            parts = []
 
 
-def _heading(sample: int) -> str:
-    return f"--- {sample + 1} ---\n"
+def _ending(ending: Ending) -> dict[str, Any]:
+    # what the text was made of is for its making; how it ended is for its reader
+    return {"ended_by": ending.reason, "characters": ending.characters, "tokens": ending.tokens, "nats": ending.nats}
