@@ -51,8 +51,7 @@ def evaluate_run(
         data = open_run_data(run, progress=progress)
         split = split or _first_that_predicts(data)
     else:
-        tokenizer = run.tokenizer if unknown is None else run.tokenizer.with_unknown(unknown)
-        data = prepare(corpus, tokenizer, progress=progress)
+        data = prepare(corpus, run.tokenizer, unknown=unknown, progress=progress)
         split = split or "all"
     ids = data.store.part(split) if split == "all" or split in data.store.parts else _none_such(split, data)
     model = LanguageModel.from_arrays(run.config.model, run.tokenizer.vocab_size, checkpoint.weights)

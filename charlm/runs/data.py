@@ -49,6 +49,7 @@ def prepare(
     corpus: CorpusConfig,
     tokenizer: TokenizerConfig | Tokenizer,
     *,
+    unknown: str | None = None,
     progress: Progress | None = None,
     fetch: bool = False,
 ) -> Data:
@@ -57,6 +58,7 @@ def prepare(
     Args:
         corpus: which texts.
         tokenizer: settings to learn one from the training part, or one that is there already.
+        unknown: what to do with characters outside its vocabulary; None for what it does by itself.
         progress: told of what takes long.
         fetch: download a named corpus that is not here.
 
@@ -71,10 +73,12 @@ def prepare(
     name = tokenizer.tokenizer if isinstance(tokenizer, TokenizerConfig) else tokenizer.name
     if corpus.bytes and name != "byte":
         raise ConfigError(f"bytes needs the tokenizer byte, was {name}: add --tokenizer byte")
-    return _encode(open_corpus(corpus, progress=progress, fetch=fetch), tokenizer, progress)
+    return _encode(open_corpus(corpus, progress=progress, fetch=fetch), tokenizer, progress, unknown)
 
 
-def _encode(text: Corpus, tokenizer: TokenizerConfig | Tokenizer, progress: Progress | None) -> Data:
+def _encode(
+    text: Corpus, tokenizer: TokenizerConfig | Tokenizer, progress: Progress | None, unknown: str | None = None
+) -> Data:
     from charlm.streams import open_store, write_store
     from charlm.tokenizers import train_tokenizer
 
@@ -84,7 +88,7 @@ def _encode(text: Corpus, tokenizer: TokenizerConfig | Tokenizer, progress: Prog
         # a text too short for a training part still has a vocabulary
         learn_from = "train" if _length(facts, "train") else "all"
         tokenizer = train_tokenizer(tokenizer, text.chunks(learn_from))
-    key = store_key(facts, tokenizer.fingerprint)
+    key = store_key(facts, tokenizer.fingerprint, unknown)
     store = open_store(_stores(), key)
     if store is None:
         learnt, report = tokenizer, progress or _Silence()
@@ -92,7 +96,7 @@ def _encode(text: Corpus, tokenizer: TokenizerConfig | Tokenizer, progress: Prog
 
         def ids(part: str) -> Iterator[npt.NDArray[Any]]:
             for chunk in text.chunks(part):
-                yield learnt.encode(chunk)
+                yield learnt.encode(chunk, unknown)
                 report.advance(len(chunk))
 
         parts = {part: ids(part) for part in facts["parts"]}
@@ -149,9 +153,11 @@ def _refuse_change(before: Mapping[str, Any], now: Mapping[str, Any], corpus: st
     raise CorpusError(f"the corpus {corpus} has changed since run {run} was made: {what}; start a new run with it")
 
 
-def store_key(facts: Mapping[str, Any], fingerprint: str) -> str:
+def store_key(facts: Mapping[str, Any], fingerprint: str, unknown: str | None = None) -> str:
     """The name under which the ids of this text, split and tokenizer are kept."""
     decisive = {name: facts.get(name) for name in DECISIVE}
+    if unknown is not None:
+        decisive["unknown"] = unknown
     return hashlib.sha256(json.dumps([decisive, fingerprint], sort_keys=True).encode()).hexdigest()[:40]
 
 

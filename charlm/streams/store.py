@@ -52,8 +52,8 @@ class TokenStore:
         self.facts = facts
 
     def part(self, name: str) -> Ids:
-        """(N,) ids of a part, read-only, mapped from the disk; empty for an empty part."""
-        first, end = lookup(self.parts, name, "part")
+        """(N,) ids of a part, or of ``all``; read-only, mapped from the disk; empty for an empty part."""
+        first, end = lookup({**self.parts, "all": (0, len(self._ids))}, name, "part")
         return self._ids[first:end]
 
 
