@@ -45,7 +45,7 @@ class RepetitionPenalty(Transform):
     def __call__(self, logits: Logits, recent: Collection[int]) -> Logits:
         seen = np.array(sorted(set(recent)), dtype=np.intp)
         seen = seen[np.isfinite(logits[seen])]
-        changed = logits.copy()
+        changed: Logits = logits.copy()
         with np.errstate(over="ignore"):
             penalised = np.where(logits[seen] > 0, logits[seen] / self.value, logits[seen] * self.value)
         # subtle: the most extreme penalties must leave no infinity for the next transform to subtract
@@ -65,7 +65,8 @@ class Temperature(Transform):
             return best
         # subtle: the best is at 0 before the division, so a temperature of 1e-300 overflows to -inf, never to nan
         with np.errstate(over="ignore"):
-            return np.asarray((logits - logits.max()) / self.value)
+            scaled: Logits = (logits - logits.max()) / self.value
+            return scaled
 
 
 class TopK(Transform):

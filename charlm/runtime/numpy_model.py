@@ -49,7 +49,8 @@ class NumpyModel:
         self._output_bias: Array = np.array(weights["output_bias"])
         gates = len(weights["layers.0.input_bias"])
         small = vocab_size * gates <= LARGEST_TABLE
-        self._table = self._layers[0].inputs(self._embedding) if small else None
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._table = self._layers[0].inputs(self._embedding) if small else None
 
     def initial_state(self, n: int) -> State:
         """The state of n rows before any text: zeros, each (n, H)."""
