@@ -1,0 +1,114 @@
+"""Members of a zip, wheel or tar archive, by name; nothing is ever unpacked to disk."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from charlm.corpora.patterns import matches, matches_any
+from charlm.corpora.recipe import Source
+from charlm.errors import CorpusError
+
+ZIP_ENDINGS = (".whl", ".zip")
+TAR_ENDINGS = (".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tar.xz")
+LARGEST_CONTENT = 2**30  # bytes that the members of one archive may unpack to
+
+
+def is_archive(filename: str) -> bool:
+    """Whether a file of that name has members."""
+    return filename.endswith(ZIP_ENDINGS + TAR_ENDINGS)
+
+
+def read_members(path: Path, source: Source) -> dict[str, bytes]:
+    """The content of the members that `source` lists, by name below its root, in name order.
+
+    Raises:
+        CorpusError: the archive is damaged; a name in it is absolute or has ``..``; a listed member is a
+            link or a device, comes twice, or is too large; or a pattern matches nothing.
+    """
+    readers = {ZIP_ENDINGS: _zip_members, TAR_ENDINGS: _tar_members}
+    read = next(reader for endings, reader in readers.items() if source.filename.endswith(endings))
+    damaged = (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        zlib.error,
+        EOFError,
+        RuntimeError,
+        NotImplementedError,
+        ValueError,
+    )
+    try:
+        members = read(path, source)
+    except damaged as error:
+        raise CorpusError(f"{source.filename!r} is damaged: {error}") from None
+    for pattern in source.members:
+        if not any(matches(name, pattern) for name in members):
+            raise CorpusError(f"{source.filename!r} has no member {pattern!r}")
+    return dict(sorted(members.items()))
+
+
+class _Wanted:
+    """Picks members by name and keeps count of what they hold."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.content: dict[str, bytes] = {}
+        self.left = LARGEST_CONTENT
+
+    def name(self, full_name: str) -> str | None:
+        """The name below the root if this member is wanted."""
+        self._refuse(self._escapes(full_name), full_name, "leads out of the archive")
+        name = full_name
+        if self.source.root:
+            name = full_name.removeprefix(self.source.root + "/")
+            if name == full_name:
+                return None
+        wanted = matches_any(name, self.source.members) and not matches_any(name, self.source.exclude)
+        return name if wanted else None
+
+    def take(self, name: str, is_file: bool, open_member: Callable[[], IO[bytes] | None]) -> None:
+        """Read a wanted member."""
+        self._refuse(not is_file, name, "is a link or a device")
+        self._refuse(name in self.content, name, "is there twice")
+        stream = open_member()
+        if stream is None:
+            self._refuse(True, name, "cannot be read")
+            return
+        with stream:
+            content = stream.read(self.left + 1)
+        self._refuse(len(content) > self.left, name, f"makes more than {LARGEST_CONTENT} bytes")
+        self.left -= len(content)
+        self.content[name] = content
+
+    def _escapes(self, name: str) -> bool:
+        return name.startswith("/") or "\\" in name or ":" in name[:2] or ".." in PurePosixPath(name).parts
+
+    def _refuse(self, refused: bool, name: str, why: str) -> None:
+        if refused:
+            raise CorpusError(f"{self.source.filename!r} is refused: its member {name!r} {why}")
+
+
+def _zip_members(path: Path, source: Source) -> dict[str, bytes]:
+    wanted = _Wanted(source)
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            name = wanted.name(member.filename)
+            if name and not member.is_dir():
+                # the upper half holds the unix mode; 0 where the archive was not made on unix
+                kind = (member.external_attr >> 28) & 0xF
+                wanted.take(name, kind in (0, 0o10), lambda member=member: archive.open(member))  # type: ignore[misc]
+    return wanted.content
+
+
+def _tar_members(path: Path, source: Source) -> dict[str, bytes]:
+    wanted = _Wanted(source)
+    with tarfile.open(path, "r:*") as archive:
+        for member in archive:
+            name = wanted.name(member.name)
+            if name and not member.isdir():
+                wanted.take(name, member.isreg(), lambda member=member: archive.extractfile(member))  # type: ignore[misc]
+    return wanted.content

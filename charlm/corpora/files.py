@@ -1,0 +1,161 @@
+"""A user's own texts: files, folders, gzip, pipes and standard input become documents."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from charlm.corpora.patterns import matches_any
+from charlm.corpora.reading import BLOCK, reading
+from charlm.errors import CorpusError, OutputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """Something that can be read from the start as often as needed."""
+
+    name: str
+    open: Callable[[], BinaryIO]
+
+
+def find_files(folder: str, include: Sequence[str]) -> list[str]:
+    """The files of a folder and the folders in it, hidden ones left out, in name order.
+
+    Args:
+        include: patterns; a file is taken if its name (or, for a pattern with ``/``, its path below
+            the folder) matches one of them. Empty: every file.
+
+    Raises:
+        CorpusError: the folder cannot be read, or holds no such file.
+    """
+    found = []
+    for parent, folders, names in os.walk(folder, onerror=_cannot_list):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = os.path.join(parent, name)
+            below = os.path.relpath(path, folder).replace(os.sep, "/")
+            if _wanted(name, below, include) and os.path.isfile(path):
+                found.append(path)
+    if not found:
+        which = f" that matches {' or '.join(map(repr, include))}" if include else ""
+        raise CorpusError(f"no file in folder {folder!r}{which}")
+    return sorted(found, key=name_order)
+
+
+def _wanted(name: str, below: str, include: Sequence[str]) -> bool:
+    if not include:
+        return not name.startswith(".")
+    return any(matches_any(below if "/" in pattern else name, [pattern]) for pattern in include)
+
+
+def _cannot_list(error: OSError) -> None:
+    raise CorpusError(f"cannot read folder {error.filename!r}: {error.strerror}") from None
+
+
+def name_order(path: str) -> list[bytes]:
+    """Sorts paths folder by folder, by the bytes of their names: the same on every machine."""
+    return os.fsencode(path).split(os.fsencode(os.sep))
+
+
+def open_path(path: str) -> Opened:
+    """A file, or a pipe (read to its end into a temporary file); ``.gz`` is unpacked on the way.
+
+    Raises:
+        CorpusError: there is no such file, it cannot be read, or it is a device.
+    """
+    with reading(path):
+        try:
+            status = os.stat(path)
+        except ValueError as error:  # a NUL in the name
+            raise CorpusError(f"cannot read {path!r}: {error}") from None
+        if stat.S_ISREG(status.st_mode):
+            raw: Callable[[], BinaryIO] = _RegularFile(path, status)
+            raw().close()
+        elif stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode) or _is_terminal(path, status):
+            with open(path, "rb") as pipe:
+                raw = spool(path, pipe)
+        else:
+            raise CorpusError(f"{path!r} is a device, not a text")
+    return Opened(name=path, open=_unpacked(raw) if path.endswith(".gz") else raw)
+
+
+def _is_terminal(path: str, status: os.stat_result) -> bool:
+    # what /dev/stdin is when nothing is piped; /dev/zero and its like never end
+    if not stat.S_ISCHR(status.st_mode):
+        return False
+    with open(path, "rb", buffering=0) as device:
+        return device.isatty()
+
+
+def spool(name: str, stream: BinaryIO) -> Callable[[], BinaryIO]:
+    """Copy a stream that can be read only once to a temporary file without a name, gone when charlm ends.
+
+    Raises:
+        OutputError: the temporary file cannot be written.
+    """
+    try:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - kept open as long as the corpus lives
+        shutil.copyfileobj(stream, file, BLOCK)
+        file.flush()
+    except OSError as error:
+        folder = tempfile.gettempdir()
+        raise OutputError(f"cannot keep {name!r} in {folder!r} while reading it: {error.strerror}") from None
+    return lambda: cast(BinaryIO, io.BufferedReader(_Again(file), BLOCK))
+
+
+class _Again(io.RawIOBase):
+    """Reads an open file from its start, whoever else is reading it."""
+
+    def __init__(self, file: io.BufferedRandom) -> None:
+        self._file = file
+        self._offset = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        content = os.pread(self._file.fileno(), len(buffer), self._offset)
+        buffer[: len(content)] = content
+        self._offset += len(content)
+        return len(content)
+
+
+class _RegularFile:
+    """Opens a file and makes sure that it is still the one first seen."""
+
+    def __init__(self, path: str, status: os.stat_result) -> None:
+        self._path = os.path.abspath(path)
+        self._name = path
+        self._seen = (status.st_size, status.st_mtime_ns, status.st_ino)
+
+    def __call__(self) -> BinaryIO:
+        # subtle: unbuffered; whole blocks are asked for, and a buffer would copy each of them
+        file = open(self._path, "rb", buffering=0)  # noqa: SIM115
+        status = os.fstat(file.fileno())
+        if (status.st_size, status.st_mtime_ns, status.st_ino) != self._seen:
+            file.close()
+            raise CorpusError(f"{self._name!r} was changed while charlm was reading it: start again")
+        return cast(BinaryIO, file)
+
+
+def _unpacked(raw: Callable[[], BinaryIO]) -> Callable[[], BinaryIO]:
+    return lambda: cast(BinaryIO, _Gzip(raw()))
+
+
+class _Gzip(gzip.GzipFile):
+    """A gzip file that closes the file under it, too."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        super().__init__(fileobj=raw, mode="rb")
+        self._raw = raw
+
+    def close(self) -> None:
+        super().close()
+        self._raw.close()

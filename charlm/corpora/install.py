@@ -1,0 +1,203 @@
+"""Get a named corpus: make its text, verify it, put it in place.
+
+The text lies in `<text folder>/<key>/`: `text.txt`, the documents of train, validation and test one after
+the other, and `documents.json`, which says where each of them lies. The key names the recipe's content, so
+that a folder is either complete and of this recipe, or not there: it is renamed into place when all is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from charlm.corpora.fetch import Downloads
+from charlm.corpora.folders import text_folder
+from charlm.corpora.making import Made, make_text
+from charlm.corpora.progress import NoProgress, Progress
+from charlm.corpora.reading import BLOCK
+from charlm.corpora.recipe import Recipe, load_recipe
+from charlm.errors import CorpusError, OutputError
+
+TEXT_FILE = "text.txt"
+DOCUMENTS_FILE = "documents.json"
+_TEMPORARY = ".fetching-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """Where a document lies in `text.txt`."""
+
+    name: str
+    part: str | None
+    characters: int
+    start: int  # bytes
+    end: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """A fetched text: its file, its documents in order, and its SHA-256."""
+
+    path: Path
+    pieces: tuple[Piece, ...]
+    sha256: str
+
+
+def is_fetched(recipe: Recipe) -> bool:
+    """Whether the text that this recipe describes is here."""
+    return find_installed(recipe) is not None
+
+
+def find_installed(recipe: Recipe) -> Installed | None:
+    """The text of a recipe, None when it is not here, not whole, or of another version of the recipe."""
+    folder = text_folder(recipe.path) / recipe.key
+    try:
+        record = json.loads((folder / DOCUMENTS_FILE).read_bytes())
+        pieces = tuple(Piece(**piece) for piece in record["documents"])
+        installed = Installed(path=folder / TEXT_FILE, pieces=pieces, sha256=record["sha256"])
+        whole = installed.path.stat().st_size == pieces[-1].end
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+    return installed if whole else None
+
+
+def get_corpus(
+    name: str,
+    *,
+    progress: Progress | None = None,
+    index_url: str | None = None,
+    allow_loopback_http: bool = False,
+) -> Path:
+    """Make sure that a named corpus is here and sound; fetch it where it is not. Returns its text file.
+
+    Whatever goes wrong, nothing is installed and what was there before stays.
+
+    Args:
+        index_url, allow_loopback_http: see `Downloads`.
+
+    Raises:
+        CorpusError: no such corpus; its recipe is not valid; a source cannot be fetched or is not what the
+            recipe pins; the resulting text is not what the recipe pins.
+        OutputError: the text cannot be written.
+    """
+    recipe = load_recipe(name)
+    progress = progress or NoProgress()
+    installed = find_installed(recipe)
+    if installed and _sha256(installed.path) == installed.sha256:
+        return installed.path
+    folder = text_folder(recipe.path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(folder)
+        temporary = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=folder))
+    except OSError as error:
+        raise OutputError(f"cannot write {str(folder)!r}: {error.strerror}") from None
+    try:
+        with Downloads(index_url=index_url, allow_loopback_http=allow_loopback_http) as downloads:
+            texts = make_text(recipe, downloads, temporary, progress)
+        _write(recipe, texts, temporary)
+        _put_in_place(temporary, folder / recipe.key)
+    except OSError as error:
+        raise OutputError(f"cannot write {str(folder)!r}: {error.strerror}; nothing was installed") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _remove_others(folder, recipe.key)
+    return folder / recipe.key / TEXT_FILE
+
+
+def _write(recipe: Recipe, texts: list[Made], folder: Path) -> None:
+    pieces, at, characters = [], 0, 0
+    digest = hashlib.sha256()
+    with open(folder / TEXT_FILE, "xb") as file:
+        for name, part, text in texts:
+            content = text.encode()
+            pieces.append({"name": name, "part": part, "characters": len(text), "start": at, "end": at + len(content)})
+            at += len(content)
+            characters += len(text)
+            digest.update(content)
+            file.write(content)
+        _flush(file)
+    _check_pins(recipe, digest.hexdigest(), characters)
+    record: dict[str, Any] = {
+        "format": 1,
+        "corpus": recipe.name,
+        "characters": characters,
+        "bytes": at,
+        "sha256": digest.hexdigest(),
+        "documents": pieces,
+    }
+    with open(folder / DOCUMENTS_FILE, "xb") as file:
+        file.write(json.dumps(record, indent=1).encode() + b"\n")
+        _flush(file)
+
+
+def _check_pins(recipe: Recipe, sha256: str, characters: int) -> None:
+    if not characters:
+        raise CorpusError(f"{str(recipe.path)!r}: the sources hold no text; nothing was installed")
+    pinned = (recipe.text_sha256 or sha256, recipe.text_characters or characters)
+    if pinned != (sha256, characters):
+        raise CorpusError(
+            f"{str(recipe.path)!r} [text]: the text made of the sources has {characters} characters and sha256"
+            f" {sha256}, the recipe pins {pinned[1]} and {pinned[0]}; nothing was installed"
+        )
+
+
+def _put_in_place(temporary: Path, target: Path) -> None:
+    _flush_folder(temporary)
+    if target.exists():  # damaged, or another charlm was faster with the same text
+        shutil.rmtree(target)
+    os.rename(temporary, target)
+    _flush_folder(target.parent)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what a fetch that was killed left behind; one that is alive is left alone."""
+    for path in folder.glob(f"{_TEMPORARY}*"):
+        owner = path.name.removeprefix(_TEMPORARY).partition("-")[0]
+        if owner.isdecimal() and not _is_alive(int(owner)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _remove_others(folder: Path, key: str) -> None:
+    """Remove the texts of earlier versions of the recipe."""
+    for path in folder.iterdir():
+        if path.name != key and re.fullmatch(r"[0-9a-f]{16}", path.name):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _flush(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
