@@ -41,10 +41,12 @@ class Score:
     @property
     def perplexity(self) -> float | None:
         """exp of the loss per *token*; only comparable between models of one tokenizer."""
-        nats = self.nats_per_token
-        if nats is None:
-            return None
-        return math.exp(nats) if nats < 700 else math.inf
+        return _exp(self.nats_per_token)
+
+    @property
+    def perplexity_per_character(self) -> float | None:
+        """exp of the loss per character: comparable across tokenizers; the other one where a token is a character."""
+        return _exp(self.nats_per_character)
 
     @property
     def bits_per_character(self) -> float | None:
@@ -55,3 +57,9 @@ class Score:
     def bits_per_byte(self) -> float | None:
         """Base-2 loss per UTF-8 byte: comparable across scripts, and with compressors."""
         return self.total_nats / math.log(2) / self.bytes if self.bytes else None
+
+
+def _exp(nats: float | None) -> float | None:
+    if nats is None:
+        return None
+    return math.inf if nats >= 700 else math.exp(nats)  # NaN stays NaN

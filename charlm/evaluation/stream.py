@@ -18,7 +18,7 @@ from torch import Tensor
 
 from charlm.errors import ConfigError
 from charlm.evaluation.predictions import Ids, Predictions, join_predictions
-from charlm.evaluation.scorer import Model, block_length, home_of, map_state, most_lanes, scoring, weigh
+from charlm.evaluation.scorer import BLOCK_LENGTH, Model, block_length, home_of, map_state, most_lanes, scoring, weigh
 
 PIECE = 2**22
 """Predictions worked on at a time."""
@@ -28,6 +28,9 @@ ROUGH_AGREEMENT = 2e-2
 """Lanes agree when a block moves by less than this on average, in nats per prediction; rounding is below it.
 
 The second holds for bfloat16, which rounds so much more."""
+
+LONGEST_RUN_ON = 4096
+"""Predictions after which lanes give up agreeing: the model is chaotic, or remembers more than these symbols."""
 
 
 def score_stream(
@@ -78,7 +81,8 @@ def stream_pieces(
     start, end = 0, len(ids) - 1
     while start < end:
         count = min(piece, end - start)
-        rows = min(lanes or choose_lanes(count, home), count)
+        # subtle: lanes shorter than a block would write over one another's predictions
+        rows = max(1, min(lanes or choose_lanes(count, home), count // BLOCK_LENGTH))
         if start + count < end:
             count -= count % rows  # lanes of one length, so that all end where the next piece begins
         with scoring(home, dtype):
@@ -105,7 +109,7 @@ class _Lanes:
         self.predictions = len(ids) - 1
         self.M = -(-self.predictions // lanes)
         self.B = -(-self.predictions // self.M)
-        self.steps = min(self.M, block_length(model, self.B))
+        self.steps = block_length(model, self.B)
         # one more entry, for what a short last lane reads past its end
         self.nats = torch.zeros(self.predictions + 1, device=device)
         self.correct = torch.zeros(self.predictions + 1, dtype=torch.bool, device=device)
@@ -131,7 +135,9 @@ class _Lanes:
 
     def _run_on(self, starts: Tensor, state: Any, agreement: float) -> None:
         """Score on from the ends of the lanes, over what their successors made of a cold start."""
-        while len(starts):
+        most = LONGEST_RUN_ON
+        while len(starts) and most > 0:
+            most -= self.steps
             state, moved = self._block(starts, self.steps, state)
             if not moved > agreement:  # written so that it ends on NaN too
                 return

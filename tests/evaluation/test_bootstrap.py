@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from charlm.evaluation.bootstrap import FEWEST_BLOCKS, MOST_BLOCKS, block_length, bootstrap_interval
+
+
+def losses(rng, predictions: int) -> np.ndarray:
+    """Skewed losses of mean 1.5 whose difficulty drifts over some 50 symbols, as a text's does."""
+    drift = np.repeat(rng.gamma(4.0, 0.25, predictions // 50), 50)
+    return drift * rng.exponential(1.5, len(drift))
+
+
+@pytest.mark.parametrize("predictions", [3_000, 15_000, 60_000])
+def test_covers_the_truth_19_times_in_20(predictions):
+    rng = np.random.default_rng(predictions)
+    length = block_length(predictions)
+    covered = 0
+    for _ in range(300):
+        blocks = losses(rng, predictions).reshape(-1, length).sum(axis=1)
+        low, high = bootstrap_interval(blocks, np.full(len(blocks), length))
+        covered += low <= 1.5 <= high
+    assert 0.915 <= covered / 300 <= 0.98  # 0.95, give or take what 300 draws allow, and a little for skew
+
+
+def test_blocks_of_unequal_worth():
+    """nats per character is a ratio of sums, not a mean of ratios."""
+    characters = np.array([100, 1000] * 20)
+    nats = np.where(characters == 100, 5.0, 1.0) * characters
+    low, high = bootstrap_interval(nats, characters)
+    assert low < nats.sum() / characters.sum() < high < 2.2 < np.mean(nats / characters)
+
+
+def test_is_the_same_every_time_and_leaves_the_global_generator_alone():
+    nats, characters = losses(np.random.default_rng(1), 20_000).reshape(-1, 500).sum(axis=1), np.full(40, 500)
+    np.random.seed(3)
+    state = np.random.get_state()[1].copy()
+    assert bootstrap_interval(nats, characters) == bootstrap_interval(nats, characters)
+    assert (np.random.get_state()[1] == state).all()
+
+
+@pytest.mark.parametrize(
+    ("nats", "characters"),
+    [
+        (np.ones(FEWEST_BLOCKS - 1), np.ones(FEWEST_BLOCKS - 1)),
+        (np.empty(0), np.empty(0)),
+        (np.full(50, np.nan), np.ones(50)),
+        (np.full(50, np.inf), np.ones(50)),
+        (np.ones(50), np.zeros(50)),
+    ],
+)
+def test_none_where_nothing_can_be_said(nats, characters):
+    assert bootstrap_interval(nats, characters) is None
+
+
+@pytest.mark.parametrize(
+    ("predictions", "length"),
+    [(0, 250), (2_499, 250), (15_000, 500), (30_000, 1000), (10**6, 1000), (10**10, 5 * 10**6)],
+)
+def test_block_length(predictions, length):
+    assert block_length(predictions) == length
+    assert predictions / length <= MOST_BLOCKS
