@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ from charlm.errors import ConfigError, CorpusError
 from charlm.runs.run import Run
 
 if TYPE_CHECKING:
-    from charlm.corpora import Corpus, Progress
+    from charlm.corpora import Corpus, CorpusFacts, Progress
     from charlm.streams import TokenStore
     from charlm.tokenizers import Tokenizer
 
@@ -82,8 +84,7 @@ def _encode(
     from charlm.streams import open_store, write_store
     from charlm.tokenizers import train_tokenizer
 
-    measured = text.measure()
-    facts = _facts(measured)
+    facts = _facts(text.measure())
     if isinstance(tokenizer, TokenizerConfig):
         # a text too short for a training part still has a vocabulary
         learn_from = "train" if _length(facts, "train") else "all"
@@ -91,18 +92,31 @@ def _encode(
     key = store_key(facts, tokenizer.fingerprint, unknown)
     store = open_store(_stores(), key)
     if store is None:
-        learnt, report = tokenizer, progress or _Silence()
-        report.start("encoding", facts["characters"])
+        with _told(progress, text.name, facts["characters"]) as advance:
+            parts = {part: _ids(text, part, tokenizer, unknown, advance) for part in facts["parts"]}
+            store = write_store(_stores(), key, vocab_size=tokenizer.vocab_size, parts=parts, facts=facts)
+    return Data(corpus_name=text.name, facts=facts, tokenizer=tokenizer, store=store, notices=text.notices)
 
-        def ids(part: str) -> Iterator[npt.NDArray[Any]]:
-            for chunk in text.chunks(part):
-                yield learnt.encode(chunk, unknown)
-                report.advance(len(chunk))
 
-        parts = {part: ids(part) for part in facts["parts"]}
-        store = write_store(_stores(), key, vocab_size=tokenizer.vocab_size, parts=parts, facts=facts)
+def _ids(
+    text: Corpus, part: str, tokenizer: Tokenizer, unknown: str | None, advance: Callable[[int], None]
+) -> Iterator[npt.NDArray[Any]]:
+    for chunk in text.chunks(part):
+        yield tokenizer.encode(chunk, unknown)
+        advance(len(chunk))
+
+
+@contextmanager
+def _told(progress: Progress | None, corpus: str, characters: int) -> Iterator[Callable[[int], None]]:
+    """Tell `progress` of the encoding; yields what to call with the characters done."""
+    from charlm.corpora import NoProgress
+
+    report = progress or NoProgress()
+    report.start(f"encoding {corpus}", characters)
+    try:
+        yield report.advance
+    finally:
         report.finish()
-    return Data(corpus_name=text.name, facts=facts, tokenizer=tokenizer, store=store)
 
 
 def open_run_data(
@@ -110,7 +124,7 @@ def open_run_data(
 ) -> Data:
     """The text that `run` was made with, encoded with its own tokenizer.
 
-    Where the text cannot be read any more (standard input; a file that is gone), the ids kept from the
+    Where the text is gone (standard input, a file removed, a corpus not fetched), the ids kept from the
     first time are used, and a notice says so.
 
     Args:
@@ -121,24 +135,38 @@ def open_run_data(
         CorpusError: the text is not the one that the run was made with, or is gone with its ids.
     """
     from charlm.corpora import open_corpus
+
+    config = run.config.corpus
+    try:
+        if "-" in config.corpus:
+            raise CorpusError("the text came from standard input, which is not read again")
+        text = open_corpus(config, progress=progress, fetch=fetch)
+        facts = _facts(text.measure())
+    except CorpusError as error:
+        kept = None if any(os.path.lexists(name) for name in config.corpus) else _kept(run, str(error))
+        if kept is None:
+            raise
+        return kept
+    if not accept_change:
+        _refuse_change(run.facts.get("corpus", {}), facts, text.name, run.name)
+    return _encode(text, run.tokenizer, progress)
+
+
+def _kept(run: Run, cause: str) -> Data | None:
+    """The ids kept from the first time, where the text itself is gone."""
     from charlm.streams import open_store
 
     before = run.facts.get("corpus", {})
-    try:
-        if run.config.corpus.corpus == ("-",):
-            raise CorpusError("the text came from standard input, which is not read again")
-        text = open_corpus(run.config.corpus, progress=progress, fetch=fetch)
-        facts = _facts(text.measure())
-    except CorpusError as error:
-        store = open_store(_stores(), store_key(before, run.fingerprint))
-        if store is None:
-            raise
-        notice = f"{error}; the ids kept from the first time are used"
-        name = str(run.facts.get("corpus_name", run.name))
-        return Data(corpus_name=name, facts=dict(before), tokenizer=run.tokenizer, store=store, notices=(notice,))
-    if not accept_change:
-        _refuse_change(before, facts, text.name, run.name)
-    return _encode(text, run.tokenizer, progress)
+    store = open_store(_stores(), store_key(before, run.fingerprint))
+    if store is None:
+        return None
+    return Data(
+        corpus_name=str(run.facts.get("corpus_name", run.name)),
+        facts=dict(before),
+        tokenizer=run.tokenizer,
+        store=store,
+        notices=(f"{cause}; the ids kept from the first time are used",),
+    )
 
 
 def _refuse_change(before: Mapping[str, Any], now: Mapping[str, Any], corpus: str, run: str) -> None:
@@ -161,7 +189,7 @@ def store_key(facts: Mapping[str, Any], fingerprint: str, unknown: str | None = 
     return hashlib.sha256(json.dumps([decisive, fingerprint], sort_keys=True).encode()).hexdigest()[:40]
 
 
-def _facts(measured: Any) -> dict[str, Any]:
+def _facts(measured: CorpusFacts) -> dict[str, Any]:
     """`CorpusFacts` as the JSON values that a run stores: lists for tuples."""
     facts: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(measured)))
     return facts
@@ -176,16 +204,3 @@ def _stores() -> Path:
     from charlm.corpora import cache_folder
 
     return cache_folder() / STORES
-
-
-class _Silence:
-    """A progress that tells nobody."""
-
-    def start(self, what: str, total: int | None) -> None:
-        """Something begins."""
-
-    def advance(self, n: int) -> None:
-        """It goes on."""
-
-    def finish(self) -> None:
-        """It is over."""

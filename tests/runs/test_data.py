@@ -1,0 +1,155 @@
+"""From text to ids, once; and the same ids for a run made earlier, or a refusal that says what has changed."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from charlm.config import Config, CorpusConfig, TokenizerConfig
+from charlm.errors import ConfigError, CorpusError, RunError
+from charlm.runs import create_run, open_run, open_run_data, prepare
+from charlm.tokenizers import Tokenizer
+
+TEXT = "".join(f"line {n}: to be, or not to be\n" for n in range(400))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def poem(tmp_path):
+    path = tmp_path / "poem.txt"
+    path.write_text(TEXT)
+    return path
+
+
+@pytest.fixture
+def made(tmp_path, poem):
+    """A run of the poem, as training makes it."""
+    config = Config(corpus=CorpusConfig(corpus=(str(poem),), split="90/10"))
+    data = prepare(config.corpus, config.tokenizer)
+    facts = {"corpus": data.facts, "corpus_name": data.corpus_name}
+    return create_run(tmp_path / "runs" / "a", config=config, facts=facts, tokenizer=data.tokenizer)
+
+
+@pytest.mark.parametrize("spec", ["char", "byte", "bpe:300"])
+def test_the_parts_decode_to_the_parts_of_the_text(poem, spec):
+    data = prepare(CorpusConfig(corpus=(str(poem),), split="80/10/10"), TokenizerConfig(tokenizer=spec))
+    parts = [data.tokenizer.decode(data.store.part(part)) for part in ("train", "validation", "test")]
+    assert "".join(parts) == TEXT
+    assert data.facts["parts"]["test"] == [len(TEXT) - len(parts[2]), len(TEXT)]
+    assert data.corpus_name == "poem"
+    assert data.facts["characters"] == len(TEXT)
+
+
+def test_a_text_is_encoded_once(poem, monkeypatch):
+    config = CorpusConfig(corpus=(str(poem),))
+    first = prepare(config, TokenizerConfig())
+    monkeypatch.setattr(Tokenizer, "encode", lambda *_: pytest.fail("encoded again"))
+    again = prepare(config, TokenizerConfig())
+    assert np.array_equal(again.store.part("train"), first.store.part("train"))
+    with pytest.raises(BaseException, match="encoded again"):
+        prepare(CorpusConfig(corpus=(str(poem),), split="50/50"), TokenizerConfig())
+
+
+def test_a_damaged_store_is_made_again(poem, tmp_path):
+    config = CorpusConfig(corpus=(str(poem),))
+    first = prepare(config, TokenizerConfig())
+    expected = first.store.part("train").copy()
+    for path in (tmp_path / "cache" / "tokens").iterdir():
+        path.write_bytes(path.read_bytes()[:-1])
+    assert np.array_equal(prepare(config, TokenizerConfig()).store.part("train"), expected)
+
+
+def test_the_vocabulary_is_learnt_from_the_training_part_alone(tmp_path):
+    (tmp_path / "a.txt").write_text("ab" * 50 + "é")
+    data = prepare(CorpusConfig(corpus=(str(tmp_path / "a.txt"),), split="90/10"), TokenizerConfig())
+    assert len(data.tokenizer.encode("é")) == 2  # as bytes
+    assert data.tokenizer.decode(data.store.part("validation")).endswith("é")
+
+
+@pytest.mark.parametrize("text", ["a", "ab", "abc\n", "aaaa"])
+def test_the_shortest_texts_work(tmp_path, text):
+    (tmp_path / "a.txt").write_text(text)
+    data = prepare(CorpusConfig(corpus=(str(tmp_path / "a.txt"),)), TokenizerConfig())
+    assert "".join(data.tokenizer.decode(data.store.part(part)) for part in data.store.parts) == text
+
+
+def test_bytes_need_the_byte_tokenizer(tmp_path):
+    (tmp_path / "a.bin").write_bytes(bytes(range(256)) * 4)
+    config = CorpusConfig(corpus=(str(tmp_path / "a.bin"),), bytes=True, split="90/10")
+    with pytest.raises(ConfigError, match="bytes needs the tokenizer byte, was char"):
+        prepare(config, TokenizerConfig())
+    data = prepare(config, TokenizerConfig(tokenizer="byte"))
+    found = b"".join(data.tokenizer.decode_bytes(data.store.part(part)) for part in ("train", "validation"))
+    assert found == bytes(range(256)) * 4
+
+
+class Recorder:
+    def __init__(self):
+        self.told = []
+
+    def start(self, what, total):
+        self.told.append((what, total))
+
+    def advance(self, n):
+        self.told.append(n)
+
+    def finish(self):
+        self.told.append("finish")
+
+
+def test_progress_counts_every_character(poem):
+    recorder = Recorder()
+    prepare(CorpusConfig(corpus=(str(poem),)), TokenizerConfig(), progress=recorder)
+    start = recorder.told.index(("encoding poem", len(TEXT)))
+    assert sum(recorder.told[start + 1 : -1]) == len(TEXT)
+    assert recorder.told[-1] == "finish"
+
+
+def test_a_run_opens_its_own_text_again(made):
+    data = open_run_data(open_run(made.folder))
+    assert (
+        data.tokenizer.decode(data.store.part("train")) + data.tokenizer.decode(data.store.part("validation")) == TEXT
+    )
+    assert data.facts == made.facts["corpus"]
+    assert data.notices == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text + "more\n", rf"had {len(TEXT):,} characters, has {len(TEXT) + 5:,}; start a new run"),
+        (lambda text: text.replace("not", "now", 1), rf"had {len(TEXT):,} characters, has .*, not the same ones"),
+    ],
+)
+def test_a_changed_text_is_refused_and_may_be_accepted(made, poem, change, message):
+    poem.write_text(change(TEXT))
+    with pytest.raises(CorpusError, match=f"the corpus poem has changed since run a was made: {message}"):
+        open_run_data(made)
+    data = open_run_data(made, accept_change=True)
+    assert data.facts["characters"] == len(change(TEXT))
+
+
+def test_a_text_that_is_gone_is_replaced_by_its_ids_with_a_notice(made, poem, tmp_path):
+    poem.unlink()
+    data = open_run_data(made)
+    assert data.tokenizer.decode(data.store.part("train")) == TEXT[: made.facts["corpus"]["parts"]["train"][1]]
+    assert data.notices[0].endswith("the ids kept from the first time are used")
+    shutil.rmtree(tmp_path / "cache")
+    with pytest.raises(CorpusError):
+        open_run_data(made)
+
+
+def test_a_text_that_was_emptied_is_no_text_that_is_gone(made, poem):
+    poem.write_text("")
+    with pytest.raises(CorpusError, match="empty"):
+        open_run_data(made)
+
+
+def test_a_run_whose_vocabulary_is_damaged_says_so(made):
+    (made.folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(RunError, match=r"tokenizer\.json"):
+        open_run_data(open_run(made.folder))
