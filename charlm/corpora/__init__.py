@@ -1,6 +1,7 @@
 """Named corpora and any text of one's own, as one text with its splits. Cheap to import; no torch, no network."""
 
 from charlm.corpora.corpus import Corpus, CorpusFacts, open_corpus
+from charlm.corpora.doctor import CorpusReport, check_corpus
 from charlm.corpora.folders import cache_folder, recipe_folders, recipe_paths, text_folder
 from charlm.corpora.install import find_installed, get_corpus, is_fetched
 from charlm.corpora.progress import NoProgress, Progress
@@ -11,6 +12,7 @@ __all__ = [
     "DEFAULT_SPLIT",
     "Corpus",
     "CorpusFacts",
+    "CorpusReport",
     "NoProgress",
     "Progress",
     "Recipe",
@@ -18,6 +20,7 @@ __all__ = [
     "Shares",
     "Source",
     "cache_folder",
+    "check_corpus",
     "describe",
     "find_installed",
     "get_corpus",

@@ -92,8 +92,12 @@ class Corpus:
         pieces = self._kept if self._kept is not None else (text for _, text in self.documents())
         yield from pieces_of(_between(pieces, start, end), PIECE)
 
-    def documents(self) -> Iterator[tuple[Document, str]]:
-        """The text, document by document in its final order, in pieces; what joins two goes with the first."""
+    def documents(self, joined: bool = True) -> Iterator[tuple[Document, str]]:
+        """The text, document by document in its final order, in pieces.
+
+        Args:
+            joined: with what stands between two documents, as part of the first.
+        """
         boundary = self._config.boundary
         last: Document | None = None
         ended = True  # whether the text so far ends with a newline
@@ -102,7 +106,7 @@ class Corpus:
             for text in read_text(document):
                 if fresh and last is not None:
                     joint = boundary if boundary is not None else "" if ended else "\n"
-                    if joint:
+                    if joint and joined:
                         yield last, joint
                 fresh = False
                 ended = text.endswith("\n")

@@ -1,0 +1,211 @@
+"""The corpus doctor: what is in a text, what is odd about it, and what split, model size and vocabulary fit it."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from charlm.config import CorpusConfig
+from charlm.corpora.corpus import Corpus, CorpusFacts, open_corpus
+from charlm.corpora.progress import NoProgress, Progress
+
+# A character seen fewer times than this teaches a model nothing; all such must be a negligible part of the text.
+_MIN_COUNTS = (2, 3, 5, 10, 20)
+_NEGLIGIBLE = 1e-4
+_PLAIN_CONTROLS = "\t\n\r"
+_MUCH_SHARED = 0.2
+_SHOWN = 12
+
+# By training characters: about as many parameters as characters is what a text can fill.
+_PRESETS = ((100_000, "tiny"), (2_000_000, "small"), (20_000_000, "medium"))
+# By characters: a validation part large enough to measure on, and no larger than that takes.
+_SPLITS = ((200_000, "80/20"), (20_000_000, "90/5/5"), (1_000_000_000, "98/1/1"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusReport:
+    """What the doctor found.
+
+    Attributes:
+        encodings: of the documents, each once.
+        once_only: characters that occur once in the whole text.
+        controls: control, format and unassigned characters (tab and line ends apart), with their counts.
+        crlf, cr: line ends of Windows, and carriage returns alone.
+        duplicates: groups of documents with the same content.
+        unseen: characters of validation and test that training never sees.
+        shared: for validation and test, the share of its windows of 32 characters that occur in train.
+        split, preset, min_count: what is suggested; the corpus' own split where it has one by document.
+        notes: all that is worth saying, in words, most important first.
+    """
+
+    name: str
+    facts: CorpusFacts
+    encodings: tuple[str, ...]
+    distinct_characters: int
+    once_only: tuple[str, ...]
+    controls: dict[str, int]
+    crlf: int
+    cr: int
+    duplicates: tuple[tuple[str, ...], ...]
+    unseen: tuple[str, ...]
+    shared: dict[str, float]
+    split: str
+    preset: str
+    min_count: int
+    notes: list[str]
+
+
+def check_corpus(config: CorpusConfig, *, progress: Progress | None = None, fetch: bool = False) -> CorpusReport:
+    """Examine the texts that `config` names.
+
+    Raises:
+        CorpusError, ConfigError: as `open_corpus` and `Corpus.measure`.
+    """
+    from charlm.corpora.overlap import Seen  # needs numpy, which nothing else here does
+
+    progress = progress or NoProgress()
+    corpus = open_corpus(config, progress=progress, fetch=fetch)
+    facts = corpus.measure()
+    counts: dict[str, dict[str, int]] = {}
+    shares: dict[str, float] = {}
+    line_ends = [0, 0]
+    progress.start(f"checking {corpus.name}", len(facts.parts))
+    try:
+        seen = Seen(corpus.chunks("train"), facts.parts["train"][1])
+        for part, (start, end) in facts.parts.items():
+            counts[part] = _count(corpus, part, line_ends)
+            if part != "train" and end > start:
+                shares[part] = seen.share(corpus.chunks(part))
+            progress.advance(1)
+    finally:
+        progress.finish()
+    total = _added(counts.values())
+    report = CorpusReport(
+        name=corpus.name,
+        facts=facts,
+        encodings=tuple(dict.fromkeys(document.form.encoding for document, _ in corpus.documents())),
+        distinct_characters=len(total),
+        once_only=tuple(sorted(character for character, count in total.items() if count == 1)),
+        controls={c: n for c, n in sorted(total.items()) if _is_control(c)},
+        crlf=line_ends[0],
+        cr=line_ends[1],
+        duplicates=_duplicates(corpus),
+        unseen=tuple(sorted(set(total) - set(counts["train"]))),
+        shared=shares,
+        split=facts.split
+        if facts.split.startswith("by document")
+        else _fitting(_SPLITS, facts.characters, "99.8/0.1/0.1"),
+        preset=_fitting(_PRESETS, facts.parts["train"][1], "large"),
+        min_count=suggest_min_count(counts["train"]),
+        notes=list(corpus.notices),
+    )
+    report.notes.extend(_notes(report))
+    return report
+
+
+def suggest_min_count(counts: dict[str, int]) -> int:
+    """The least count a character of the training text should have for an id of its own; 1 when all may.
+
+    The smallest of 2, 3, 5, 10, 20 that leaves out as much as the largest allowed one does, where allowed is
+    what leaves out no more than 0.01 % of the text; 1 if that saves less than a twentieth of the vocabulary.
+    """
+    characters = sum(counts.values())
+    rare = {least: [n for n in counts.values() if n < least] for least in _MIN_COUNTS}
+    allowed = [least for least in _MIN_COUNTS if sum(rare[least]) <= characters * _NEGLIGIBLE]
+    if not allowed or len(rare[allowed[-1]]) * 20 < len(counts):
+        return 1
+    return next(least for least in allowed if len(rare[least]) == len(rare[allowed[-1]]))
+
+
+def _count(corpus: Corpus, part: str, line_ends: list[int]) -> dict[str, int]:
+    """How often each character occurs in a part; adds its CRLFs and lone CRs to `line_ends`."""
+    import numpy as np
+
+    totals = np.zeros(0x110000, np.int64)
+    for text in corpus.chunks(part):
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+        found = np.bincount(codes)
+        totals[: len(found)] += found
+        pairs = text.count("\r\n")
+        line_ends[0] += pairs
+        line_ends[1] += text.count("\r") - pairs
+    return {chr(code): int(totals[code]) for code in np.flatnonzero(totals)}
+
+
+def _added(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in counts:
+        for character, count in part.items():
+            total[character] = total.get(character, 0) + count
+    return total
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cf", "Cn", "Co", "Cs") and character not in _PLAIN_CONTROLS
+
+
+def _duplicates(corpus: Corpus) -> tuple[tuple[str, ...], ...]:
+    digests: dict[str, hashlib._Hash] = {}
+    for document, text in corpus.documents(joined=False):
+        digest = digests.setdefault(document.name, hashlib.sha256())
+        digest.update(text.encode("utf-8", "surrogateescape"))
+    groups: dict[bytes, list[str]] = {}
+    for name, digest in digests.items():
+        groups.setdefault(digest.digest(), []).append(name)
+    return tuple(tuple(names) for names in groups.values() if len(names) > 1)
+
+
+def _fitting(table: tuple[tuple[int, str], ...], characters: int, beyond: str) -> str:
+    return next((name for limit, name in table if characters < limit), beyond)
+
+
+def _notes(report: CorpusReport) -> list[str]:
+    found = report.facts
+    sizes = ", ".join(f"{part} {end - start:,}" for part, (start, end) in found.parts.items())
+    notes = [
+        f"{found.characters:,} characters, {found.bytes:,} bytes, {found.documents:,} documents,"
+        f" {report.distinct_characters:,} distinct characters; encoding {', '.join(report.encodings)}",
+        f"split {found.split}: {sizes}",
+    ]
+    notes += [
+        f"{share:.1%} of {part} stands in train word for word (runs of 32 characters)"
+        + ("; figures on it will look better than on new text" if share > _MUCH_SHARED else "")
+        for part, share in report.shared.items()
+    ]
+    notes += [f"the same content {len(names)} times: {_listed(map(repr, names))}" for names in report.duplicates]
+    if report.crlf:
+        notes.append(f"{report.crlf:,} line ends are CRLF: --newlines unix makes them one character")
+    if report.cr:
+        notes.append(f"{report.cr:,} carriage returns stand alone: --newlines unix makes them line ends")
+    if report.controls:
+        shown = _listed(f"{_spelled(character)} {count:,} times" for character, count in report.controls.items())
+        notes.append(f"control and format characters: {shown}")
+    if report.once_only:
+        notes.append(f"{len(report.once_only):,} characters occur once: {_listed(map(_spelled, report.once_only))}")
+    if report.unseen:
+        notes.append(f"not in train: {_listed(map(_spelled, report.unseen))}; they are written as bytes")
+    return notes + _suggestions(report)
+
+
+def _suggestions(report: CorpusReport) -> list[str]:
+    train = report.facts.parts["train"][1]
+    notes = [f"{train:,} characters to train on can fill a model of about as many parameters: --preset {report.preset}"]
+    if not report.facts.split.startswith(("by document", report.split)):
+        notes.append(f"a split that fits this length: --split {report.split}")
+    if report.min_count > 1:
+        notes.append(f"--min-count {report.min_count} leaves characters too rare to learn out of the vocabulary")
+    return notes
+
+
+def _listed(items: Iterable[str]) -> str:
+    listed = list(items)
+    more = len(listed) - _SHOWN
+    return ", ".join(listed[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _spelled(character: str) -> str:
+    """A character and its code point; only the latter where it cannot be shown."""
+    code = f"U+{ord(character):04X}"
+    return f"{character!r} {code}" if character.isprintable() else code
