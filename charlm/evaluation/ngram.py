@@ -63,8 +63,7 @@ class NGramModel:
         self._beginning = len(self._seen)
         self._never = len(self._seen) + 1
         self._radix = len(self._seen) + 2
-        grams, counts = self._count(ids)
-        self._orders = self._smooth(grams, counts)
+        self._orders = self._smooth(*self._count(ids)) if len(ids) else []
 
     def nats(self, ids: Ids) -> Floats:
         """(N - 1,) -log p of every symbol but the first, each from up to `order` - 1 symbols before it."""
@@ -123,7 +122,7 @@ class NGramModel:
         different = np.bincount(of_context, minlength=len(contexts))
         if lowest:
             weight = total + different
-            return _Order(contexts, grams, count / weight[of_context], different / np.maximum(weight, 1))
+            return _Order(contexts, grams, count / weight[of_context], different / weight)
         taken = _discounts(count)[np.minimum(count, 3).astype(np.int64)]
         rest = np.bincount(of_context, taken, len(contexts)) / total
         return _Order(contexts, grams, (count - taken) / total[of_context], rest)
@@ -133,7 +132,7 @@ class NGramModel:
         targets = text[len(text) - predictions :]
         p = np.full(predictions, 1.0 / self.vocab_size)
         node = np.zeros(predictions, np.int64)
-        known = np.full(predictions, bool(len(self._seen)))
+        known = np.ones(predictions, np.bool_)
         for length, order in enumerate(self._orders):
             if length:
                 first = len(text) - predictions - length
@@ -192,8 +191,6 @@ def _discounts(count: Floats) -> Floats:
 
 def _find(keys: Integers, wanted: Integers) -> tuple[Integers, npt.NDArray[np.bool_]]:
     """Place of each of `wanted` in ascending `keys`, 0 where it is missing; and whether it is there."""
-    if not len(keys):
-        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.bool_)
     place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     found = keys[place] == wanted
     return np.where(found, place, 0), found

@@ -11,6 +11,7 @@ from charlm.evaluation import score_stream, stream
 from charlm.evaluation.stream import LONGEST_RUN_ON, SHORTEST_LANE, stream_pieces
 from charlm.models import LanguageModel
 from charlm.models.cells import CELLS
+from charlm.models.state import detach
 
 MEAN_TOLERANCE = 1e-3  # what the documentation promises
 
@@ -124,29 +125,45 @@ def test_chaos_ends(make_model, ids):
     assert len(blocks) <= (20_000 // 16 + LONGEST_RUN_ON) / 64 + 2
 
 
-def chapters(rng, count: int) -> np.ndarray:
-    """Chapters of 300 symbols: the first (0..3) says which two of the symbols 4..11 fill it."""
-    kinds = rng.integers(0, 4, count)
-    body = 4 + 2 * kinds[:, None] + rng.integers(0, 2, (count, 299))
-    return np.concatenate([kinds[:, None], body], axis=1).ravel()
+SET, ASK = 8, 9
 
 
-def test_lanes_are_one_long_pass_on_a_trained_model():
+def recall_text(rng, length: int) -> np.ndarray:
+    """Noise of 0..3; now and then SET and one of 4..7 to keep in mind, and ASK and that symbol again."""
+    symbols, kept = [], 4
+    while len(symbols) < length:
+        draw = rng.random()
+        if draw < 0.01:
+            kept = int(rng.integers(4, 8))
+            symbols += [SET, kept]
+        else:
+            symbols += [ASK, kept] if draw < 0.05 else [int(rng.integers(0, 4))]
+    return np.array(symbols[:length])
+
+
+def test_lanes_are_one_long_pass_on_a_model_trained_to_remember():
     rng = np.random.default_rng(1)
     config = ModelConfig(hidden_size=24, layers=1, dropout=0.0)
-    model = LanguageModel(config, 12, torch.Generator().manual_seed(0))
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-    for _ in range(60):
-        batch = torch.from_numpy(chapters(rng, 32 * 2).reshape(32, 600)[:, 270:370])
-        logits, _ = model(batch[:, :-1], None)
-        loss = nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    ids = chapters(rng, 60)
-    long, lanes = score_stream(model, ids, lanes=1), score_stream(model, ids, lanes=17)
-    assert long.nats_per_token < 1.0  # two symbols in two: log 2 and a little
-    assert abs(lanes.nats_per_token - long.nats_per_token) < MEAN_TOLERANCE / 10
+    model = LanguageModel(config, 10, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        model.layers[0].input_bias[24:48] = 5
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
+    lanes = torch.from_numpy(recall_text(rng, 60_000).reshape(24, 2500))
+    for _ in range(14):
+        state = None
+        for start in range(0, 2449, 50):
+            window = lanes[:, start : start + 51]
+            logits, state = model(window[:, :-1], state)
+            state = detach(state)
+            loss = nn.functional.cross_entropy(logits.flatten(0, 1), window[:, 1:].flatten())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    ids = recall_text(rng, 20_000)
+    long, cut = score_stream(model, ids, lanes=1), score_stream(model, ids, lanes=64)
+    asked = long.nats[np.flatnonzero(ids[:-1] == ASK)]
+    assert asked.mean() < 1.0 < np.log(4)  # it does remember
+    assert abs(cut.nats_per_token - long.nats_per_token) < MEAN_TOLERANCE / 10
 
 
 @pytest.mark.parametrize(("lanes", "piece"), [(None, 3000), (7, 3001), (1, 2000), (500, 1601)])
