@@ -40,11 +40,16 @@ def complete(choices: object, incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(name) for name in choices if name.startswith(incomplete)]  # type: ignore[attr-defined]
 
 
-def complete_texts(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Named corpora, and files."""
+def complete_corpora(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Named corpora."""
     from charlm.corpora.folders import recipe_paths
 
-    return [*complete(recipe_paths(), incomplete), CompletionItem(incomplete, type="file")]
+    return complete(recipe_paths(), incomplete)
+
+
+def complete_texts(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Named corpora, and files."""
+    return [*complete_corpora(context, parameter, incomplete), CompletionItem(incomplete, type="file")]
 
 
 def complete_runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

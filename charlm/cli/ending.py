@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from charlm.cli.facts import Fact
 from charlm.cli.figures import figure
 
 if TYPE_CHECKING:
@@ -12,39 +13,41 @@ if TYPE_CHECKING:
     from charlm.training import Summary
 
 
-def summary_lines(summary: Summary, config: Config) -> list[str]:
+def summary_facts(summary: Summary, config: Config) -> list[Fact]:
     """The end of a training for a person."""
-    lines = [f"saved       {summary.checkpoint}"]
+    facts = [("saved", str(summary.checkpoint))]
     score = summary.score
     if score is not None:
-        lines.append(
-            f"validation  {figure(score.nats_per_character)} nats per character"
-            f" · perplexity {figure(score.perplexity)}"
-            f" · {figure(score.bits_per_character)} bits per character"
+        facts.append(
+            (
+                "validation",
+                f"{figure(score.nats_per_character)} nats per character"
+                f" · perplexity {figure(score.perplexity)}"
+                f" · {figure(score.bits_per_character)} bits per character",
+            )
         )
     if summary.baselines:
         ranked = sorted(summary.baselines.items(), key=lambda item: item[1])
-        lines.append("baselines   " + " · ".join(f"{name} {figure(nats)}" for name, nats in ranked))
-    lines += [f"            {sentence}" for sentence in summary.judgement]
+        facts.append(("baselines", " · ".join(f"{name} {figure(nats)}" for name, nats in ranked)))
+    facts += [("", sentence) for sentence in summary.judgement]
     name = shlex.quote(summary.run.name)
-    corpus = config.corpus.corpus
-    prompt = ' --prompt "ROMEO:"' if corpus == ("shakespeare",) else ""
+    prompt = ' --prompt "ROMEO:"' if config.corpus.corpus == ("shakespeare",) else ""
     return [
-        *lines,
-        "",
-        f"next        charlm eval --run {name}",
-        f"            charlm generate --run {name}{prompt}",
-        f"            charlm train --resume --run {name} --minutes {_longer(config):g}",
+        *facts,
+        ("", ""),
+        ("next", f"charlm eval --run {name}"),
+        ("", f"charlm generate --run {name}{prompt}"),
+        ("", f"charlm train --resume --run {name} --minutes {_longer(config):g}"),
     ]
 
 
-def interrupted_lines(run: str) -> list[str]:
+def interrupted_facts(run: str) -> list[Fact]:
     """The end of a training that was told to stop."""
     name = shlex.quote(run)
     return [
-        "stopped and saved",
-        f"next        charlm train --resume --run {name}",
-        f"            charlm generate --run {name}",
+        ("stopped", "the step is finished and saved"),
+        ("next", f"charlm train --resume --run {name}"),
+        ("", f"charlm generate --run {name}"),
     ]
 
 

@@ -9,8 +9,9 @@ import click
 from charlm.cli import console
 from charlm.cli.command import Command, Option
 from charlm.cli.completion import complete_texts
-from charlm.cli.escape import escape_line
-from charlm.cli.evaluation_lines import evaluation_lines
+from charlm.cli.evaluation_facts import evaluation_facts
+from charlm.cli.facts import print_facts
+from charlm.cli.figures import figure
 from charlm.cli.layers import machine_settings
 from charlm.cli.options import given, json_option, run_option, setting_options
 from charlm.cli.progress import choose_progress
@@ -84,8 +85,9 @@ def evaluate(
     if json:
         console.print_json(found.to_json())
         return
-    for line in evaluation_lines(found, model.tokenizer.name, headline=perplexity):
-        console.print_line(escape_line(line))
+    if perplexity:
+        console.print_line(f"perplexity {figure(found.score.perplexity)}\n")
+    print_facts(evaluation_facts(found, model.tokenizer.name))
 
 
 def corpus_asked(text: tuple[str, ...], reading: dict[str, Any]) -> CorpusConfig | None:

@@ -14,7 +14,7 @@ from charlm.cli.escape import escape, escape_line
 from charlm.cli.figures import duration, figure
 from charlm.cli.screen import Line, Screen
 from charlm.cli.view import View, warning_line
-from charlm.training.events import Evaluated, Event, RolledBack, Sampled, SaveFailed, Stepped
+from charlm.training.events import Evaluated, Event, RolledBack, Sampled, SaveFailed, Stepped, Stopped
 
 # Losses kept for the curve; when there are more, neighbours are merged.
 HISTORY = 512
@@ -33,7 +33,7 @@ class LiveView(View):
         self._evaluated: Evaluated | None = None
         self._best: float | None = None
         self._sample: Sampled | None = None
-        self._warning = ""
+        self._warning = self._ending = ""
         self._history: list[float] = []
         self._screen = Screen()
 
@@ -54,6 +54,8 @@ class LiveView(View):
             self._sample = event
         elif isinstance(event, RolledBack | SaveFailed):
             self._warning = escape_line(warning_line(event))
+        elif isinstance(event, Stopped):
+            self._ending = escape_line(warning_line(event))
         else:
             return
         self._screen.draw(self.lines)
@@ -71,6 +73,8 @@ class LiveView(View):
             shown.append(_validation(self._evaluated, self._best, width))
         if self._warning:
             shown.append([(self._warning, "yellow")])
+        if self._ending:
+            shown.append([(self._ending, "dim")])
         if height - len(shown) > CURVE_ROWS and len(self._history) > 1:
             shown += _curve(self._history, width)
         free = height - len(shown) - 2

@@ -27,6 +27,8 @@ class BarProgress:
     def advance(self, n: int) -> None:
         """`n` more are done."""
         self._done += n
+        if not self._what:
+            return
         now = time.monotonic()
         if now - self._drawn >= INTERVAL:
             self._drawn = now
@@ -34,6 +36,7 @@ class BarProgress:
 
     def finish(self) -> None:
         """The work is done: wipe the line."""
+        self._what = ""
         _put("\r\x1b[K")
 
     def _draw(self) -> None:

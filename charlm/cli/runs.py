@@ -13,6 +13,7 @@ from charlm.cli import console
 from charlm.cli.command import Command, Group, Option
 from charlm.cli.completion import complete_runs
 from charlm.cli.escape import escape_line
+from charlm.cli.facts import print_facts
 from charlm.cli.figures import figure, size
 from charlm.cli.options import json_option
 from charlm.errors import ConfigError
@@ -79,9 +80,7 @@ def show(run: str | None, json: bool) -> None:
         "in use by": found.owner,
         "problem": found.problem,
     }
-    for name, value in facts.items():
-        if value:
-            console.print_line(f"{name:<12}{escape_line(value)}")
+    print_facts((name, value) for name, value in facts.items() if value)
 
 
 @click.command(cls=Command, examples=[("charlm runs rm old-run", ""), ("charlm runs rm a b c --yes", "without asking")])

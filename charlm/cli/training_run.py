@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from charlm.cli import console, failure
-from charlm.cli.ending import interrupted_lines, summary_lines, summary_record
+from charlm.cli.ending import interrupted_facts, summary_facts, summary_record
 from charlm.cli.progress import choose_progress
 from charlm.cli.signals import stop_requests
 from charlm.cli.view import View, choose_view
@@ -90,10 +90,10 @@ def watch(training: Training, view: View) -> int:
         finally:
             view.close()
         if received.number is not None:
-            view.end(interrupted_lines(training.run.name))
+            view.end(interrupted_facts(training.run.name))
             return received.exit_code
     summary = training.summary()
-    view.end(summary_lines(summary, training.config))
+    view.end(summary_facts(summary, training.config))
     view.end_record(summary_record(summary))
     return 0
 

@@ -8,9 +8,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from charlm.cli import console
+from charlm.cli.facts import Fact, fact_lines, width_for
 from charlm.cli.figures import duration, figure
 from charlm.training.events import Evaluated, Event, RolledBack, Sampled, SaveFailed, Stepped, Stopped
 
+# The reasons of `Stopped`, in words.
+ENDINGS = {
+    "steps": "all steps are done",
+    "epochs": "all passes are done",
+    "minutes": "the time is up",
+    "patience": "no improvement for as many evaluations as --patience allows",
+    "interrupted": "asked to stop",
+    "diverged": "it diverged",
+}
 # Seconds of training between two plain lines.
 PLAIN_INTERVAL = 5.0
 
@@ -38,9 +48,9 @@ class View(ABC):
         """Say something from before the first step."""
         console.note(text)
 
-    def end(self, lines: Sequence[str]) -> None:
+    def end(self, facts: Sequence[Fact]) -> None:
         """Say what came out: what was saved, how good it is, what to type next."""
-        console.note("\n".join(["", *lines]))
+        console.note("\n".join(["", *fact_lines(facts, width_for(sys.stderr))]))
 
     def end_record(self, record: Mapping[str, Any]) -> None:  # noqa: B027
         """The same for a program."""
@@ -55,7 +65,7 @@ class QuietView(View):
     def show(self, event: Event) -> None:
         """Show nothing."""
 
-    def end(self, lines: Sequence[str]) -> None:
+    def end(self, facts: Sequence[Fact]) -> None:
         """Say nothing."""
 
 
@@ -127,7 +137,9 @@ def warning_line(event: Event) -> str:
             f" {event.retries_left} more tries"
         )
     if isinstance(event, Stopped):
-        return f"ended at step {event.step:,} after {duration(event.seconds)}: {event.reason}"
+        return (
+            f"ended at step {event.step:,} after {duration(event.seconds)}: {ENDINGS.get(event.reason, event.reason)}"
+        )
     return ""
 
 

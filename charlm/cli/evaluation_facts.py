@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from charlm.cli.facts import Fact
 from charlm.cli.figures import figure
 
 if TYPE_CHECKING:
     from charlm.evaluation import Evaluation
 
 
-def evaluation_lines(found: Evaluation, tokenizer: str, *, headline: bool) -> list[str]:
+def evaluation_facts(found: Evaluation, tokenizer: str) -> list[Fact]:
     """The figures for a person.
 
     Args:
         tokenizer: what the run's ids are, named where perplexity is per token.
-        headline: put the perplexity before everything else.
     """
     score = found.score
     facts = {
@@ -29,8 +29,7 @@ def evaluation_lines(found: Evaluation, tokenizer: str, *, headline: bool) -> li
         "protocol": f"{found.protocol.name}: {found.protocol.words}",
         "baselines": _baselines(found),
     }
-    lines = [f"{name:<12}{value}" for name, value in facts.items() if value]
-    return [f"perplexity {figure(score.perplexity)}", "", *lines] if headline else lines
+    return [(name, value) for name, value in facts.items() if value]
 
 
 def _interval(found: Evaluation) -> str:

@@ -1,0 +1,182 @@
+"""The real command on a real (pseudo) terminal and in a pipe: what reaches it, byte for byte."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+import unicodedata
+
+import pytest
+
+from charlm.api import load
+from charlm.config import SamplingConfig
+from charlm.generation import generate
+
+# What we and rich may write ourselves: colours, cursor off and on, up, erase, to the start of the line.
+OURS = re.compile("\x1b\\[[0-9;]*m|\x1b\\[\\?25[lh]|\x1b\\[[0-9]*[AK]|\x1b\\[2K|\r")
+
+
+def on_terminal(arguments, environment, folder, size=(24, 80)):
+    """Run charlm with all streams on a terminal of so many rows and columns; returns exit code and output."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    command = [sys.executable, "-m", "charlm", *arguments]
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=folder)
+    os.close(theirs)
+    output = b""
+    while True:
+        try:
+            block = os.read(ours, 65536)
+        except OSError:  # the last writer has gone
+            break
+        if not block:
+            break
+        output += block
+    os.close(ours)
+    return process.wait(), output.decode("utf-8")
+
+
+def in_pipe(arguments, environment, folder, **options):
+    command = [sys.executable, "-m", "charlm", *arguments]
+    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, **options)
+
+
+def assert_harmless(text):
+    for character in text.replace("\r\n", "\n"):
+        category = unicodedata.category(character)
+        assert character in "\n\t" or category not in ("Cc", "Cf", "Cs", "Zl", "Zp"), repr(character)
+
+
+GENERATE = ["generate", "--length", "400", "--seed", "3", "--temperature", "1"]
+
+
+@pytest.mark.parametrize("extra", [[], ["--samples", "2"], ["--json"], ["--beam", "2"]], ids=" ".join)
+def test_hostile_model_text_is_escaped_on_a_terminal(hostile_run, environment, tmp_path, extra):
+    code, shown = on_terminal([*GENERATE, *extra, "--run", str(hostile_run)], environment, tmp_path)
+    assert code == 0, shown
+    assert_harmless(shown)
+    if not extra:
+        for word in ("\\x1b", "\\x9b", "\\u202e", "\\a", "\\r", "\\x00", "\\x7f", "☃", "😀", "é"):
+            assert word in shown
+        assert shown.endswith("\r\n")
+
+
+def test_hostile_model_text_is_exact_in_a_pipe(hostile_run, environment, tmp_path):
+    model = load(hostile_run)
+    sampling = SamplingConfig(length=400, temperature=1.0)
+    text = "".join(piece.text for piece in generate(model.runtime, model.tokenizer, sampling, 3))
+    assert "\x1b" in text
+    done = in_pipe([*GENERATE, "--run", str(hostile_run)], environment, tmp_path)
+    assert done.stdout == text.encode("utf-8")
+    assert done.stderr == b""
+    record = json.loads(in_pipe([*GENERATE, "--json", "--run", str(hostile_run)], environment, tmp_path).stdout)
+    assert (record["text"], record["seed"], record["ended_by"]) == (text, 3, "length")
+
+
+def test_hostile_prompts_paths_and_texts_are_escaped(hostile_run, environment, tmp_path):
+    for arguments in (
+        ["tokenize", "\x1b]52;c;x\x07[/x]\u202e", "--run", str(hostile_run)],
+        ["generate", "--prompt", "\x1b[2J\x01", "--run", str(hostile_run)],
+        ["generate", "--run", "\x1b[2J[/x]\u202e"],
+        ["train", "\x1b[2J[/x]\u202e.txt"],
+        ["runs", "show", "\x9b31m"],
+        ["config", "show", "--boundary", "\x1b[2J\u202e"],
+        ["\x1b[2J"],
+    ):
+        _, shown = on_terminal(arguments, environment, tmp_path)
+        assert shown.strip()
+        assert_harmless(shown)
+
+
+def test_generate_imports_no_torch(hostile_run, environment, tmp_path):
+    command = [sys.executable, "-X", "importtime", "-m", "charlm", *GENERATE, "--run", str(hostile_run)]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    modules = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert "numpy" in modules
+    assert not modules & {"torch", "rich"}
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str
+)
+def test_a_signal_ends_an_endless_text(hostile_run, environment, tmp_path, number, code):
+    command = [sys.executable, "-m", "charlm", "generate", "--length", str(10**12), "--run", str(hostile_run)]
+    process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert len(process.stdout.read(1000)) == 1000  # it streams
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (code, b"")
+
+
+def test_a_reader_that_has_enough_ends_an_endless_text(hostile_run, environment, tmp_path):
+    command = [sys.executable, "-m", "charlm", "generate", "--length", str(10**12), "--run", str(hostile_run)]
+    process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.read(10)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(timeout=20) == 141
+
+
+TRAIN = ["--hidden-size", "8", "--layers", "1", "--batch-size", "2", "--window-length", "16", "--threads", "1"]
+TRAIN += ["--steps", "6", "--evaluate-every", "2"]
+
+
+@pytest.mark.parametrize("size", [(24, 80), (24, 20)], ids=str)
+def test_the_live_view_draws_and_only_draws(hostile_text, environment, tmp_path, size):
+    where = environment | {"CHARLM_CACHE": str(tmp_path / "cache")}
+    code, shown = on_terminal(["train", str(hostile_text), *TRAIN, "--sample-every", "2"], where, tmp_path, size)
+    assert code == 0, shown
+    assert "\x1b[" in shown
+    assert "100 %" in shown
+    assert "charlm generate --run" in " ".join(shown.split())
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1  # the cursor comes back
+    assert_harmless(OURS.sub("", shown))
+
+
+@pytest.mark.parametrize("setting", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
+def test_terminals_that_want_no_colours_get_none(hostile_text, environment, tmp_path, setting):
+    where = environment | {"CHARLM_CACHE": str(tmp_path / "cache")} | setting
+    code, shown = on_terminal(["train", str(hostile_text), *TRAIN], where, tmp_path)
+    assert code == 0, shown
+    assert not re.search("\x1b\\[[0-9;]*3[0-9]m", shown)
+    if "TERM" in setting:
+        assert "\x1b" not in shown
+        assert "validation" in shown
+
+
+def test_in_a_pipe_training_says_all_on_standard_error(hostile_text, environment, tmp_path):
+    where = environment | {"CHARLM_CACHE": str(tmp_path / "cache")}
+    done = in_pipe(["train", str(hostile_text), *TRAIN], where, tmp_path)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert_harmless(done.stderr.decode())
+    assert b"\xe2\x94\x81" not in done.stderr  # no bars
+    assert b"validation" in done.stderr
+
+
+def wait_for(path, process):
+    while not path.exists():
+        assert process.poll() is None, process.stderr.read().decode()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=str)
+def test_the_first_signal_saves_a_training(hostile_text, environment, tmp_path, number, code):
+    where = environment | {"CHARLM_CACHE": str(tmp_path / "cache")}
+    arguments = ["train", str(hostile_text), *TRAIN, "--steps", "100000000", "--run", "long"]
+    command = [sys.executable, "-m", "charlm", *arguments]
+    process = subprocess.Popen(command, env=where, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(tmp_path / "checkpoints" / "long" / "metrics.jsonl", process)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    assert b"charlm train --resume --run long" in err
+    assert b"Traceback" not in err
+    last = (tmp_path / "checkpoints" / "long" / "metrics.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["reason"] == "interrupted"
