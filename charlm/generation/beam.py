@@ -11,7 +11,7 @@ import numpy.typing as npt
 from charlm.config import SamplingConfig
 from charlm.errors import ConfigError
 from charlm.generation.pieces import Ending, Engine, Piece
-from charlm.generation.sampler import finite
+from charlm.generation.sampler import widened
 from charlm.generation.text import Growth, Rules
 from charlm.runtime import select
 from charlm.tokenizers import Tokenizer
@@ -130,9 +130,9 @@ def _continuations(
     live: list[Text], logits: npt.NDArray[np.float32], most: int, greedy: bool
 ) -> Iterator[tuple[int, int, float]]:
     """The best (parent, id, nats of both), best first; before them that of the greedy text, if it is live."""
-    own = finite(logits)  # (N, V)
+    own, best = widened(logits)  # (N, V), (N, 1)
     V = own.shape[1]
-    own -= own.max(axis=1, keepdims=True)
+    own -= best
     nats = np.log(np.exp(own).sum(axis=1, keepdims=True)) - own + np.array([[text.nats] for text in live])
     flat = nats.reshape(-1)
     if most < len(flat):
@@ -142,8 +142,8 @@ def _continuations(
     # subtle: a stable sort leaves ties in the order of parents and ids
     order = chosen[np.argsort(flat[chosen], kind="stable")][:most].tolist()
     if greedy:
-        best = int(np.argmin(nats[0]))
-        order = [best, *(index for index in order if index != best)]
+        first = int(np.argmin(nats[0]))
+        order = [first, *(index for index in order if index != first)]
     for index in order:
         yield index // V, index % V, float(flat[index])
 

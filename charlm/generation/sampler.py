@@ -39,34 +39,35 @@ class Sampler:
         Raises:
             RunError: logits that are not finite.
         """
-        own = finite(logits)
+        own, best = widened(logits)
         changed = own
         for transform in self._transforms:
             changed = transform(changed, self._recent)
         chosen = invert(changed, self._random.random())
         self._recent.append(chosen)
-        return chosen, math.log(np.exp(own - own.max()).sum()) + float(own.max() - own[chosen])
+        return chosen, math.log(np.exp(own - best).sum()) + float(best[0] - own[chosen])
 
 
-def finite(logits: npt.NDArray[np.float32]) -> Logits:
-    """The logits in float64.
+def widened(logits: npt.NDArray[np.float32]) -> tuple[Logits, Logits]:
+    """logits: (..., V) -> the same in float64, and the best of each row (..., 1).
 
     Raises:
-        RunError: one of them is nan or infinite.
+        RunError: one of them is nan, or the best is infinite.
     """
-    wide = logits.astype(np.float64)
-    if not np.isfinite(wide).all():
+    wide: Logits = logits.astype(np.float64)
+    best: Logits = wide.max(axis=-1, keepdims=True)
+    if not np.isfinite(best).all():  # max passes a nan on
         raise RunError("the model's state has exploded: its output is not finite; train with a lower learning_rate")
-    return wide
+    return wide, best
 
 
 def invert(logits: Logits, uniform: float) -> int:
     """The first id at which the cumulative distribution exceeds `uniform`, in [0, 1). logits: (V,), not all -inf."""
-    cumulative = np.cumsum(np.exp(logits - logits.max()))
+    cumulative = np.exp(logits - logits.max()).cumsum()
     total = cumulative[-1]
-    at = int(np.searchsorted(cumulative, uniform * total, side="right"))
+    at = int(cumulative.searchsorted(uniform * total, side="right"))
     # subtle: the product may round up to the total; then it is the last id that has any probability
-    return at if at < len(cumulative) else int(np.searchsorted(cumulative, total, side="left"))
+    return at if at < len(cumulative) else int(cumulative.searchsorted(total, side="left"))
 
 
 def notices(sampling: SamplingConfig, vocab_size: int) -> list[str]:

@@ -109,7 +109,7 @@ def test_a_negative_seed_is_refused(lstm):
         next(generate(model, tokenizer, SamplingConfig(), -1))
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_model_that_exploded_is_named_not_drawn_from(chain, letters, value):
     model = chain([[0.0, value], [0.0, 0.0]])
     for settings in ({}, {"beam": 2}):
