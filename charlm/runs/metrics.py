@@ -78,11 +78,13 @@ def truncate(run: Folder, step: int) -> int:
     """
     if run.status(METRICS) is None:
         return 0
-    lines = [line for line in read_file(run, METRICS, LARGEST).split(b"\n") if line]
+    before = read_file(run, METRICS, LARGEST)
+    lines = [line for line in before.split(b"\n") if line]
     kept = _until(lines, step)
     content = b"".join(line + b"\n" for line in kept)
     try:
-        run.replace(METRICS, content)
+        if content != before:
+            run.replace(METRICS, content)
     except OSError as error:
         raise OutputError(f"{METRICS} not written: {in_words(error)}") from None
     return len(lines) - len(kept)

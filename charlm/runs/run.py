@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from charlm.config import Config
 from charlm.errors import OutputError, RunError
-from charlm.runs import loading, lock, saving
+from charlm.runs import loading, lock, pruning, saving
 from charlm.runs import metrics as log
 from charlm.runs.arrays import Arrays
 from charlm.runs.files import FileFacts, Folder, in_words, shown
@@ -90,7 +90,7 @@ class Run:
             self._held = True
             try:
                 with self._writing() as folder:
-                    self._leftovers = saving.clean(folder)
+                    self._leftovers = pruning.clean(folder)
                 yield self
             finally:
                 self._held = False

@@ -24,8 +24,6 @@ from charlm.runs.manifest import (
     FORMAT,
     MANIFEST,
     PROGRESS,
-    STEP_FILES,
-    STEP_NAME,
     STEPS,
     TRAINING,
     WEIGHTS,
@@ -39,10 +37,9 @@ from charlm.runs.manifest import (
     read_manifest,
     step_name,
 )
+from charlm.runs.pruning import prune, remove_step
 
 POINTERS = "pointers.json"
-# Files that are replaced in one step; a kill leaves NAME.tmp-1 beside them.
-REPLACED = (POINTERS, "metrics.jsonl", "run.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +82,7 @@ def save(run: Folder, content: Content, keep: int) -> str:
         raise OutputError(f"checkpoint not saved: {error}, {_last_good(before)}") from None
     # what is saved is saved: a failure to remove old ones is met again, and tried again, at the next save
     with suppress(OSError, RunError):
-        _prune(run, keep, found)
+        prune(run, keep, found)
     return step_name(content.step)
 
 
@@ -121,7 +118,7 @@ def _write_step(steps: Folder, content: Content, progress: bytes, before: list[F
             folder.sync()
         _put_in_place(steps, temporary, name)
     except OSError:
-        _remove(steps, temporary)
+        remove_step(steps, temporary)
         raise
     return manifest
 
@@ -160,7 +157,7 @@ def _put_in_place(steps: Folder, temporary: str, name: str) -> None:
     else:
         old = f"{name}.old"
         if steps.status(old) is not None:
-            _remove(steps, old)
+            remove_step(steps, old)
         steps.rename(name, old)
         try:
             steps.rename(temporary, name)
@@ -181,7 +178,7 @@ def _verify(steps: Folder, manifest: Manifest) -> None:
                 if folder.facts(member) != facts:
                     raise RunError(f"{member} reads back changed")
     except (OSError, RunError):
-        _remove(steps, name)
+        remove_step(steps, name)
         with suppress(OSError):
             if steps.status(name) is None and steps.status(f"{name}.old") is not None:
                 steps.rename(f"{name}.old", name)
@@ -197,74 +194,6 @@ def _point(run: Folder, manifest: Manifest, found: list[Found]) -> None:
     best = best_of(found)
     record = {"format": FORMAT, "latest": manifest.step, "best": best.step if best else None, "save": manifest.save}
     run.replace(POINTERS, records.dump(record))
-
-
-def _prune(run: Folder, keep: int, found: list[Found]) -> None:
-    """Part 5: remove all of `found` but the `keep` newest and the best; never what charlm did not make."""
-    best = best_of(found)
-    kept = {one.name for one in found[:keep]} | ({best.name} if best else set())
-    with run.child(STEPS) as steps:
-        for one in found:
-            # one that cannot be read is left for the user to look at: the cause may be a passing one
-            if one.name not in kept and one.manifest is not None:
-                _retire(steps, one.name)
-        for name in steps.names():
-            if name.endswith(".old") and STEP_NAME.fullmatch(name) and name not in kept:
-                _remove(steps, name)
-
-
-def _retire(steps: Folder, name: str) -> None:
-    """Remove a checkpoint in such a way that no part of it can pass for one."""
-    with steps.child(name) as folder:
-        if not set(folder.names()) <= set(STEP_FILES):
-            return
-    old = name if name.endswith(".old") else f"{name}.old"
-    if old != name:
-        if steps.status(old) is not None:
-            _remove(steps, old)
-        steps.rename(name, old)
-    _remove(steps, old)
-
-
-def clean(run: Folder) -> list[str]:
-    """Remove what an interrupted save left behind; returns notices. Only the holder of the lock may call it."""
-    notices = []
-    good = {one.step for one in find_checkpoints(run) if one.manifest is not None}
-    with run.child(STEPS) as steps:
-        for name in steps.names():
-            match = STEP_NAME.fullmatch(name)
-            if match is None or match[2] is None:
-                continue
-            step = int(match[1])
-            if match[2].startswith(".tmp"):
-                _remove(steps, name)
-                notices.append(f"a later save (step {step}) was incomplete and is ignored")
-            elif steps.status(step_name(step)) is None:
-                # a replacement was cut short: what was there goes back, unless its own removal had begun
-                steps.rename(name, step_name(step)) if step in good else _remove_begun(steps, name)
-            elif step in good:
-                _remove(steps, name)
-    for name in run.names():
-        if ".tmp-" in name and name.partition(".tmp-")[0] in REPLACED:
-            run.discard(name)
-    return notices
-
-
-def _remove_begun(steps: Folder, name: str) -> None:
-    with steps.child(name) as folder:
-        begun = folder.status(MANIFEST) is None
-    if begun:
-        _remove(steps, name)
-
-
-def _remove(steps: Folder, name: str) -> None:
-    """Remove a step folder, or a link that stands in its place, if it is ours and can be removed."""
-    with suppress(OSError):
-        if steps.is_folder(name):
-            # the manifest goes first: what is left of the folder can then never pass for a checkpoint
-            steps.remove(name, STEP_FILES, first=MANIFEST)
-        else:
-            steps.discard(name)
 
 
 def _last_good(before: list[Found]) -> str:

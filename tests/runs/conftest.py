@@ -1,5 +1,7 @@
 """A run folder with a small vocabulary and, for each step, a content that belongs to that step alone."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,12 @@ def assert_equal(checkpoint, step):
             assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape), name
             assert found[name].tobytes() == array.tobytes(), name
     assert checkpoint.progress == expected["progress"]
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch):
+    """Whether the disk is asked to flush is tested in `faults`; no test need wait until it has."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 
 from charlm.config import Config, CorpusConfig, ModelConfig
 from charlm.errors import CharlmError, RunError
-from charlm.runs import checkpoints_folder, find_run, list_runs, new_run_name, open_run, remove_run
+from charlm.runs import checkpoints_folder, find_folder, find_run, list_runs, new_run_name, open_run, remove_run
 
 
 @pytest.fixture
@@ -169,9 +169,11 @@ def test_a_run_is_removed_whole(new_run, root):
     assert [path.name for path in root.iterdir()] == ["b"]
 
 
-def test_a_damaged_run_can_be_removed(new_run, root):
+def test_a_damaged_run_can_be_named_and_removed(new_run, root):
     run = new_run("a", steps=(1,))
     (run.folder / "run.json").write_text("")
+    for name in ("a", "a@best", "a@1", str(run.folder), str(run.folder / "steps" / "step-00000001")):
+        assert find_folder(name, root) == run.folder
     remove_run(run.folder)
     assert not run.folder.exists()
 

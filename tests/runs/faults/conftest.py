@@ -1,7 +1,4 @@
-"""The k-th system call of a save fails, or the process dies there, or the power goes: for every k.
-
-Afterwards the old checkpoint or the new one is there, whole; and what was announced as saved is saved.
-"""
+"""A machine on which the k-th system call fails, the process dies, or the power goes."""
 
 import errno
 import os
@@ -10,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from charlm.errors import CharlmError, OutputError
-from charlm.runs import create_run, files, list_runs, lock, open_run, opening
+from charlm.errors import CharlmError
+from charlm.runs import files, lock, open_run, opening
 
 WRITING = {"open", "write", "fsync", "close", "rename", "mkdir", "unlink", "rmdir"}
 CALLS = WRITING | {"read", "stat", "listdir", "fstat"}
@@ -120,10 +117,14 @@ class Machine:
         self.paths = {}
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch):
-    """The machine keeps the books of what is flushed; the real disk need not be waited for."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+@pytest.fixture
+def machine():
+    return Machine
+
+
+@pytest.fixture
+def killed():
+    return KilledError
 
 
 @pytest.fixture
@@ -144,17 +145,22 @@ def on(monkeypatch):
     return run_on
 
 
-def every_call(on, prepare, action, error=None):
+@pytest.fixture
+def every_call(on):
     """Yield (machine, result, error) with the k-th call failing, for k = 1, 2, ... until none is left to fail."""
-    for k in range(1, 1000):
-        prepare()
-        machine = Machine(fail_at=k, error=error)
-        result, problem = on(machine, action)
-        if machine.count < k:
-            assert problem is None
-            return
-        yield machine, result, problem
-    raise AssertionError("the calls do not end")
+
+    def each(prepare, action, error=None):
+        for k in range(1, 1000):
+            prepare()
+            machine = Machine(fail_at=k, error=error)
+            result, problem = on(machine, action)
+            if machine.count < k:
+                assert problem is None
+                return
+            yield machine, result, problem
+        raise AssertionError("the calls do not end")
+
+    return each
 
 
 @pytest.fixture
@@ -171,125 +177,3 @@ def saving(tmp_path, new_run, content):
         return open_run(place).save(step, **content(step), best=step == 300, keep=keep)
 
     return place, prepare, save
-
-
-def check(place, assert_checkpoint, allowed):
-    """The run is sound at one of the `allowed` steps, and the next start leaves nothing behind."""
-    run = open_run(place)
-    with run.lock():
-        loaded = run.load_training()
-    assert loaded.step in allowed
-    assert_checkpoint(loaded, loaded.step)
-    assert run.load("best").step in (100, 300)
-    left = [path.name for path in place.rglob("*") if ".tmp" in path.name or ".old" in path.name]
-    assert left == []
-    return loaded
-
-
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
-def test_a_save_with_a_failing_call(saving, on, assert_checkpoint, error):
-    place, prepare, save = saving
-    cases = saved = 0
-    for _, result, problem in every_call(on, prepare, save, error):
-        cases += 1
-        saved += result is not None
-        if problem is not None:
-            assert isinstance(problem, CharlmError)
-            assert "\n" not in str(problem)
-        check(place, assert_checkpoint, {300} if result is not None else {200, 300})
-        if cases % 5 == 0:  # and at the next interval it works
-            save(400)
-            assert open_run(place).load_training().step == 400
-    assert cases > 60
-    assert 0 < saved < cases
-
-
-def test_a_save_killed_at_every_call(saving, on, assert_checkpoint):
-    place, prepare, save = saving
-    seen, notices = [], set()
-    for _, result, problem in every_call(on, prepare, save):
-        assert result is None
-        assert isinstance(problem, KilledError)
-        loaded = check(place, assert_checkpoint, {200, 300})
-        seen.append(loaded.step)
-        notices |= {(loaded.step, notice) for notice in loaded.notices}
-    assert seen == sorted(seen), "once the new one is there it stays"
-    assert set(seen) == {200, 300}
-    assert notices == {(200, "a later save (step 300) was incomplete and is ignored")}
-
-
-def test_the_same_step_saved_again_and_killed_at_every_call(saving, on, assert_checkpoint):
-    place, prepare, save = saving
-
-    def prepare_alone():
-        prepare()
-        shutil.rmtree(place / "steps" / "step-00000100")  # no other checkpoint to fall back to
-
-    cases = 0
-    for _ in every_call(on, prepare_alone, lambda: save(200)):
-        run = open_run(place)
-        assert_checkpoint(run.load_training(), 200)  # a reader, before anything is cleared up
-        with run.lock():
-            assert_checkpoint(run.load_training(), 200)
-        cases += 1
-    assert cases > 60
-
-
-def test_the_power_cut_at_every_call(saving, on, assert_checkpoint):
-    place, prepare, save = saving
-    for machine, _, _ in every_call(on, prepare, save):
-        machine.cut_power()
-        check(place, assert_checkpoint, {200, 300})
-
-
-def test_what_was_announced_outlives_a_power_cut(saving, on, assert_checkpoint):
-    place, prepare, save = saving
-    prepare()
-    machine = Machine()
-    result, problem = on(machine, save)
-    assert (result, problem) == (place / "steps" / "step-00000300", None)
-    machine.cut_power()
-    assert check(place, assert_checkpoint, {300}).notices == ()
-
-
-def test_a_full_disk_is_said_in_words(saving, on):
-    place, prepare, save = saving
-    prepare()
-    machine = Machine(error=errno.ENOSPC)
-    machine.full = True
-    _, problem = on(machine, save)
-    assert str(problem) == "checkpoint not saved: disk full, about 1 MB needed, last good step 200"
-    assert isinstance(problem, OutputError)
-    assert not list((place / "steps").glob("*.tmp*"))
-
-
-@pytest.mark.parametrize("error", [None, errno.ENOSPC, errno.EIO])
-def test_making_a_run_with_a_failing_call(tmp_path, on, tokenizer, error):
-    from charlm.config import Config
-
-    root = tmp_path / "runs"
-    made = 0
-
-    def make():
-        return create_run(root / "a", config=Config(), facts={}, tokenizer=tokenizer)
-
-    for _, result, _ in every_call(on, lambda: shutil.rmtree(root, ignore_errors=True), make, error):
-        summaries = list_runs(root)
-        assert [one.problem for one in summaries] in ([], [None])
-        assert result is None or summaries
-        made += len(summaries)
-        create_run(root / "b", config=Config(), facts={}, tokenizer=tokenizer)
-        assert {path.name for path in root.iterdir()} <= {"a", "b"}
-    assert made
-
-
-def test_removing_a_run_killed_at_every_call(tmp_path, on, new_run, tokenizer, saving):
-    place, prepare, _ = saving
-    for _, result, _ in every_call(on, prepare, lambda: opening.remove_run(place)):
-        assert result is None
-        if place.exists():
-            assert open_run(place).load_training().step == 200
-        else:
-            new_run("next")
-            assert {path.name for path in place.parent.iterdir()} == {"master", "next"}
-            shutil.rmtree(place.parent / "next")
