@@ -12,7 +12,7 @@ _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 
 
 def curve(values: Sequence[float], width: int, height: int) -> list[str]:
-    """`values`, first to last, as `height` lines of at most `width` characters; the largest is at the top.
+    """`values`, first to last, as `height` lines of `width` characters; the largest is at the top.
 
     One line is drawn with blocks, more with braille dots (2 x 4 in a cell). No values, no lines.
     """
@@ -40,10 +40,16 @@ def _braille(values: Sequence[float], width: int, height: int) -> list[str]:
 
 
 def _resample(values: Sequence[float], columns: int) -> list[float]:
-    """The means of at most `columns` equal stretches of `values`."""
-    count = min(columns, len(values))
-    bounds = [i * len(values) // count for i in range(count + 1)]
-    return [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(bounds)]
+    """`columns` values: means of equal stretches of many, or points on the lines between few."""
+    if len(values) >= columns:
+        bounds = [i * len(values) // columns for i in range(columns + 1)]
+        return [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(bounds)]
+    points = []
+    for i in range(columns):
+        index, share = divmod(i * (len(values) - 1), columns - 1)
+        following = values[min(index + 1, len(values) - 1)]
+        points.append(values[index] + (following - values[index]) * share / (columns - 1))
+    return points
 
 
 def _levels(values: Sequence[float], count: int) -> list[int]:

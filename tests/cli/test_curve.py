@@ -22,8 +22,11 @@ def test_a_flat_line_lies_at_the_bottom():
 def test_a_curve_fits_its_box(count, height):
     lines = curve([1 / (i + 1) for i in range(count)], 30, height)
     assert len(lines) == height
-    assert len({len(line) for line in lines}) == 1
-    assert len(lines[0]) <= 30
+    assert {len(line) for line in lines} == {30}
+
+
+def test_few_values_are_joined_by_lines():
+    assert curve([7, 0], 8, 1) == [BLOCKS[::-1]]
 
 
 def test_no_values_no_curve():

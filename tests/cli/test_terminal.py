@@ -16,6 +16,7 @@ import unicodedata
 import pytest
 
 from charlm.api import load
+from charlm.cli.signals import stop_requests
 from charlm.config import SamplingConfig
 from charlm.generation import generate
 
@@ -128,27 +129,22 @@ TRAIN = ["--hidden-size", "8", "--layers", "1", "--batch-size", "2", "--window-l
 TRAIN += ["--steps", "6", "--evaluate-every", "2"]
 
 
-@pytest.mark.parametrize("size", [(24, 80), (24, 20)], ids=str)
-def test_the_live_view_draws_and_only_draws(hostile_text, environment, tmp_path, size):
-    where = environment | {"CHARLM_CACHE": str(tmp_path / "cache")}
+@pytest.mark.parametrize(
+    ("size", "setting"), [((24, 80), {}), ((24, 20), {"NO_COLOR": "1"}), ((24, 80), {"TERM": "dumb"})], ids=str
+)
+def test_training_on_a_terminal_draws_and_only_draws(hostile_text, environment, tmp_path, size, setting):
+    where = environment | {"CHARLM_CACHE": str(tmp_path / "cache")} | setting
     code, shown = on_terminal(["train", str(hostile_text), *TRAIN, "--sample-every", "2"], where, tmp_path, size)
     assert code == 0, shown
-    assert "\x1b[" in shown
-    assert "100 %" in shown
     assert "charlm generate --run" in " ".join(shown.split())
-    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1  # the cursor comes back
     assert_harmless(OURS.sub("", shown))
-
-
-@pytest.mark.parametrize("setting", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
-def test_terminals_that_want_no_colours_get_none(hostile_text, environment, tmp_path, setting):
-    where = environment | {"CHARLM_CACHE": str(tmp_path / "cache")} | setting
-    code, shown = on_terminal(["train", str(hostile_text), *TRAIN], where, tmp_path)
-    assert code == 0, shown
-    assert not re.search("\x1b\\[[0-9;]*3[0-9]m", shown)
     if "TERM" in setting:
         assert "\x1b" not in shown
-        assert "validation" in shown
+        assert "step 6  validation" in shown
+        return
+    assert "100 %" in shown
+    assert bool(re.search("\x1b\\[[0-9;]*3[0-9]m", shown)) == ("NO_COLOR" not in setting)
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1  # the cursor comes back
 
 
 def test_in_a_pipe_training_says_all_on_standard_error(hostile_text, environment, tmp_path):
@@ -160,23 +156,41 @@ def test_in_a_pipe_training_says_all_on_standard_error(hostile_text, environment
     assert b"validation" in done.stderr
 
 
-def wait_for(path, process):
-    while not path.exists():
-        assert process.poll() is None, process.stderr.read().decode()
-        time.sleep(0.02)
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=str)
-def test_the_first_signal_saves_a_training(hostile_text, environment, tmp_path, number, code):
+def test_sigterm_saves_a_training(hostile_text, environment, tmp_path):
     where = environment | {"CHARLM_CACHE": str(tmp_path / "cache")}
     arguments = ["train", str(hostile_text), *TRAIN, "--steps", "100000000", "--run", "long"]
     command = [sys.executable, "-m", "charlm", *arguments]
     process = subprocess.Popen(command, env=where, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    wait_for(tmp_path / "checkpoints" / "long" / "metrics.jsonl", process)
-    process.send_signal(number)
+    metrics = tmp_path / "checkpoints" / "long" / "metrics.jsonl"
+    while not metrics.exists():
+        assert process.poll() is None, process.stderr.read().decode()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
-    assert process.returncode == code, err
+    assert process.returncode == 143, err
     assert b"charlm train --resume --run long" in err
     assert b"Traceback" not in err
-    last = (tmp_path / "checkpoints" / "long" / "metrics.jsonl").read_text().splitlines()[-1]
-    assert json.loads(last)["reason"] == "interrupted"
+    assert json.loads(metrics.read_text().splitlines()[-1])["reason"] == "interrupted"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_second_signal_ends_at_once(number):
+    asked = []
+    before = signal.getsignal(number)
+    with stop_requests(lambda: asked.append(number)) as received:
+        os.kill(os.getpid(), number)
+        assert (asked, received.exit_code) == ([number], 128 + number)
+        with pytest.raises(SystemExit, match=str(128 + number)):
+            os.kill(os.getpid(), number)
+    assert asked == [number]
+    assert signal.getsignal(number) == before
+
+
+def test_an_ignored_signal_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_requests(lambda: pytest.fail("asked to stop")) as received:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert received.exit_code == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
