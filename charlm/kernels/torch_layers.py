@@ -50,7 +50,7 @@ def _run(layer: Callable[..., Any], inputs: Tensor, state: Tensors, weights: Ten
             True,  # has_biases
             1,  # num_layers
             0.0,  # dropout
-            torch.is_grad_enabled(),  # train: keep what the backward pass needs
+            torch.is_grad_enabled(),  # train: cuDNN then keeps what its backward pass needs
             False,  # bidirectional
             True,  # batch_first
         )

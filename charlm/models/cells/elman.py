@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from charlm.models.cells.cell import Cell, Weights
+from charlm.models.cells.cell import Cell
 from charlm.models.state import HiddenState
 
 
@@ -24,8 +24,11 @@ class Elman(Cell[HiddenState]):
 
 
 class ElmanReLU(Cell[HiddenState]):
-    """Simple recurrent network of rectified linear units, begun at the identity (Le et al., 2015,
-    arXiv:1504.00941)."""
+    """Simple recurrent network of rectified linear units (Le et al., 2015, arXiv:1504.00941).
+
+    It begins orthogonal like the others, not at the paper's identity: that one only adds up, and where the
+    state is carried on and never reset its first losses are in the millions (docs/models.md).
+    """
 
     gates = 1
     state_type = HiddenState
@@ -35,8 +38,3 @@ class ElmanReLU(Cell[HiddenState]):
         W, U, b, c = self.weights
         h = torch.relu(F.linear(x, W, b) + F.linear(state.hidden, U, c))
         return h, HiddenState(h)
-
-    @classmethod
-    def initialise(cls, weights: Weights, generator: torch.Generator) -> None:
-        super().initialise(weights, generator)
-        torch.nn.init.eye_(weights.recurrent_weight)
