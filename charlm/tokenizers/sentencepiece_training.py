@@ -89,8 +89,7 @@ def _lines(blocks: list[str], learnt: set[str]) -> Iterator[str]:
     """Lines for sentencepiece, cut where a character is not to be learnt."""
     for block in blocks:
         breaks = {ord(c): "\n" for c in set(block) - learnt}
-        # subtle: sentencepiece takes "<0x41>" in a text for the byte piece itself, unless it is cut
-        for line in block.translate(breaks).replace("<0x", "<\n0x").split("\n"):
+        for line in block.translate(breaks).split("\n"):
             # subtle: an empty line gives nothing here, as it should
             yield from (line[at : at + _LONGEST_LINE] for at in range(0, len(line), _LONGEST_LINE))
 

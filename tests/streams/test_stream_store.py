@@ -51,6 +51,7 @@ def test_what_was_written_is_read(tmp_path: Path, vocab_size: int, dtype: str) -
         assert found.part("train").tolist() == [1, 2, 3, 4]
         assert found.part("validation").tolist() == [5, 6]
         assert found.part("test").tolist() == []
+        assert found.part("all").tolist() == [1, 2, 3, 4, 5, 6]
         assert found.part("train").dtype == dtype
         assert not found.part("train").flags.writeable
     assert (tmp_path / "new/folder/key.bin").stat().st_size == 6 * np.dtype(dtype).itemsize
@@ -77,7 +78,7 @@ def test_nothing_at_all(tmp_path: Path) -> None:
     found = write_store(tmp_path, "k", vocab_size=5, parts={"train": []}, facts={})
     assert len(found.part("train")) == 0
     assert not found.part("train").flags.writeable
-    with pytest.raises(UnknownNameError, match="no part 'trian': choose train"):
+    with pytest.raises(UnknownNameError, match=r"no part 'trian': choose all, train \(did you mean train"):
         found.part("trian")
 
 
@@ -125,6 +126,8 @@ def test_damage_in_any_checked_block_is_noticed(tmp_path: Path, monkeypatch: pyt
         path.write_bytes(good[: block * 64] + b"\xff" + good[block * 64 + 1 :])
         if open_store(tmp_path, "k") is None:
             noticed.append(block)
+    path.write_bytes(good + b"\0")
+    assert open_store(tmp_path, "k") is None
     # a large store is checked in places, evenly spread, first and last among them
     assert len(noticed) == store_module.CHECKED_BLOCKS
     assert (noticed[0], noticed[-1]) == (0, 99)

@@ -32,6 +32,12 @@ def test_the_vocabulary_depends_on_the_text_alone() -> None:
     assert whole.fingerprint != train_tokenizer(TokenizerConfig(unknown="drop"), [text]).fingerprint
 
 
+@pytest.mark.parametrize("unknown", ["bytes", "drop", "error"])
+def test_surrogates_are_never_members(unknown: str) -> None:
+    tokenizer = train_tokenizer(TokenizerConfig(unknown=unknown), ["a\udcff\ud800b"])
+    assert tokenizer.characters == "ab"
+
+
 def test_min_count_writes_rare_characters_as_bytes() -> None:
     tokenizer = train_tokenizer(TokenizerConfig(min_count=2), ["aab", "cbb漢漢"])
     assert tokenizer.characters == "ab漢"

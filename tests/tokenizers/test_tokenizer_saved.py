@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,15 @@ def test_a_changed_file_is_refused_or_has_another_fingerprint(tmp_path: Path, pl
         loaded = load_tokenizer(tmp_path)
         same = loaded.to_json() == tokenizer.to_json()
         assert (loaded.fingerprint == tokenizer.fingerprint) == same
+
+
+def test_what_a_killed_process_of_our_number_left_is_no_obstacle(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    (tmp_path / f".tokenizer.json.{os.getpid()}.tmp").symlink_to(outside)
+    CharTokenizer("abc").save(tmp_path)
+    assert outside.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["outside", "tokenizer.json"]
 
 
 def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:

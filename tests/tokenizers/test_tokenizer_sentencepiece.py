@@ -26,6 +26,7 @@ TEXTS = {
     "indented": "    x\n\t\ty\n        z\n" * 30 + "    {\n" * 10,
     "chinese": "".join(chr(0x4E00 + (i * i) % 997) for i in range(4000)),
     "names of bytes": "<0x41>a 0x41> 0x41>\n" * 100,
+    "one line": RICH.replace("\n", " "),
     "one symbol": "aaaa",
     "words of other tools": "<unk> <s> </s> <pad> [UNK]\n" * 50,
 }
@@ -81,6 +82,15 @@ def test_min_count_keeps_rare_characters_out(kind: str) -> None:
     without = train(f"{kind}:400", RICH + "Q", min_count=2)
     assert with_it.encode("Q").tolist() != [ord("Q")]
     assert without.encode("Q").tolist() == [ord("Q")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_long_lines_are_cut_without_harm(kind: str) -> None:
+    tokenizer = train(f"{kind}:400", TEXTS["one line"])
+    ids = tokenizer.encode(TEXTS["one line"])
+    # one id for a byte here would be one for a newline or for what sentencepiece never saw
+    assert ids.min() >= 256
+    assert tokenizer.decode(ids) == TEXTS["one line"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
