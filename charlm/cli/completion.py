@@ -55,7 +55,7 @@ def complete_texts(context: click.Context, parameter: click.Parameter, incomplet
 def complete_runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of runs, and folders."""
     from charlm.runs import checkpoints_folder
-    from charlm.runs.find import run_names
+    from charlm.runs.listing import run_names
 
     try:
         names = run_names(checkpoints_folder())

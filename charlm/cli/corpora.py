@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,9 @@ from charlm.cli.facts import print_facts
 from charlm.cli.options import given, json_option, setting_options
 from charlm.cli.progress import choose_progress
 from charlm.config import CorpusConfig
+
+if TYPE_CHECKING:
+    from charlm.corpora import Recipe
 
 COMMANDS = {
     "list": ("charlm.cli.corpora:list_", "List the named corpora."),
@@ -96,12 +100,13 @@ def check(text: tuple[str, ...], json: bool, **settings: Any) -> None:
 
     report = check_corpus(CorpusConfig(corpus=text, **given(settings)), progress=choose_progress(quiet=json))
     if json:
-        console.print_json(report.to_json())
+        console.print_json(dataclasses.asdict(report))
     else:
-        print_facts(report.facts())
+        notes = [("notes" if index == 0 else "", note) for index, note in enumerate(report.notes)]
+        print_facts([("text", report.name), *notes])
 
 
-def _split(recipe: Any) -> str:
+def _split(recipe: Recipe) -> str:
     split = recipe.split
     if not split.by_document:
         return f"{split.shares}, contiguous"

@@ -1,0 +1,155 @@
+"""What the smaller commands print, through the real entry."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from charlm.cli import entry
+from charlm.cli.facts import fact_lines
+from charlm.config import Config, ModelConfig, file_layer, resolve
+
+RECIPE = """
+title = "A small text"
+description = "Of nobody, for a test."
+licence = "none"
+[[source]]
+url = "https://127.0.0.1/small.txt"
+sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+members = []
+"""
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("CHARLM_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(entry, "_end_on_signals", lambda: None)
+    monkeypatch.setattr(entry.console, "prepare_streams", lambda: None)
+    monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.fixture
+def charlm(capsys):
+    def run(*arguments, code=0):
+        found = entry.run(list(arguments))
+        out, err = capsys.readouterr()
+        assert found == code, err
+        return out
+
+    return run
+
+
+def test_config_show_tells_where_each_value_came_from(charlm, workplace, monkeypatch):
+    (workplace / "mine.toml").write_text("[model]\nlayers = 3\nhidden_size = 100\ndropout = 0.3\n")
+    monkeypatch.setenv("CHARLM_HIDDEN_SIZE", "200")
+    monkeypatch.setenv("CHARLM_DROPOUT", "0.4")
+    arguments = ["config", "show", "a.txt", "--preset", "textbook", "--config", "mine.toml", "--dropout", "0.5"]
+    found = json.loads(charlm(*arguments, "--json"))
+    assert found["tie_weights"] == {"value": True, "origin": "preset textbook"}
+    assert found["layers"] == {"value": 3, "origin": "file mine.toml"}
+    assert found["hidden_size"] == {"value": 200, "origin": "environment"}
+    assert found["dropout"] == {"value": 0.5, "origin": "flag"}
+    assert found["corpus"] == {"value": ["a.txt"], "origin": "flag"}
+    assert found["cell"] == {"value": "lstm", "origin": "default"}
+
+
+def test_config_show_is_a_file_that_reads_back_to_the_same_settings(charlm, workplace):
+    text = charlm("config", "show", "--layers", "3", "--boundary", ' = "x"\t#', "--include", "*.c")
+    assert "layers = 3" in text
+    assert "# flag" in text
+    (workplace / "shown.toml").write_text(text)
+    config = resolve([file_layer(workplace / "shown.toml")]).config
+    assert (config.model.layers, config.corpus.boundary, config.corpus.include) == (3, ' = "x"\t#', ("*.c",))
+    assert charlm("config", "show", "--config", "shown.toml", "--json").count('"file shown.toml"') > 20
+
+
+def test_runs_are_listed_shown_exported_and_removed(charlm, workplace, hostile_run):
+    root = workplace / "checkpoints"
+    shutil.copytree(hostile_run, root / hostile_run.name)
+    assert "lstm 1 x 4" in charlm("runs", "list")
+    (record,) = [json.loads(line) for line in charlm("runs", "list", "--json").splitlines()]
+    assert (record["name"], record["step"], record["problem"]) == (hostile_run.name, 1, None)
+    assert json.loads(charlm("runs", "show", "--json"))["name"] == hostile_run.name
+    shown = charlm("runs", "show", hostile_run.name)
+    assert "checkpoints 1 (best)" in shown
+    (workplace / "mine.toml").write_text(charlm("runs", "export-config"))
+    model = ModelConfig(hidden_size=4, layers=1)
+    assert resolve([file_layer(workplace / "mine.toml")]).config == Config(model=model)
+    charlm("runs", "rm", hostile_run.name, code=2)  # nobody to ask, no --yes
+    assert (root / hostile_run.name).exists()
+    charlm("runs", "rm", hostile_run.name, "--yes")
+    assert not (root / hostile_run.name).exists()
+    assert charlm("runs", "list") == ""
+
+
+def test_one_wrong_name_removes_nothing(charlm, workplace, hostile_run):
+    shutil.copytree(hostile_run, workplace / "checkpoints" / "kept")
+    charlm("runs", "rm", "kept", "absent", "--yes", code=4)
+    assert (workplace / "checkpoints" / "kept").exists()
+
+
+def test_corpora_are_listed_and_shown(charlm, workplace):
+    (workplace / "corpora" / "small").mkdir(parents=True)
+    (workplace / "corpora" / "small" / "corpus.toml").write_text(RECIPE)
+    listed = [line.split() for line in charlm("corpora", "list").splitlines()]
+    assert ["small", "-", "no", "A", "small", "text"] in listed
+    assert {"shakespeare", "c", "latex", "latex-math"} <= {line[0] for line in listed}
+    shown = charlm("corpora", "show", "small")
+    assert "https://127.0.0.1/small.txt" in shown
+    assert "charlm corpora get small" in shown
+    assert json.loads(charlm("corpora", "show", "small", "--json"))["here"] is False
+
+
+def test_corpora_check_says_what_is_odd(charlm, workplace):
+    (workplace / "odd.txt").write_text("One line.\r\nAnother.\x07\r\n" * 50, newline="")
+    assert "CRLF" in charlm("corpora", "check", "odd.txt")
+    assert json.loads(charlm("corpora", "check", "odd.txt", "--json"))["crlf"] == 100
+
+
+def test_tokenize_shows_pieces_and_ids(charlm, workplace):
+    assert charlm("tokenize", "--tokenizer", "char", "a b\na") == "a ␣ b \\n a\n"
+    assert charlm("tokenize", "--tokenizer", "byte", "--ids", "aé") == "97 195 169\n"
+    (workplace / "x.txt").write_text("ab")
+    found = json.loads(charlm("tokenize", "--tokenizer", "byte", "--file", "x.txt", "--json"))
+    assert found == {"tokenizer": "byte", "vocab_size": 256, "ids": [97, 98], "pieces": ["a", "b"]}
+
+
+def test_tokenize_uses_a_run(charlm, hostile_run):
+    assert charlm("tokenize", "é☃", "--run", str(hostile_run)) == "é ☃\n"
+    charlm("tokenize", "漢", "--run", str(hostile_run), code=3)
+    assert charlm("tokenize", "漢é", "--unknown", "drop", "--run", str(hostile_run)) == "é\n"
+
+
+def test_generate_several_texts_are_told_apart(charlm, hostile_run):
+    arguments = ["generate", "--run", str(hostile_run), "--prompt", "é", "--length", "5", "--seed", "1"]
+    records = [json.loads(line) for line in charlm(*arguments, "--samples", "2", "--json").splitlines()]
+    assert [record["sample"] for record in records] == [0, 1]
+    assert all(record["text"].startswith("é") and len(record["text"]) == 6 for record in records)
+    texts = [record["text"] for record in records]
+    assert charlm(*arguments, "--samples", "2") == f"--- 1 ---\n{texts[0]}\n--- 2 ---\n{texts[1]}"
+    assert charlm(*arguments) == texts[0]
+
+
+def test_a_clamped_filter_is_told(hostile_run, capsys):
+    assert entry.run(["generate", "--run", str(hostile_run), "--top-k", "100000", "--length", "1", "--seed", "1"]) == 0
+    assert "top_k 100000 is above the vocabulary" in capsys.readouterr().err
+
+
+FACTS = [("name", "a long text of many words that has to be folded somewhere"), ("", "more"), ("x", "y")]
+
+
+@pytest.mark.parametrize("width", [20, 30, 50, 80])
+def test_facts_fold_to_the_width(width):
+    lines = fact_lines(FACTS, width)
+    assert max(map(len, lines)) <= width
+    assert (
+        " ".join(" ".join(lines).split()) == "name a long text of many words that has to be folded somewhere more x y"
+    )
+
+
+def test_facts_stay_on_their_line_in_a_pipe():
+    assert len(fact_lines(FACTS, None)) == len(FACTS)
