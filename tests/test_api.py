@@ -29,7 +29,7 @@ def model(place, events):
         patch.setenv("CHARLM_CACHE", str(place / "cache"))
         return charlm.train(
             str(text), root=place / "runs", run="tale", on_event=events.append,
-            steps=80, hidden_size=24, batch_size=8, window_length=16, threads=1,
+            steps=150, learning_rate=0.02, hidden_size=24, batch_size=8, window_length=16, threads=1,
         )  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def test_load_finds_runs_by_name_folder_and_step(model, place):
     latest = charlm.load(root=place / "runs")
     texts = {loaded.generate("a cat", seed=3, length=40) for loaded in (model, by_name, by_folder, latest)}
     assert len(texts) == 1
-    assert charlm.load("tale@80", root=place / "runs").checkpoint.step == 80
+    assert charlm.load("tale@150", root=place / "runs").checkpoint.step == 150
     with pytest.raises(RunError, match="did you mean tale"):
         charlm.load("tail", root=place / "runs")
 

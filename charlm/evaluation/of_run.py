@@ -70,7 +70,8 @@ def evaluate_run(
 
 def _first_that_predicts(data: Data) -> str:
     """The run's own split to report: test, or validation where there is no test."""
-    return next((part for part in ("test", "validation") if len(data.store.part(part)) > 1), "train")
+    there = (part for part in ("test", "validation") if part in data.store.parts)
+    return next((part for part in there if len(data.store.part(part)) > 1), "train")
 
 
 def _none_such(split: str, data: Data) -> Ids:

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from charlm import __version__
@@ -27,6 +29,8 @@ CHANGEABLE = frozenset(
     {"minutes", "epochs", "steps", "patience", "learning_rate", "schedule"}
     | {"evaluate_every", "checkpoint_every", "sample_every", "keep", "device", "dtype", "threads"}
 )
+# So many symbols are enough to know how frequent each one is.
+MOST_COUNTED = 2**24
 ENDS = frozenset(("minutes", "epochs", "steps"))
 
 
@@ -41,7 +45,13 @@ def make_learner(config: Config, data: Data, machine: Machine) -> Learner:
     lanes = Lanes(data.store.part("train"), config.training.batch_size)
     generator = torch.Generator().manual_seed(config.training.seed)
     model = LanguageModel(config.model, data.tokenizer.vocab_size, generator)
+    model.start_from_frequencies(_counts(data))
     return Learner(model, lanes, config.training, machine, data.tokenizer.characters_per_id)
+
+
+def _counts(data: Data) -> npt.NDArray[np.int64]:
+    """How often each symbol occurs in the training split, or in the beginning of a long one: (V,)."""
+    return np.bincount(data.store.part("train")[:MOST_COUNTED], minlength=data.tokenizer.vocab_size)
 
 
 def make_trainer(

@@ -7,7 +7,8 @@ import torch
 
 def global_norm(gradients: list[torch.Tensor]) -> torch.Tensor:
     """The Euclidean norm of all gradients as one vector: a scalar, nan or inf where any of them is."""
-    return torch.linalg.vector_norm(torch.stack(list(torch._foreach_norm(gradients))), dtype=torch.float32)
+    norms = torch.stack(list(torch._foreach_norm(gradients)))
+    return norms.square().sum().sqrt()
 
 
 def clip_by_norm(gradients: list[torch.Tensor], norm: float, threshold: float) -> None:

@@ -33,11 +33,11 @@ def judge(
 
 def _against(validation: float, baselines: Mapping[str, float]) -> str:
     name, best = min(baselines.items(), key=lambda item: item[1])
-    gain = 100 * (1 - validation / best)
-    if gain >= 0:
+    if validation <= best:
+        gain = 100 * (1 - validation / best) if best else 0.0
         return f"{gain:.1f} % fewer bits than the best baseline ({name}, {best:.3f} nats): it has learned the text"
     return (
-        f"{-gain:.1f} % more bits than the {name} ({best:.3f} nats), which takes seconds: "
+        f"{validation - best:.3f} nats more than the {name} ({best:.3f}), which takes seconds: "
         "this model has learned little; give it more --minutes"
     )
 

@@ -12,7 +12,7 @@ import pytest
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "saw", "that", "rat", "eat", "ham", "at", "dawn"]
 
 
-def make_text(characters=20_000, seed=0):
+def make_text(characters=60_000, seed=0):
     """Sentences of a few words: easy to learn, impossible to know by heart."""
     draws = random.Random(seed)
     sentences = []
@@ -67,5 +67,5 @@ def workplace(tmp_path):
 def trained(tmp_path_factory):
     """A workplace with one finished training, named cats, for tests that only read it."""
     place = Workplace(tmp_path_factory.mktemp("trained"))
-    place.train("--run", "cats", "--steps", 150)
+    place.train("--run", "cats", "--steps", 300, "--learning-rate", 0.01)
     return place

@@ -165,3 +165,15 @@ def test_a_capture_of_another_model_is_refused(make_learner):
     del capture.progress["lanes"]
     with pytest.raises(RunError, match="progress is incomplete"):
         make_learner().restore(capture)
+
+
+def test_an_untrained_model_predicts_symbols_as_often_as_they_occur(make_learner):
+    learner = make_learner({"dropout": 0.0})
+    learner.model.start_from_frequencies(np.array([80, 10, 5, 5, 0, 0]))
+    with torch.no_grad():
+        learner.model.output_weight.zero_()
+        logits, _ = learner.model(torch.zeros(1, 1, dtype=torch.int64), None)
+    probabilities = logits.softmax(-1).flatten().tolist()
+    assert probabilities == pytest.approx(
+        [80.5 / 103, 10.5 / 103, 5.5 / 103, 5.5 / 103, 0.5 / 103, 0.5 / 103], rel=1e-5
+    )
