@@ -173,13 +173,18 @@ def test_a_full_disk_is_one_line(arguments):
 
 
 @pytest.mark.parametrize(
-    "environment",
+    "setting",
     [{"LC_ALL": "C", "PYTHONUTF8": "0"}, {"PYTHONIOENCODING": "ascii"}, {"TERM": "dumb"}, {"NO_COLOR": "1"}],
     ids=str,
 )
-def test_the_same_bytes_in_any_locale(environment):
-    command = [sys.executable, "-m", "charlm", "tokenize", "--tokenizer", "char", "naïve ☃ 😀"]
-    kept = {n: v for n, v in os.environ.items() if not n.startswith(("CHARLM_", "PYTHON", "LC_", "LANG"))}
-    done = subprocess.run(command, env={**kept, **environment}, capture_output=True, check=True)
+def test_the_same_bytes_in_any_locale(environment, setting, tmp_path):
+    def run(*arguments):
+        command = [sys.executable, "-m", "charlm", *arguments]
+        return subprocess.run(command, env=environment | setting, cwd=tmp_path, capture_output=True)
+
+    done = run("tokenize", "--tokenizer", "char", "naïve ☃ 😀")
     assert done.stdout.decode() == "n a ï v e ␣ ☃ ␣ 😀\n"
     assert done.stderr.decode() == "9 characters, 9 ids, char of 264\n"
+    done = run("generate", "--run", "☃/😀")
+    assert (done.returncode, done.stdout) == (4, b"")
+    assert "☃/😀" in done.stderr.decode()
