@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import lzma
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Literal, cast
 
 from charlm.corpora.patterns import matches, matches_any
 from charlm.corpora.recipe import Source
 from charlm.errors import CorpusError
 
 ZIP_ENDINGS = (".whl", ".zip")
-TAR_ENDINGS = (".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tar.xz")
+TAR_MODES = {".tar.gz": "r:gz", ".tgz": "r:gz", ".tar": "r:", ".tar.bz2": "r:bz2", ".tar.xz": "r:xz"}
 LARGEST_CONTENT = 2**30  # bytes that the members of one archive may unpack to
+# what the readers raise on content that is not theirs, RuntimeError for an encrypted member among it
+_DAMAGED = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError,
+    RuntimeError, NotImplementedError, ValueError,
+)  # fmt: skip
 
 
 def is_archive(filename: str) -> bool:
     """Whether a file of that name has members."""
-    return filename.endswith(ZIP_ENDINGS + TAR_ENDINGS)
+    return filename.endswith((*ZIP_ENDINGS, *TAR_MODES))
 
 
 def read_members(path: Path, source: Source) -> dict[str, bytes]:
@@ -30,21 +36,11 @@ def read_members(path: Path, source: Source) -> dict[str, bytes]:
         CorpusError: the archive is damaged; a name in it is absolute or has ``..``; a listed member is a
             link or a device, comes twice, or is too large; or a pattern matches nothing.
     """
-    readers = {ZIP_ENDINGS: _zip_members, TAR_ENDINGS: _tar_members}
-    read = next(reader for endings, reader in readers.items() if source.filename.endswith(endings))
-    damaged = (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        zlib.error,
-        EOFError,
-        RuntimeError,
-        NotImplementedError,
-        ValueError,
-    )
+    read = _zip_members if source.filename.endswith(ZIP_ENDINGS) else _tar_members
     try:
         members = read(path, source)
-    except damaged as error:
-        raise CorpusError(f"{source.filename!r} is damaged: {error}") from None
+    except _DAMAGED as error:
+        raise CorpusError(f"{source.filename!r} is damaged: {' '.join(str(error).split())}") from None
     for pattern in source.members:
         if not any(matches(name, pattern) for name in members):
             raise CorpusError(f"{source.filename!r} has no member {pattern!r}")
@@ -106,7 +102,8 @@ def _zip_members(path: Path, source: Source) -> dict[str, bytes]:
 
 def _tar_members(path: Path, source: Source) -> dict[str, bytes]:
     wanted = _Wanted(source)
-    with tarfile.open(path, "r:*") as archive:
+    mode = next(mode for ending, mode in TAR_MODES.items() if source.filename.endswith(ending))
+    with tarfile.open(path, cast(Literal["r:gz"], mode)) as archive:
         for member in archive:
             name = wanted.name(member.name)
             if name and not member.isdir():

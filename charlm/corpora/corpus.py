@@ -118,7 +118,7 @@ class Corpus:
         characters = size = 0
         blank = True
         by_part = dict.fromkeys(PARTS, 0)
-        seen: dict[str, set[str]] = {part: set() for part in PARTS}
+        seen: dict[str, set[int]] = {part: set() for part in PARTS}
         kept: list[str] | None = []
         for document, text in self.documents():
             content = _utf8(document, text)
@@ -126,7 +126,7 @@ class Corpus:
             size += len(content)
             characters += len(text)
             by_part[document.part or "train"] += len(text)
-            seen[document.part or "train"].add(document.name)
+            seen[document.part or "train"].add(id(document))
             blank = blank and text.isspace()
             if kept is not None and size <= KEPT:
                 kept.append(text)

@@ -114,7 +114,7 @@ def suggest_min_count(counts: dict[str, int]) -> int:
     characters = sum(counts.values())
     rare = {least: [n for n in counts.values() if n < least] for least in _MIN_COUNTS}
     allowed = [least for least in _MIN_COUNTS if sum(rare[least]) <= characters * _NEGLIGIBLE]
-    if not allowed or len(rare[allowed[-1]]) * 20 < len(counts):
+    if not allowed or not rare[allowed[-1]] or len(rare[allowed[-1]]) * 20 < len(counts):
         return 1
     return next(least for least in allowed if len(rare[least]) == len(rare[allowed[-1]]))
 
@@ -147,12 +147,12 @@ def _is_control(character: str) -> bool:
 
 
 def _duplicates(corpus: Corpus) -> tuple[tuple[str, ...], ...]:
-    digests: dict[str, hashlib._Hash] = {}
+    digests: dict[int, tuple[str, hashlib._Hash]] = {}
     for document, text in corpus.documents(joined=False):
-        digest = digests.setdefault(document.name, hashlib.sha256())
+        _, digest = digests.setdefault(id(document), (document.name, hashlib.sha256()))
         digest.update(text.encode("utf-8", "surrogateescape"))
     groups: dict[bytes, list[str]] = {}
-    for name, digest in digests.items():
+    for name, digest in digests.values():
         groups.setdefault(digest.digest(), []).append(name)
     return tuple(tuple(names) for names in groups.values() if len(names) > 1)
 

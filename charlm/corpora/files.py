@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from charlm.corpora.patterns import matches_any
+from charlm.corpora.patterns import matches
 from charlm.corpora.reading import BLOCK, reading
 from charlm.errors import CorpusError, OutputError
 
@@ -52,7 +52,9 @@ def find_files(folder: str, include: Sequence[str]) -> list[str]:
 def _wanted(name: str, below: str, include: Sequence[str]) -> bool:
     if not include:
         return not name.startswith(".")
-    return any(matches_any(below if "/" in pattern else name, [pattern]) for pattern in include)
+    # as in a shell, a hidden file must be meant
+    meant = [p for p in include if not name.startswith(".") or p.rpartition("/")[2].startswith(".")]
+    return any(matches(below if "/" in pattern else name, pattern) for pattern in meant)
 
 
 def _cannot_list(error: OSError) -> None:

@@ -98,7 +98,7 @@ def check_encoding(name: str) -> str:
         ConfigError: it cannot.
     """
     try:
-        b"".decode(name)
+        b"a".decode(name, "replace")  # refuses codecs that make no text, such as base64
         codecs.getincrementaldecoder(name)("strict")
     except (LookupError, ValueError):
         raise ConfigError(

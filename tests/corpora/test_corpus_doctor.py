@@ -1,0 +1,109 @@
+"""The corpus doctor finds what is put there for it to find."""
+
+import random
+
+import pytest
+
+from charlm.config import CorpusConfig
+from charlm.corpora import check_corpus
+from charlm.corpora.doctor import suggest_min_count
+from charlm.corpora.overlap import WINDOW, Seen
+
+
+def random_text(seed, length):
+    return "".join(random.Random(seed).choices("abcdefgh \n", k=length))
+
+
+def check(*paths, **settings):
+    return check_corpus(CorpusConfig(corpus=tuple(map(str, paths)), **settings))
+
+
+def test_a_plain_text_has_nothing_odd(tmp_path):
+    (tmp_path / "t").write_text(random_text(1, 300_000))
+    report = check(tmp_path / "t")
+    assert (report.once_only, report.controls, report.duplicates, report.unseen) == ((), {}, (), ())
+    assert (report.crlf, report.cr, report.min_count, report.distinct_characters) == (0, 0, 1, 10)
+    assert report.shared == {"validation": 0.0, "test": 0.0}
+    assert (report.encodings, report.split, report.preset) == (("utf-8",), "90/5/5", "small")
+    assert len(report.notes) == 5
+
+
+def test_what_is_odd_is_found(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one\r\ntwo\r\nthree\rfour\x00\x1b[0m\x1b" + "\u202e".encode() + b"Q\n")
+    (tmp_path / "b.txt").write_bytes(b"same")
+    (tmp_path / "c.txt").write_bytes(b"same")
+    report = check(tmp_path, split="90/10")
+    assert (report.crlf, report.cr) == (2, 1)
+    assert report.controls == {"\x00": 1, "\x1b": 2, "\u202e": 1}
+    assert "Q" in report.once_only
+    assert report.duplicates == ((str(tmp_path / "b.txt"), str(tmp_path / "c.txt")),)
+    notes = "\n".join(report.notes)
+    for words in (
+        "2 line ends are CRLF: --newlines unix",
+        "1 carriage returns stand alone",
+        "U+0000 1 times, U+001B 2 times, U+202E 1 times",
+        "the same content 2 times:",
+        "--split 80/20",
+    ):
+        assert words in notes
+    assert all(note.isprintable() for note in report.notes)
+
+
+def test_validation_that_stands_in_train(tmp_path):
+    train, fresh = random_text(1, 90_000), random_text(2, 10_000)
+    (tmp_path / "half").write_text(train + train[500:5_500] + fresh[:5_000])
+    report = check(tmp_path / "half", split="90/10")
+    assert report.shared["validation"] == pytest.approx(0.5, abs=0.01)
+    assert any("of validation" in note and "look better" in note for note in report.notes)
+
+
+def test_characters_that_train_never_sees(tmp_path):
+    (tmp_path / "t").write_text("a" * 95 + "b" * 4 + "ü")
+    assert check(tmp_path / "t", split="90/10").unseen == ("b", "ü")
+
+
+@pytest.mark.parametrize("length", [1, 2, WINDOW - 1, WINDOW, WINDOW + 1])
+@pytest.mark.parametrize("split", [None, "100"])
+def test_tiny_texts(tmp_path, length, split):
+    (tmp_path / "t").write_text("x" * length)
+    report = check(tmp_path / "t", split=split)
+    assert report.distinct_characters == 1
+    assert (report.once_only == ("x",)) is (length == 1)
+
+
+def test_shares_of_windows_by_hand():
+    train = random_text(3, 5000)
+    other = train[100:200] + "#" + train[1000:1050]
+    windows = [other[at : at + WINDOW] for at in range(len(other) - WINDOW + 1)]
+    expected = sum(window in train for window in windows) / len(windows)
+    seen = Seen([train], len(train))
+    assert seen.share([other]) == expected
+    assert seen.share(list(other)) == expected, "the same however the text is cut into pieces"
+    assert Seen(list(train), len(train)).share([other]) == expected
+    assert Seen([], 0).share([other]) == 0
+    assert seen.share([]) == 0
+
+
+def test_a_sample_of_the_windows_of_a_long_text(monkeypatch):
+    monkeypatch.setattr("charlm.corpora.overlap._MOST", 1000)
+    train = random_text(4, 100_000)
+    other = train[:10_000] + random_text(5, 10_000)
+    assert Seen([train], len(train)).share([other]) == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({"a": 1_000_000}, 1),
+        ({"a": 1_000_000, "q": 1}, 2),
+        ({"a": 1_000_000, "q": 4, "r": 4}, 5),
+        ({"a": 1_000_000, "q": 19}, 20),
+        ({"a": 1_000_000, "q": 20}, 1),
+        ({"a": 100, "q": 1}, 1),
+        ({"a": 1_000_000, **{chr(0x4E00 + n): 3 for n in range(40)}}, 1),
+        ({"a": 1_000_000, **{chr(0x4E00 + n): 1 for n in range(90)}, "z": 15}, 2),
+        ({}, 1),
+    ],
+)
+def test_suggested_min_count(counts, expected):
+    assert suggest_min_count(counts) == expected
