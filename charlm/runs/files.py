@@ -12,6 +12,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from charlm.errors import RunError
 BUFFER = 1 << 20
 # A name that is tried again with a number when something that is not ours sits on it.
 TRIES = 100
+TEMPORARY = re.compile(r"(.+)\.tmp(?:-\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +66,17 @@ class Folder:
 
     def make_temporary(self, stem: str) -> str:
         """Make a fresh folder ``STEM.tmp`` (``STEM.tmp-2``, ... where that name is taken) and return its name."""
+        name = self.free_name(f"{stem}.tmp")
+        self.make(name)
+        return name
+
+    def free_name(self, stem: str) -> str:
+        """`stem`, or ``STEM-2``, ``STEM-3``, ...: whichever has nothing there yet."""
         for attempt in range(1, TRIES):
-            name = f"{stem}.tmp" if attempt == 1 else f"{stem}.tmp-{attempt}"
-            try:
-                self.make(name)
-            except FileExistsError:
-                continue
-            return name
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), f"{stem}.tmp")
+            name = stem if attempt == 1 else f"{stem}-{attempt}"
+            if self.status(name) is None:
+                return name
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), stem)
 
     def names(self) -> list[str]:
         """What is in the folder, sorted."""
@@ -105,10 +110,7 @@ class Folder:
 
     def replace(self, name: str, content: bytes) -> None:
         """Make `content` the file `name` in one step: a reader sees the old or the new one, whole."""
-        for attempt in range(1, TRIES):
-            temporary = f"{name}.tmp-{attempt}"
-            if self.status(temporary) is None:
-                break
+        temporary = self.free_name(f"{name}.tmp")
         try:
             self.write(temporary, [content])
             self.rename(temporary, name)
@@ -191,6 +193,12 @@ class Folder:
                 os.unlink(member, dir_fd=folder.descriptor)
         os.rmdir(name, dir_fd=self.descriptor)
         return True
+
+
+def temporary_of(name: str) -> str | None:
+    """The name that the temporary ``NAME.tmp`` or ``NAME.tmp-2`` was made for; None for any other name."""
+    match = TEMPORARY.fullmatch(name)
+    return match[1] if match else None
 
 
 def write_all(descriptor: int, piece: bytes | memoryview) -> int:

@@ -1,7 +1,8 @@
 """What a checkpoint says of itself, and which checkpoints a run has.
 
 ``steps/step-00001200`` is a complete checkpoint; ``.tmp`` one being written; ``.old`` what stood there
-before, on its way out. The manifest is written last, so a folder without one was never complete.
+before, on its way out (both with a number where that name was taken). The manifest is written last, so
+a folder without one was never complete.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ PROGRESS = "training.json"
 DATA_FILES = (WEIGHTS, TRAINING, PROGRESS)
 STEP_FILES = (*DATA_FILES, MANIFEST)
 STEPS = "steps"
-STEP_NAME = re.compile(r"step-(\d{8,15})(\.old|\.tmp(?:-\d+)?)?", re.ASCII)
+STEP_NAME = re.compile(r"step-(\d{8,15})((?:\.old|\.tmp)(?:-\d+)?)?", re.ASCII)
 
 LAST_TIME = 253402300800.0  # the year 10000
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from charlm.config import Config
 from charlm.errors import ConfigError, OutputError, RunError
 from charlm.runs import lock, records
-from charlm.runs.files import FileFacts, Folder, in_words, shown
+from charlm.runs.files import FileFacts, Folder, in_words, shown, temporary_of
 from charlm.runs.lock import LOCK, Clock
 from charlm.runs.manifest import FORMAT, MANIFEST, STEP_FILES, STEP_NAME, STEPS, check_format, read_file
 from charlm.runs.metrics import METRICS
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 RUN_FILES = (RUN, *TOKENIZER_FILES, METRICS, LOCK, POINTERS)
 # A run folder that is being made or removed lies beside its place under this name.
 STEM = ".charlm"
-TEMPORARY = re.compile(r"\.charlm\.tmp(-\d+)?", re.ASCII)
 ATTEMPTS = 5
 LONGEST_REASON = 300
 
@@ -172,7 +170,7 @@ def _refuse_strangers(parent: Folder, name: str) -> None:
 
 
 def _is_ours(run: Folder, name: str) -> bool:
-    return name == STEPS or name in RUN_FILES or name.partition(".tmp-")[0] in RUN_FILES
+    return name == STEPS or name in RUN_FILES or temporary_of(name) in RUN_FILES
 
 
 def _is_step(steps: Folder, name: str) -> bool:
@@ -205,7 +203,7 @@ def _remove_run(parent: Folder, name: str) -> None:
 def _clean(parent: Folder) -> None:
     """Remove run folders that a killed process was making or removing; those that are held are alive."""
     for name in parent.names():
-        if TEMPORARY.fullmatch(name) and parent.is_folder(name):
+        if temporary_of(name) == STEM and parent.is_folder(name):
             with suppress(OSError), parent.child(name) as run, _held(run):
                 _remove_run(parent, name)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from charlm.runs.files import Folder
+from charlm.runs.files import Folder, temporary_of
 from charlm.runs.manifest import MANIFEST, STEP_FILES, STEP_NAME, STEPS, Found, best_of, find_checkpoints, step_name
 
-# Files that are replaced in one step; a kill leaves NAME.tmp-1 beside them.
+# Files that are replaced in one step; a kill leaves NAME.tmp beside them.
 REPLACED = ("pointers.json", "metrics.jsonl", "run.json")
 
 
@@ -23,7 +23,9 @@ def prune(run: Folder, keep: int, found: list[Found]) -> None:
             # one that cannot be read is left for the user to look at: the cause may be a passing one
             if one.name not in kept and one.manifest is not None:
                 _retire(steps, one.name)
-        remove_step(steps, f"{step_name(found[0].step)}.old")
+        for name in steps.names():
+            if name.startswith(f"{step_name(found[0].step)}.old"):
+                remove_step(steps, name)
 
 
 def _retire(steps: Folder, name: str) -> None:
@@ -31,18 +33,17 @@ def _retire(steps: Folder, name: str) -> None:
     with steps.child(name) as folder:
         if not set(folder.names()) <= set(STEP_FILES):
             return
-    old = name if name.endswith(".old") else f"{name}.old"
-    if old != name:
-        if steps.status(old) is not None:
-            remove_step(steps, old)
+    if ".old" not in name:
+        old = steps.free_name(f"{name}.old")
         steps.rename(name, old)
-    remove_step(steps, old)
+        name = old
+    remove_step(steps, name)
 
 
 def clean(run: Folder) -> list[str]:
     """Remove what an interrupted save left behind; returns notices. Only the holder of the lock may call it."""
     notices = []
-    good = {one.step for one in find_checkpoints(run) if one.manifest is not None}
+    good = {one.step: one.name for one in find_checkpoints(run) if one.manifest is not None}
     with run.child(STEPS) as steps:
         for name in steps.names():
             match = STEP_NAME.fullmatch(name)
@@ -54,11 +55,11 @@ def clean(run: Folder) -> list[str]:
                 notices.append(f"a later save (step {step}) was incomplete and is ignored")
             elif steps.status(step_name(step)) is None:
                 # a replacement was cut short: what was there goes back, unless its own removal had begun
-                steps.rename(name, step_name(step)) if step in good else _remove_begun(steps, name)
+                steps.rename(name, step_name(step)) if good.get(step) == name else _remove_begun(steps, name)
             elif step in good:
                 remove_step(steps, name)
     for name in run.names():
-        if ".tmp-" in name and name.partition(".tmp-")[0] in REPLACED:
+        if temporary_of(name) in REPLACED:
             run.discard(name)
     return notices
 

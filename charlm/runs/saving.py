@@ -70,8 +70,8 @@ def save(run: Folder, content: Content, keep: int) -> str:
         if broken is not None:
             raise OutputError(f"checkpoint not saved: {broken!r} is not finite, {_last_good(before)}")
         with run.child(STEPS) as steps:
-            manifest = _write_step(steps, content, progress, before, _next_number(run, before))
-            _verify(steps, manifest)
+            manifest, replaced = _write_step(steps, content, progress, before, _next_number(run, before))
+            _verify(steps, manifest, replaced)
         found = [_found(manifest), *(one for one in before if one.step != content.step)]
         _point(run, manifest, found)
     except OSError as error:
@@ -108,19 +108,21 @@ def read_pointers(run: Folder) -> dict[str, Any]:
     return record
 
 
-def _write_step(steps: Folder, content: Content, progress: bytes, before: list[Found], number: int) -> Manifest:
-    """Parts 1 and 2 of the protocol."""
+def _write_step(
+    steps: Folder, content: Content, progress: bytes, before: list[Found], number: int
+) -> tuple[Manifest, str | None]:
+    """Parts 1 and 2 of the protocol; returns also under what name a replaced checkpoint of this step lies."""
     name = step_name(content.step)
     temporary = steps.make_temporary(name)
     try:
         with steps.child(temporary) as folder:
             manifest = _write_files(folder, content, progress, before, number)
             folder.sync()
-        _put_in_place(steps, temporary, name)
+        replaced = _put_in_place(steps, temporary, name)
     except OSError:
         remove_step(steps, temporary)
         raise
-    return manifest
+    return manifest, replaced
 
 
 def _write_files(folder: Folder, content: Content, progress: bytes, before: list[Found], number: int) -> Manifest:
@@ -151,13 +153,13 @@ def _was_best(before: list[Found], step: int, weights: FileFacts) -> bool:
     )
 
 
-def _put_in_place(steps: Folder, temporary: str, name: str) -> None:
+def _put_in_place(steps: Folder, temporary: str, name: str) -> str | None:
+    old = None
     if steps.status(name) is None:
         steps.rename(temporary, name)
     else:
-        old = f"{name}.old"
-        if steps.status(old) is not None:
-            remove_step(steps, old)
+        remove_step(steps, f"{name}.old")
+        old = steps.free_name(f"{name}.old")
         steps.rename(name, old)
         try:
             steps.rename(temporary, name)
@@ -165,9 +167,10 @@ def _put_in_place(steps: Folder, temporary: str, name: str) -> None:
             steps.rename(old, name)
             raise
     steps.sync()
+    return old
 
 
-def _verify(steps: Folder, manifest: Manifest) -> None:
+def _verify(steps: Folder, manifest: Manifest, replaced: str | None) -> None:
     """Part 3: read the checkpoint back from its final place; what cannot be read back gives the place up again."""
     name = step_name(manifest.step)
     try:
@@ -180,8 +183,8 @@ def _verify(steps: Folder, manifest: Manifest) -> None:
     except (OSError, RunError):
         remove_step(steps, name)
         with suppress(OSError):
-            if steps.status(name) is None and steps.status(f"{name}.old") is not None:
-                steps.rename(f"{name}.old", name)
+            if steps.status(name) is None and replaced is not None:
+                steps.rename(replaced, name)
         raise
 
 

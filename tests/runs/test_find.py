@@ -163,7 +163,7 @@ def test_a_run_is_removed_whole(new_run, root):
     run = new_run("a", steps=(1, 2), best=1)
     run.append_metrics({"kind": "train", "step": 1})
     (run.folder / "steps" / "step-00000003.tmp").mkdir()
-    (run.folder / "pointers.json.tmp-1").write_text("")
+    (run.folder / "pointers.json.tmp").write_text("")
     new_run("b")
     remove_run(run.folder)
     assert [path.name for path in root.iterdir()] == ["b"]

@@ -23,6 +23,9 @@ def test_what_is_no_plain_file_is_not_read_or_written_through(new_run, tmp_path,
     before = outside.read_bytes()
     path.unlink()
     {"link": lambda: path.symlink_to(outside), "pipe": lambda: os.mkfifo(path), "folder": path.mkdir}[kind]()
+    if name in STEP_FILES:
+        with pytest.raises(RunError, match=name):
+            run.load_training(200)
     for action in (
         lambda: open_run(run.folder).tokenizer,
         lambda: run.load_training(),

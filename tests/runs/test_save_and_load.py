@@ -44,7 +44,10 @@ def test_every_dtype_and_shape_is_kept(new_run, dtype, shape):
     assert found.flags.writeable
 
 
-@pytest.mark.parametrize("view", [lambda a: a.T, lambda a: a[::2], lambda a: a[:, 1:3], lambda a: a.astype(">f4")])
+@pytest.mark.parametrize(
+    "view",
+    [lambda a: a.T, lambda a: a[::2], lambda a: a[:, 1:3], lambda a: a.reshape(-1)[::2], lambda a: a.astype(">f4")],
+)
 def test_an_array_is_saved_as_it_reads_however_it_lies_in_memory(new_run, view):
     array = view(np.arange(24, dtype=np.float32).reshape(4, 6))
     run = new_run()
@@ -132,6 +135,20 @@ def test_only_what_charlm_made_is_pruned(new_run, content):
     run.save(4, **content(4), best=False, keep=1)
     assert names(steps) == ["my-folder", "step-00000001", "step-00000004", "step-00000009.txt"]
     assert len(names(steps / "step-00000001")) == 5
+
+
+@pytest.mark.parametrize("name", ["step-00000002.old", "step-00000003.tmp", "step-00000003.old"])
+def test_a_leftover_that_holds_a_strangers_file_stays(new_run, content, name):
+    run = new_run(steps=(1, 2))
+    left = run.folder / "steps" / name
+    left.mkdir()
+    (left / "notes.txt").write_text("mine")
+    (left / "manifest.json").write_text("{}")
+    with run.lock():
+        run.save(3, **content(3), best=False, keep=1)
+    run.save(3, **content(3), best=False, keep=1)
+    assert names(left) == ["manifest.json", "notes.txt"]
+    assert run.load_training().step == 3
 
 
 def test_a_step_saved_again_replaces_the_first(new_run, content, assert_checkpoint):

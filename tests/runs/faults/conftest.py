@@ -107,8 +107,8 @@ class Machine:
         for kind, path, other in reversed(self.pending):
             if kind == "renamed" and os.path.lexists(path):
                 os.rename(path, other[0])
-                if other[1] is not None:
-                    Path(path).write_bytes(other[1])
+            if kind == "renamed" and other[1] is not None:
+                Path(path).write_bytes(other[1])
 
     def release(self):
         """What the kernel does when a process ends: its descriptors, and with them its locks, go."""
