@@ -29,7 +29,7 @@ class Layer:
         self._bias: Array = np.array(
             weights["input_bias"] * scale[:, 0] + cell_type.early_bias(recurrent_bias), dtype=np.float32
         )
-        self._norm = (weights["norm_weight"], weights["norm_bias"]) if config.layer_norm else None
+        self._norm = (np.array(weights["norm_weight"]), np.array(weights["norm_bias"])) if config.layer_norm else None
         self._residual = config.residual and self._input.columns == config.hidden_size
         self.cell: Cell = cell_type(weights["recurrent_weight"] * scale, recurrent_bias)
 

@@ -64,6 +64,19 @@ def test_a_beam_is_never_worse_than_greedy(chain, letters, write, seed, beam):
         assert searched == greedy
 
 
+def test_the_greedy_text_keeps_its_place_when_others_pass_it_for_a_while(chain, letters, write, texts):
+    p = np.full((6, 6), 1e-6)
+    a, b, c, d, e, f = range(6)
+    p[a, [b, c, d]] = 0.4, 0.3, 0.3
+    p[b] = 0.15, 0.15, 0.15, 0.15, 0.25, 0.15
+    p[c, [c, f]] = p[d, [d, f]] = 0.5
+    p[e, e] = 1
+    p[f] = 1 / 6
+    # be.. is greedy; after two steps cc (0.15) and cf (0.15) are ahead of be (0.1), and in the end it wins
+    pieces = write(chain(np.log(p)), letters(6), prompt="a", length=4, beam=2)
+    assert texts(pieces) == ["beee"]
+
+
 def test_the_state_follows_its_text_through_a_real_model(lstm, write):
     (ending,) = [piece.ending for piece in write(*lstm, prompt="ab", length=15, beam=6) if piece.ending]
     model, tokenizer = lstm

@@ -26,6 +26,7 @@ BY_HAND = [
     ("temperature", 1e300, [1.0, 5.0], [], [-4e-300, 0.0]),
     ("top_k", 2, [1.0, 3.0, 2.0, 0.0], [], [-INF, 3.0, 2.0, -INF]),
     ("top_k", 2, [2.0, 1.0, 2.0, 2.0], [], [2.0, -INF, 2.0, -INF]),
+    ("top_k", 3, [2.0, 3.0, 2.0, 2.0], [], [2.0, 3.0, 2.0, -INF]),
     ("top_k", 9, [1.0, 3.0], [], [1.0, 3.0]),
     # probabilities 0.5, 0.125, 0.25, 0.125: 0.7 needs the first and the third
     ("top_p", 0.7, [math.log(4), 0.0, math.log(2), 0.0], [], [math.log(4), -INF, math.log(2), -INF]),
