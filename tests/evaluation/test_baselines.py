@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,3 +106,9 @@ def test_names_are_looked_up(ids, tokenizer):
 def test_baselines_do_without_torch():
     code = "import sys, charlm.evaluation as e; e.baseline_scores, e.evaluate; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_page_names_them_all():
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    for name in BASELINES:
+        assert f"`{name}" in page

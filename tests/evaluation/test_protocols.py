@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -62,3 +64,9 @@ def test_they_do_what_their_functions_do(make_model, ids):
 def test_what_cannot_be_parsed(text, message):
     with pytest.raises(ConfigError, match=message):
         parse_protocol(text)
+
+
+def test_the_page_names_them_all():
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    for name in PROTOCOLS:
+        assert f"`{name}" in page
