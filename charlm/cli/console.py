@@ -115,12 +115,41 @@ def print_table(rows: Iterable[Sequence[str]], heading: Sequence[str] | None = N
 
 def note(text: str) -> None:
     """One line (or some) to standard error, for a person. A stream that takes no more is no reason to stop."""
+    Bar.wipe()
     try:
         if sys.stderr is not None:
             sys.stderr.write(escape(text) + "\n")
             sys.stderr.flush()
     except (OSError, ValueError):
         pass
+
+
+class Bar:
+    """The one line of standard error that is redrawn in place; a note wipes it first."""
+
+    shown = False
+
+    @classmethod
+    def show(cls, text: str) -> None:
+        """Draw `text`, which fits in the line, in place of what was drawn."""
+        cls._put("\r\x1b[K" + text)
+        cls.shown = True
+
+    @classmethod
+    def wipe(cls) -> None:
+        """Leave an empty line, if anything was drawn."""
+        if cls.shown:
+            cls._put("\r\x1b[K")
+        cls.shown = False
+
+    @staticmethod
+    def _put(text: str) -> None:
+        try:
+            if sys.stderr is not None:
+                sys.stderr.write(text)
+                sys.stderr.flush()
+        except (OSError, ValueError):
+            pass
 
 
 def flush() -> None:

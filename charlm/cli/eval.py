@@ -82,6 +82,8 @@ def evaluate(
     )
     for notice in model.checkpoint.notices:
         console.note(notice)
+    if not found.score.tokens:
+        console.note("0 predictions: the first symbol of a text is only read, so there is nothing to measure")
     if json:
         console.print_json(found.to_json())
         return

@@ -29,6 +29,8 @@ def evaluation_facts(found: Evaluation, tokenizer: str) -> list[Fact]:
         "protocol": f"{found.protocol.name}: {found.protocol.words}",
         "baselines": _baselines(found),
     }
+    if not score.tokens:  # nothing to predict: there is no figure, and none is made up
+        facts = {name: facts[name] for name in ("run", "text")}
     return [(name, value) for name, value in facts.items() if value]
 
 

@@ -37,7 +37,7 @@ class BarProgress:
     def finish(self) -> None:
         """The work is done: wipe the line."""
         self._what = ""
-        _put("\r\x1b[K")
+        console.Bar.wipe()
 
     def _draw(self) -> None:
         columns = console.terminal_width(sys.stderr) - 1
@@ -48,7 +48,7 @@ class BarProgress:
             text = f"{100 * share:3.0f} %  {'━' * done}{'─' * (BAR - done)}  {text}"
             if console.width_of(text) > columns:
                 text = f"{100 * share:3.0f} %  {self._what}"
-        _put("\r\x1b[K" + console.cut(text, columns))
+        console.Bar.show(console.cut(text, columns))
 
 
 class LineProgress:
@@ -77,12 +77,3 @@ def choose_progress(*, quiet: bool = False) -> BarProgress | LineProgress:
     if quiet:
         return NoProgress()
     return BarProgress() if console.is_smart_terminal(sys.stderr) else LineProgress()
-
-
-def _put(text: str) -> None:
-    try:
-        if sys.stderr is not None:
-            sys.stderr.write(text)
-            sys.stderr.flush()
-    except (OSError, ValueError):
-        pass
