@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -55,11 +56,24 @@ def create_run(
             _clean(parent)
             _create(parent, folder.name, config, facts, tokenizer)
     except OSError as error:
+        if error.errno == errno.ENOTEMPTY:  # another process was faster
+            raise RunError(f"{shown(folder)} is there already: choose another name, or resume it") from None
         raise OutputError(f"run folder {shown(folder)} not made: {in_words(error)}") from None
     return open_run(folder, clock=clock)
 
 
 def _create(parent: Folder, name: str, config: Config, facts: Mapping[str, Any], tokenizer: Tokenizer) -> None:
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _create_once(parent, name, config, facts, tokenizer)
+        except (FileExistsError, FileNotFoundError, BlockingIOError):
+            # another process took the same temporary name, or took ours for a leftover before we held it
+            if attempt == ATTEMPTS:
+                raise
+    return None
+
+
+def _create_once(parent: Folder, name: str, config: Config, facts: Mapping[str, Any], tokenizer: Tokenizer) -> None:
     temporary = parent.make_temporary(STEM)
     try:
         with parent.child(temporary) as run:

@@ -7,10 +7,11 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from charlm.errors import OutputError, RunInUseError
+from charlm.errors import OutputError, RunError, RunInUseError
 from charlm.runs import list_runs, open_run, remove_run
 from charlm.runs.lock import owner_of
 
@@ -114,6 +115,17 @@ def test_a_lock_that_is_no_file_is_refused(new_run, tmp_path, kind):
     with pytest.raises(OutputError, match=r"run folder .* cannot be written"), run.lock():
         pass
     assert not outside.exists()
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_runs_made_at_the_same_moment_do_not_disturb_each_other(new_run, tmp_path, same):
+    for attempt in range(5):
+        root = tmp_path / str(attempt)
+        with ThreadPoolExecutor(8) as pool:
+            made = [pool.submit(new_run, "a" if same else f"a{n}", (), root=root) for n in range(8)]
+        errors = [future.exception() for future in made if future.exception()]
+        assert [type(error) for error in errors] == [RunError] * (7 if same else 0)
+        assert sorted(path.name for path in root.iterdir()) == (["a"] if same else [f"a{n}" for n in range(8)])
 
 
 def hammer(folder, number, barrier, results):
