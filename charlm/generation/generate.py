@@ -12,7 +12,7 @@ from charlm.config import SamplingConfig
 from charlm.errors import ConfigError, RunError, TokenizerError
 from charlm.generation.beam import beam_search
 from charlm.generation.pieces import Ending, Engine, Piece
-from charlm.generation.sampler import Sampler
+from charlm.generation.sampler import RECENT, Sampler
 from charlm.generation.text import Growth, Rules
 from charlm.runtime import State, select
 from charlm.tokenizers import Tokenizer
@@ -113,9 +113,10 @@ def _sample(
 ) -> Iterator[Piece]:
     logits, state = model.prime(prompt)
     size = max(1, min(batch_size, WAITING // max(1, rules.length)))
+    recent = prompt[-RECENT:].tolist()
     for start in range(0, sampling.samples, size):
         rows = [
-            _Row(sample, Sampler(sampling, seed, sample, prompt.tolist()))
+            _Row(sample, Sampler(sampling, seed, sample, recent))
             for sample in range(start, min(start + size, sampling.samples))
         ]
         yield from _batch(model, tokenizer, sampling.prompt, rules, rows, logits, state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -101,6 +102,21 @@ def test_priming_is_stepping(cell, length):
     logits, primed = model.prime(IDS[:length], 3)
     np.testing.assert_array_equal(logits, np.repeat(stepwise[:, -1], 3, axis=0))
     assert_equal_states(primed, select(state, [0, 0, 0]))
+
+
+def test_a_long_prompt_is_read_in_flat_memory():
+    _, model = models(layers=1)
+    long = np.tile(IDS, 40)
+    tracemalloc.start()
+    try:
+        peaks = []
+        for ids in (long[:1000], long):
+            tracemalloc.reset_peak()
+            model.prime(ids)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+    finally:
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 10_000
 
 
 def test_a_table_too_large_to_keep_is_computed_instead_with_the_same_bits(monkeypatch):
