@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +30,7 @@ from charlm.training.events import (
 from charlm.training.learner import Arrays, Capture, Learner, StepResult
 from charlm.training.pace import Pace
 from charlm.training.schedules import PLATEAU_DIVISOR, SCHEDULES, warmup_factor
+from charlm.training.standing import Standing
 from charlm.training.watch import LossWatch
 
 # How often the outside hears of steps, in seconds.
@@ -47,18 +47,6 @@ class Keeper(Protocol):
 
     def record(self, event: Event) -> None:
         """Append to the log."""
-
-
-@dataclass
-class Standing:
-    """What the trainer itself remembers beside the learner; saved with every checkpoint."""
-
-    best_nats: float = math.inf
-    evaluations: int = 0
-    without_improvement: int = 0
-    rate_scale: float = 1.0
-    rollbacks: int = 0
-    seconds: float = 0.0
 
 
 class Trainer:
@@ -106,20 +94,15 @@ class Trainer:
     def capture(self) -> Capture:
         """The learner's capture with the trainer's own standing in it: all that resuming needs."""
         capture = self.learner.capture()
-        standing = dataclasses.asdict(self.standing) | {"seconds": self.seconds()}
-        if not math.isfinite(self.standing.best_nats):
-            standing["best_nats"] = None
-        progress = capture.progress | {"standing": standing, "watch": self.watch.state_dict()}
+        standing = dataclasses.replace(self.standing, seconds=self.seconds())
+        progress = capture.progress | {"standing": standing.to_json(), "watch": self.watch.state_dict()}
         return dataclasses.replace(capture, progress=progress)
 
     def restore(self, capture: Capture) -> None:
         """Go on from what `capture` gave. Raises `RunError` where it is incomplete."""
         self.learner.restore(capture)
         try:
-            standing = dict(capture.progress["standing"])
-            if standing["best_nats"] is None:
-                standing["best_nats"] = math.inf
-            self.standing = Standing(**standing)
+            self.standing = Standing.from_json(capture.progress["standing"])
             self.watch.load_state_dict(capture.progress["watch"])
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"checkpoint: progress is incomplete: {error!r}") from None
