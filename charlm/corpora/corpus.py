@@ -46,12 +46,14 @@ class Corpus:
     Attributes:
         name: short and safe in file names.
         sources: as the user gave them.
+        encodings: of the documents, each once.
         notices: what the user should be told, one line each.
     """
 
     def __init__(self, config: CorpusConfig, sources: Sources) -> None:
         self.name = short_name(config)
         self.sources = config.corpus
+        self.encodings = tuple(dict.fromkeys(document.form.encoding for document in sources.documents))
         self.notices = tuple(sources.notices)
         self._config = config
         self._found = sources

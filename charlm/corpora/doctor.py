@@ -85,7 +85,7 @@ def check_corpus(config: CorpusConfig, *, progress: Progress | None = None, fetc
     report = CorpusReport(
         name=corpus.name,
         facts=facts,
-        encodings=tuple(dict.fromkeys(document.form.encoding for document, _ in corpus.documents())),
+        encodings=corpus.encodings,
         distinct_characters=len(total),
         once_only=tuple(sorted(character for character, count in total.items() if count == 1)),
         controls={c: n for c, n in sorted(total.items()) if _is_control(c)},

@@ -77,7 +77,7 @@ class Downloads:
     def _address(self, source: Source) -> str:
         if source.url:
             return source.url
-        from pypi_simple import NoSuchProjectError, PyPISimple
+        from pypi_simple import NoSuchProjectError, PyPISimple, UnsupportedContentTypeError, UnsupportedRepoVersionError
 
         options = {"endpoint": self.index_url} if self.index_url else {}
         client = PyPISimple(session=self.session, **options)
@@ -85,6 +85,13 @@ class Downloads:
             page = client.get_project_page(str(source.package), timeout=TIMEOUT)
         except NoSuchProjectError:
             raise CorpusError(f"the package index has no project {source.package!r}") from None
+        except (UnsupportedContentTypeError, UnsupportedRepoVersionError, ValueError) as error:
+            if isinstance(error, OSError):  # one of the network's, which derive from several built-in errors
+                raise
+            raise CorpusError(
+                f"the package index answered what is no list of the files of {source.package!r}"
+                f" ({type(error).__name__})"
+            ) from None
         for package in page.packages:
             if package.filename == source.filename:
                 return str(package.url)

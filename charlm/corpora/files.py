@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Sequence
@@ -100,22 +99,29 @@ def spool(name: str, stream: BinaryIO) -> Callable[[], BinaryIO]:
     """Copy a stream that can be read only once to a temporary file without a name, gone when charlm ends.
 
     Raises:
+        CorpusError: the stream cannot be read.
         OutputError: the temporary file cannot be written.
     """
+    file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - kept open as long as the corpus lives
+    with reading(name):
+        while block := stream.read(BLOCK):
+            _keep(file, block, name)
+    return lambda: cast(BinaryIO, io.BufferedReader(_Again(file), BLOCK))
+
+
+def _keep(file: io.FileIO, block: bytes, name: str) -> None:
     try:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - kept open as long as the corpus lives
-        shutil.copyfileobj(stream, file, BLOCK)
-        file.flush()
+        while block:
+            block = block[file.write(block) :]
     except OSError as error:
         folder = tempfile.gettempdir()
         raise OutputError(f"cannot keep {name!r} in {folder!r} while reading it: {error.strerror}") from None
-    return lambda: cast(BinaryIO, io.BufferedReader(_Again(file), BLOCK))
 
 
 class _Again(io.RawIOBase):
     """Reads an open file from its start, whoever else is reading it."""
 
-    def __init__(self, file: io.BufferedRandom) -> None:
+    def __init__(self, file: io.FileIO) -> None:
         self._file = file
         self._offset = 0
 

@@ -89,10 +89,9 @@ def get_corpus(
     """
     recipe = load_recipe(name)
     progress = progress or NoProgress()
-    installed = find_installed(recipe)
-    if installed and _sha256(installed.path) == installed.sha256:
-        return installed.path
     folder = text_folder(recipe.path)
+    if _is_sound(recipe):
+        return folder / recipe.key / TEXT_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder)
@@ -103,7 +102,7 @@ def get_corpus(
         with Downloads(index_url=index_url, allow_loopback_http=allow_loopback_http) as downloads:
             texts = make_text(recipe, downloads, temporary, progress)
         _write(recipe, texts, temporary)
-        _put_in_place(temporary, folder / recipe.key)
+        _put_in_place(recipe, temporary, folder / recipe.key)
     except OSError as error:
         raise OutputError(f"cannot write {str(folder)!r}: {error.strerror}; nothing was installed") from None
     finally:
@@ -149,12 +148,22 @@ def _check_pins(recipe: Recipe, sha256: str, characters: int) -> None:
         )
 
 
-def _put_in_place(temporary: Path, target: Path) -> None:
+def _put_in_place(recipe: Recipe, temporary: Path, target: Path) -> None:
     _flush_folder(temporary)
-    if target.exists():  # damaged, or another charlm was faster with the same text
+    if target.exists():
+        if _is_sound(recipe):  # another charlm was faster
+            return
         shutil.rmtree(target)
     os.rename(temporary, target)
     _flush_folder(target.parent)
+
+
+def _is_sound(recipe: Recipe) -> bool:
+    installed = find_installed(recipe)
+    try:
+        return installed is not None and _sha256(installed.path) == installed.sha256
+    except OSError:
+        return False
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from charlm.corpora.archives import is_archive, read_members
+from charlm.corpora.archives import LARGEST_CONTENT, is_archive, read_members
 from charlm.corpora.converters import CONVERTERS
 from charlm.corpora.fetch import Downloads
 from charlm.corpora.files import open_path
@@ -65,13 +65,24 @@ def _contents(
     try:
         if not is_archive(source.filename):
             document = Document(name=source.name, open=open_path(str(file)).open, form=Form(encoding=source.encoding))
-            return {source.name: "".join(read_text(document)).removeprefix("\ufeff")}
+            return {source.name: _whole(source, read_text(document)).removeprefix("\ufeff")}
         if not source.members:
             raise CorpusError(f"{str(recipe.path)!r}: members of {source.filename!r} are missing")
         members = {f"{source.name}/{name}": content for name, content in read_members(file, source).items()}
         return {name: _decode(name, content, source.encoding) for name, content in members.items()}
     finally:
         file.unlink()
+
+
+def _whole(source: Source, pieces: Iterable[str]) -> str:
+    text: list[str] = []
+    length = 0
+    for piece in pieces:
+        text.append(piece)
+        length += len(piece)
+        if length > LARGEST_CONTENT:
+            raise CorpusError(f"{source.filename!r} is refused: it makes more than {LARGEST_CONTENT} characters")
+    return "".join(text)
 
 
 def _decode(name: str, content: bytes, encoding: str) -> str:

@@ -1,7 +1,9 @@
 """`get_corpus` over a server on this machine: what arrives is what the recipe pins, or nothing changes."""
 
+import errno
 import gzip
 import json
+import os
 import subprocess
 import sys
 
@@ -246,6 +248,44 @@ def test_a_folder_that_cannot_be_written(server, recipes):
     (path.parent / "text").write_text("in the way")
     with pytest.raises(OutputError, match=r"cannot write .*text"):
         fetch("demo")
+
+
+@pytest.mark.parametrize("call", ["fsync", "rename"])
+def test_a_full_disk_changes_nothing(server, recipes, monkeypatch, call):
+    old = PLAY.encode()
+    url = server.serve("/demo.txt", old)
+    recipes.write("demo", source=recipes.url_source(url, old))
+    fetch("demo")
+    server.serve("/demo.txt", b"new text")
+    recipes.write("demo", source=recipes.url_source(url, b"new text"))
+    before = recipes.tree()
+
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"charlm.corpora.install.os.{call}", full)
+        with pytest.raises(OutputError, match="No space left on device; nothing was installed"):
+            fetch("demo")
+    assert recipes.tree() == before
+    assert fetch("demo").read_bytes() == b"new text\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"{}", "application/vnd.pypi.simple.v1+json"),
+        (b"{", "application/vnd.pypi.simple.v1+json"),
+        (b'{"meta": {"api-version": "99.0"}, "name": "demo", "files": []}', "application/vnd.pypi.simple.v1+json"),
+        (b"hello", "text/plain"),
+    ],
+)
+def test_an_index_that_answers_nonsense(server, recipes, content, kind):
+    server.serve("/simple/demo/", content, kind)
+    source = f'package = "demo"\nversion = "1"\nfilename = "demo-1.zip"\nsha256 = "{"0" * 64}"\nmembers = ["*"]'
+    recipes.write("demo", source=source)
+    with pytest.raises(CorpusError, match=r"the package index answered what is no list|malformed"):
+        fetch("demo", index_url=f"{server.url}/simple/")
 
 
 def test_a_damaged_text_is_noticed_and_fetched_again(server, recipes):
