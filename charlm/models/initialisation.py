@@ -22,10 +22,10 @@ def orthogonal_(weight: Tensor, generator: torch.Generator) -> None:
 
 
 @torch.no_grad()
-def scaled_uniform_(weight: Tensor, generator: torch.Generator) -> None:
-    """Uniform with variance 1 / columns, weight: (rows, columns): a product keeps its input's variance
-    (LeCun et al., 1998, "Efficient BackProp", section 4.6)."""
-    bound = math.sqrt(3 / weight.shape[1])
+def scaled_uniform_(weight: Tensor, generator: torch.Generator, gain: float = 1.0) -> None:
+    """Uniform with variance gain^2 / columns, weight: (rows, columns): at gain 1 a product keeps its input's
+    variance (LeCun et al., 1998, "Efficient BackProp", section 4.6)."""
+    bound = gain * math.sqrt(3 / weight.shape[1])
     weight.copy_(_uniform(weight, generator).mul_(2 * bound).sub_(bound))
 
 

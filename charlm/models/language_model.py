@@ -14,10 +14,12 @@ from charlm.config import ModelConfig
 from charlm.config.shapes import check_shapes, parameter_shapes
 from charlm.errors import RunError
 from charlm.models.arrays import array_of, tensors_of
+from charlm.models.cells import CELLS
 from charlm.models.dropout import drop, drop_symbols
 from charlm.models.initialisation import normal_, scaled_uniform_
 from charlm.models.stack import Stack
 from charlm.models.state import State
+from charlm.registry import lookup
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
@@ -72,27 +74,18 @@ class LanguageModel(nn.Module):
                 self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
 
     def _initialise(self, generator: torch.Generator) -> None:
-        # a tied matrix has to serve as output weights, hence the smaller scale
-        deviation = self.config.embedding**-0.5 if self.config.tie_weights else 1.0
-        normal_(self.embedding, deviation, generator)
+        """Draw the first weights; docs/models.md has the scales and how they were found."""
+        config = self.config
+        # a tied matrix has to serve as output weights too, hence the smaller scale
+        normal_(self.embedding, 3 * config.embedding**-0.5 if config.tie_weights else 1.0, generator)
         for layer in self.layers:
             layer.initialise(generator)
-        for name, parameter in self.named_parameters(recurse=False):
-            if name in ("projection", "output_weight"):
-                scaled_uniform_(parameter, generator)
-
-    def start_from_frequencies(self, counts: np.ndarray[Any, Any]) -> None:
-        """Set the output bias so that an untrained model predicts every symbol as often as it occurs.
-
-        The first steps then learn what depends on context, and symbols that never occur in training, such as
-        most byte ids, start out as unlikely as they are: b = log((n + 1/2) / (N + V/2)) for a count of n of N.
-
-        Args:
-            counts: (V,) occurrences of each symbol in the training split.
-        """
-        smoothed = torch.from_numpy(np.asarray(counts, dtype=np.float64) + 0.5)
-        with torch.no_grad():
-            self.output_bias.copy_((smoothed / smoothed.sum()).log())
+        if not config.tie_weights:
+            # subtle: a residual stream carries the embedding up, so what comes out is no longer small
+            gain = 1.0 if config.residual else lookup(CELLS, config.cell, "cell").output_gain
+            scaled_uniform_(self.output_weight, generator, gain)
+        elif config.embedding != config.hidden_size:
+            scaled_uniform_(self.projection, generator)
 
     def forward(self, ids: Tensor, state: State | None, masks: torch.Generator | None = None) -> tuple[Tensor, State]:
         """Logits of the id that follows each id, and the state after the last one.

@@ -177,6 +177,25 @@ def test_recurrent_weights_start_orthogonal_gate_by_gate(cell: str) -> None:
         assert torch.equal(layer.input_bias, expected)
 
 
+@pytest.mark.parametrize(
+    ("settings", "tensor", "deviation"),
+    [
+        ({}, "embedding", 1.0),
+        ({"tie_weights": True}, "embedding", 3 / 12),
+        ({"cell": "lstm"}, "output_weight", 4 / 10),
+        ({"cell": "lstm", "residual": True}, "output_weight", 1 / 10),
+        ({"cell": "gru"}, "output_weight", 1 / 10),
+        ({"cell": "gru"}, "layers.0.input_weight", 1 / 12),
+        ({"tie_weights": True}, "projection", 1 / 10),
+    ],
+)
+def test_first_scales_are_those_of_the_docs(settings: dict[str, Any], tensor: str, deviation: float) -> None:
+    config = make_config(hidden_size=100, embedding_size=144, **settings)
+    drawn = LanguageModel(config, 60, seeded()).get_parameter(tensor)
+    assert drawn.std().item() == pytest.approx(deviation, rel=0.03)
+    assert drawn.mean().item() == pytest.approx(0, abs=0.05 * deviation)
+
+
 @pytest.mark.parametrize("bad", [V, -1, 10**12])
 def test_an_id_outside_the_vocabulary_is_an_error(bad: int) -> None:
     ids = random_ids(2, 3)

@@ -29,6 +29,8 @@ class Cell(ABC, Generic[StateT]):
     """G: how many blocks of H rows the weights have."""
     state_type: ClassVar[Any]
     """The named tuple, of tensors (B, H), that the cell carries through time."""
+    output_gain: ClassVar[float] = 1.0
+    """First output weights are this much larger above the cell: for outputs that begin far below one in size."""
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
