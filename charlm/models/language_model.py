@@ -87,6 +87,19 @@ class LanguageModel(nn.Module):
         elif config.embedding != config.hidden_size:
             scaled_uniform_(self.projection, generator)
 
+    def start_from_frequencies(self, counts: np.ndarray[Any, Any]) -> None:
+        """Set the output bias so that an untrained model predicts every symbol about as often as it occurs.
+
+        The first steps then learn what depends on context, and symbols that never occur in training, such as
+        most byte ids, start out as unlikely as they are: b = log((n + 1/2) / (N + V/2)) for a count of n of N.
+
+        Args:
+            counts: (V,) occurrences of each symbol in the training split.
+        """
+        smoothed = torch.from_numpy(np.asarray(counts, dtype=np.float64) + 0.5)
+        with torch.no_grad():
+            self.output_bias.copy_((smoothed / smoothed.sum()).log())
+
     def forward(self, ids: Tensor, state: State | None, masks: torch.Generator | None = None) -> tuple[Tensor, State]:
         """Logits of the id that follows each id, and the state after the last one.
 
