@@ -59,9 +59,10 @@ def list_(json: bool) -> None:
 @json_option("the same in JSON")
 def show(run: str | None, json: bool) -> None:
     """Show RUN, a name or folder; the latest when it is left out."""
-    from charlm.runs import checkpoints_folder, find_run, summarise
+    from charlm.runs import checkpoints_folder, find_folder, find_run, summarise
 
-    found = summarise(find_run(run, checkpoints_folder()).run.folder)
+    root = checkpoints_folder()
+    found = summarise(find_run(None, root).run.folder if run is None else find_folder(run, root))
     if json:
         console.print_json(_record(found))
         return
@@ -88,9 +89,9 @@ def show(run: str | None, json: bool) -> None:
 @click.option("--yes", cls=Option, is_flag=True, help="do not ask")
 def rm(run: tuple[str, ...], yes: bool) -> None:
     """Remove each RUN, a name or folder, with all its checkpoints."""
-    from charlm.runs import checkpoints_folder, find_run, remove_run
+    from charlm.runs import checkpoints_folder, find_folder, remove_run
 
-    folders = [find_run(name, checkpoints_folder()).run.folder for name in run]
+    folders = [find_folder(name, checkpoints_folder()) for name in run]
     if not yes:
         names = ", ".join(escape_line(folder.name) for folder in folders)
         if not console.is_terminal(sys.stdin):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from charlm.config import CorpusConfig
-from charlm.corpora import Progress
+from charlm.corpora import NoProgress, Progress
 from charlm.errors import CorpusError
 from charlm.evaluation.baselines import baseline_scores
 from charlm.evaluation.evaluate import Evaluation, evaluate
@@ -55,17 +55,22 @@ def evaluate_run(
         split = split or "all"
     ids = data.store.part(split) if split == "all" or split in data.store.parts else _none_such(split, data)
     model = LanguageModel.from_arrays(run.config.model, run.tokenizer.vocab_size, checkpoint.weights)
-    return evaluate(
+    compared = _baselines(run, data, own, split, ids, progress) if baselines else {}
+    report = progress or NoProgress()
+    report.start("scoring", max(0, len(ids) - 1))
+    found = evaluate(
         model.to(home),
         run.tokenizer,
         ids,
         split=split,
         protocol=chosen,
-        baselines=_baselines(run, data, own, split, ids, progress) if baselines else {},
+        baselines=compared,
         run=run.name,
         checkpoint=checkpoint.folder.name,
-        advance=None if progress is None else progress.advance,
+        advance=report.advance,
     )
+    report.finish()
+    return found
 
 
 def _first_that_predicts(data: Data) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from pathlib import Path
 
 from charlm.corpora import cache_folder
-from charlm.evaluation.baselines import baseline_scores
+from charlm.evaluation.baselines import BASELINES, baseline_scores
 from charlm.evaluation.score import Score
 from charlm.runs import Data
 from charlm.runs.data import store_key
@@ -22,13 +23,19 @@ def remembered_baselines(data: Data, part: str) -> dict[str, Score]:
     if len(ids) < 2:
         return {}
     key = store_key(data.facts, data.tokenizer.fingerprint)
-    path = cache_folder() / FOLDER / f"{key}-{part}.json"
+    path = cache_folder() / FOLDER / f"{key}-{part}-{_definition()}.json"
     known = _read(path)
     if known is not None:
         return known
     scores = baseline_scores(data.store.part("train"), ids, data.tokenizer)
     _write(path, scores)
     return scores
+
+
+def _definition() -> str:
+    """Changes when a baseline is another: what was computed before is then no longer it."""
+    words = json.dumps({name: baseline.words for name, baseline in BASELINES.items()})
+    return hashlib.sha256(words.encode()).hexdigest()[:8]
 
 
 def _read(path: Path) -> dict[str, Score] | None:

@@ -12,7 +12,7 @@ import torch
 
 from charlm import __version__
 from charlm.config import Config, TrainingConfig
-from charlm.errors import ConfigError
+from charlm.errors import ConfigError, CorpusError
 from charlm.models import LanguageModel
 from charlm.runs import Data, Run
 from charlm.streams import Lanes
@@ -42,7 +42,13 @@ def make_learner(config: Config, data: Data, machine: Machine) -> Learner:
         CorpusError: a training split with nothing to predict.
     """
     machine.apply()
-    lanes = Lanes(data.store.part("train"), config.training.batch_size)
+    text = data.store.part("train")
+    if len(text) < 2:
+        raise CorpusError(
+            f"the training split of {data.corpus_name} has {len(text)} symbols, 2 are the least to learn from: "
+            "give a longer text, or a larger first share in --split"
+        )
+    lanes = Lanes(text, config.training.batch_size)
     generator = torch.Generator().manual_seed(config.training.seed)
     model = LanguageModel(config.model, data.tokenizer.vocab_size, generator)
     model.start_from_frequencies(_counts(data))
@@ -64,13 +70,14 @@ def make_trainer(
     samples: bool,
     clock: Callable[[], float],
     started: float,
+    figures: Mapping[str, Any] | None = None,
 ) -> Trainer:
-    """The trainer of `learner`, with everything it looks at and saves to."""
+    """The trainer of `learner`, with everything it looks at and saves to; `figures` as `RunKeeper` has them."""
     validation = data.store.part("validation")
     return Trainer(
         learner,
         config.training,
-        keeper=RunKeeper(run, config, machine),
+        keeper=RunKeeper(run, config, machine, figures or {}),
         pace=Pace.of(config.training, len(data.store.part("train")) - 1),
         evaluate=validation_scorer(validation, data.tokenizer, machine),
         sample=sampler(config.model, data.tokenizer, config.training.seed) if samples else None,

@@ -26,8 +26,9 @@ def judge(
     if not math.isfinite(validation):
         return ["the validation loss is not a number: this model is of no use"]
     sentences = [_against(validation, baselines)] if baselines else []
+    behind = bool(baselines) and validation > min(baselines.values())
     if training is not None:
-        sentences.append(_between(validation, training, epochs, dropout))
+        sentences += _between(validation, training, epochs, dropout, behind=behind)
     return sentences
 
 
@@ -42,12 +43,14 @@ def _against(validation: float, baselines: Mapping[str, float]) -> str:
     )
 
 
-def _between(validation: float, training: float, epochs: float, dropout: float) -> str:
-    gap = validation - training
+def _between(validation: float, training: float, epochs: float, dropout: float, *, behind: bool) -> list[str]:
+    """What the two splits say together; of a model `behind` a baseline, only whether it overfits."""
     losses = f"training loss {training:.3f}, validation loss {validation:.3f}"
-    if gap > OVERFITTING * training and epochs > 1:
+    if validation - training > OVERFITTING * training and epochs > 1:
         cure = "raise --dropout" if dropout < 0.5 else "use a smaller --hidden-size"
-        return f"it overfits ({losses}): {cure}, or stop earlier with --patience 2"
+        return [f"it overfits ({losses}): {cure}, or stop earlier with --patience 2"]
+    if behind:
+        return []
     if epochs < FEW_PASSES:
-        return f"it still underfits ({losses}, {epochs:.1f} passes): more --minutes will make it better"
-    return f"the two splits agree ({losses}): a larger --hidden-size or more --minutes may make it better"
+        return [f"it still underfits ({losses}, {epochs:.1f} passes): more --minutes will make it better"]
+    return [f"the two splits agree ({losses}): a larger --hidden-size or more --minutes may make it better"]

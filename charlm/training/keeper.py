@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from charlm.config import Config
 from charlm.runs import Run
@@ -15,12 +17,13 @@ from charlm.training.learner import Capture
 class RunKeeper:
     """Puts a trainer's checkpoints and events into a run folder."""
 
-    def __init__(self, run: Run, config: Config, machine: Machine) -> None:
+    def __init__(self, run: Run, config: Config, machine: Machine, figures: Mapping[str, Any]) -> None:
+        """`figures`: those of the last evaluation, of a run that is resumed."""
         self.run, self.config = run, config
         # what a resumed run must know beside what the trainer remembers: the settings of this
         # sitting, and what `auto` became on this machine
         self.sitting = {"training": config.to_json()["training"], "machine": machine.to_json()}
-        self._figures: dict[str, float | int | None] = {}
+        self._figures = dict(figures)
 
     def save_capture(self, capture: Capture, *, best: bool) -> Path:
         """Write a checkpoint, or raise `OutputError`."""
@@ -29,7 +32,7 @@ class RunKeeper:
             capture.progress["steps"],
             weights=capture.weights,
             training=capture.training,
-            progress=capture.progress | self.sitting,
+            progress=capture.progress | self.sitting | {"figures": self._figures},
             best=best,
             keep=self.config.training.keep,
             figures=figures,

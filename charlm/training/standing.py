@@ -20,6 +20,7 @@ class Standing:
         rate_scale: what rollbacks and plateaus have made of the learning rate.
         rollbacks: how often it went back.
         seconds: training time before this sitting; in a checkpoint, until then.
+        reserve: seconds of a time budget that the last scoring needs, as far as known.
     """
 
     best_nats: float = math.inf
@@ -28,6 +29,7 @@ class Standing:
     rate_scale: float = 1.0
     rollbacks: int = 0
     seconds: float = 0.0
+    reserve: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready; infinity as None."""

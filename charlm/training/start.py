@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class Training:
         data: tokenizer and token store.
         run: the run folder.
         notices: lines for the user from before the first step.
+        baselines: on the validation split.
+        held: keeps the lock of a resumed run from before its checkpoint was read.
     """
 
     config: Config
@@ -44,10 +47,11 @@ class Training:
     trainer: Trainer
     notices: list[str]
     baselines: Mapping[str, Score]
+    held: ExitStack = field(default_factory=ExitStack)
 
     def events(self) -> Iterator[Event]:
         """Train, holding the run's lock. Raises `DivergedError`, `OutputError`, `RunInUseError`."""
-        with self.run.lock():
+        with self.held, self.run.lock():
             if self.trainer.learner.steps:
                 self.run.truncate_metrics(self.trainer.learner.steps)
             yield from self.trainer.run()
@@ -90,7 +94,7 @@ def start_training(
     data = prepare(config.corpus, config.tokenizer, progress=progress, fetch=fetch)
     machine = choose_machine(config.training, config.model)
     learner = make_learner(config, data, machine)
-    folder = root / (run or new_run_name(data.corpus_name, now, root))
+    folder = _run_folder(run, root) if run else root / new_run_name(data.corpus_name, now, root)
     opened = create_run(folder, config=config, facts=run_facts(data, machine), tokenizer=data.tokenizer)
     baselines = remembered_baselines(data, "validation")
     trainer = make_trainer(opened, config, data, machine, learner, samples=samples, clock=clock, started=started)
@@ -118,22 +122,32 @@ def resume_training(
     """
     started = clock() if started is None else started
     opened = find_run(run, root).run
-    with opened.lock():
+    with ExitStack() as held:
+        held.enter_context(opened.lock())
         checkpoint = opened.load_training()
-    config = changed_config(opened.config, checkpoint.progress, changes)
-    data = open_run_data(opened, progress=progress)
-    machine = machine_again(config, checkpoint.progress.get("machine"))
-    learner = make_learner(config, data, machine)
-    trainer = make_trainer(opened, config, data, machine, learner, samples=samples, clock=clock, started=started)
-    trainer.restore(Capture(weights=checkpoint.weights, training=checkpoint.training, progress=checkpoint.progress))
-    reason = trainer.pace.ended(learner.steps, trainer.standing.seconds)
+        config = changed_config(opened.config, checkpoint.progress, changes)
+        data = open_run_data(opened, progress=progress)
+        machine = machine_again(config, checkpoint.progress.get("machine"))
+        learner = make_learner(config, data, machine)
+        figures = checkpoint.progress.get("figures")
+        trainer = make_trainer(
+            opened, config, data, machine, learner, samples=samples, clock=clock, started=started, figures=figures
+        )
+        trainer.restore(Capture(weights=checkpoint.weights, training=checkpoint.training, progress=checkpoint.progress))
+        _refuse_complete(opened, trainer)
+        baselines = remembered_baselines(data, "validation")
+        notices = [*data.notices, *checkpoint.notices]
+        return Training(config, data, opened, machine, trainer, notices, baselines, held.pop_all())
+
+
+def _refuse_complete(run: Run, trainer: Trainer) -> None:
+    steps, seconds = trainer.learner.steps, trainer.standing.seconds
+    reason = trainer.pace.ended(steps, seconds)
     if reason is not None:
         raise ConfigError(
-            f"run {opened.name} is complete ({learner.steps} steps, {trainer.standing.seconds / 60:.1f} minutes): "
+            f"run {run.name} is complete ({steps:,} steps, {seconds / 60:.1f} minutes): "
             f"to go on, give --{reason} a larger number"
         )
-    notices = [*data.notices, *checkpoint.notices]
-    return Training(config, data, opened, machine, trainer, notices, remembered_baselines(data, "validation"))
 
 
 def plan_training(config: Config, *, fetch: bool = True, progress: Progress | None = None) -> Plan:
@@ -153,3 +167,11 @@ def _check_folder(root: Path) -> None:
         raise OutputError(f"folder for runs {root} cannot be made: {error.strerror}; set CHARLM_CHECKPOINTS") from None
     if not os.access(root, os.W_OK | os.X_OK):
         raise OutputError(f"folder for runs {root} cannot be written to; set CHARLM_CHECKPOINTS to another")
+
+
+def _run_folder(run: str, root: Path) -> Path:
+    """Where a run called `run` goes: a path as it is, a name below `root`."""
+    name = Path(run).name
+    if not name or name.startswith(".") or "@" in name:
+        raise ConfigError(f"run {run!r} is no name for a new run: it must not start with a dot or have an @ in it")
+    return Path(run) if os.sep in run else root / run

@@ -106,6 +106,7 @@ class Trainer:
             self.watch.load_state_dict(capture.progress["watch"])
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"checkpoint: progress is incomplete: {error!r}") from None
+        self._keep_free(self.standing.reserve)
         self._reported = (self.clock(), self.learner.characters)
         self._saved_step = self.learner.steps
 
@@ -202,8 +203,8 @@ class Trainer:
             self.standing.rate_scale /= PLATEAU_DIVISOR
         self._validation_nats = nats
         # float32 and the whole split: slower per token than this evaluation was
-        per_token = 2 * (self.clock() - begun) / max(score.tokens, 1)
-        self.pace = dataclasses.replace(self.pace, reserve=per_token * self.final_tokens + self.clock() - begun)
+        spent = self.clock() - begun
+        self._keep_free(2 * spent / max(score.tokens, 1) * self.final_tokens + spent)
         return Evaluated(
             **self._where(),
             train_nats=math.nan if self.watch.smoothed is None else self.watch.smoothed,
@@ -212,6 +213,11 @@ class Trainer:
             bits_per_character=score.bits_per_character or math.nan,
             best=best,
         )
+
+    def _keep_free(self, seconds: float) -> None:
+        """So much of a time budget is for what comes after the last step."""
+        self.standing.reserve = seconds
+        self.pace = dataclasses.replace(self.pace, reserve=seconds)
 
     def _evaluations_until_now(self) -> int:
         position = self.pace.position(self.learner.steps, self.seconds())
