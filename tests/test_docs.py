@@ -12,8 +12,9 @@ import pytest
 from charlm import errors
 from charlm.cli.entry import charlm
 from charlm.cli.options import OFF_NAMES, flag_name
-from charlm.config import PRESETS, SECTIONS, SamplingConfig, settings_of
+from charlm.config import PRESETS, SECTIONS, SamplingConfig, file_layer, resolve, settings_of
 from charlm.corpora import list_recipes, read_recipe
+from charlm.corpora.table import read_toml
 from charlm.errors import CharlmError
 
 ROOT = Path(__file__).parent.parent
@@ -197,6 +198,13 @@ def test_presets_are_listed_with_their_values():
         assert [f"`{name}`", settings] in rows
 
 
+def test_dependencies_are_listed_with_their_ranges():
+    rows = {row[0]: row[1] for row in cells(DOCS / "dependencies.md")}
+    for line in read_toml(ROOT / "pyproject.toml")["project"]["dependencies"]:
+        name, numbers = re.match(r"[a-z-]+", line)[0], re.findall(r"\d+(?:\.\d+)+|\d+", line.partition(";")[0])
+        assert re.findall(r"\d+(?:\.\d+)+|\d+", rows[f"`{name}`"]) == numbers
+
+
 def test_exit_codes_are_those_of_the_errors():
     rows = {row[0]: row[1] for row in cells(DOCS / "runs.md")}
     for error in vars(errors).values():
@@ -227,19 +235,12 @@ def test_named_corpora_are_listed_as_their_recipes_say(monkeypatch):
         assert any(recipe.licence.split()[0] in cell for cell in rows[f"`{recipe.name}`"])
 
 
-def test_the_example_of_a_recipe_is_one(tmp_path):
-    for number, block in enumerate(fenced((DOCS / "corpora.md").read_text(), "toml")):
-        path = tmp_path / f"example-{number}" / "corpus.toml"
-        path.parent.mkdir()
-        path.write_text(block)
-        assert read_recipe(path).sources
-
-
-def test_the_file_of_settings_is_one(tmp_path):
-    from charlm.config import file_layer, resolve
-
-    (block,) = fenced((DOCS / "settings.md").read_text(), "toml")
-    (tmp_path / "mine.toml").write_text(block)
+def test_the_examples_in_toml_are_read(tmp_path):
+    (recipe,) = fenced((DOCS / "corpora.md").read_text(), "toml")
+    (settings,) = fenced((DOCS / "settings.md").read_text(), "toml")
+    (tmp_path / "corpus.toml").write_text(recipe)
+    (tmp_path / "mine.toml").write_text(settings)
+    assert read_recipe(tmp_path / "corpus.toml").text_characters == 166131
     assert resolve([file_layer(tmp_path / "mine.toml")]).config.model.hidden_size == 32
 
 
