@@ -76,12 +76,12 @@ class LanguageModel(nn.Module):
     def _initialise(self, generator: torch.Generator) -> None:
         """Draw the first weights; docs/models.md has the scales and how they were found."""
         config = self.config
-        # a tied matrix has to serve as output weights too, hence the smaller scale
-        normal_(self.embedding, 3 * config.embedding**-0.5 if config.tie_weights else 1.0, generator)
+        # subtle: a residual stream carries the embedding up to the output, so what arrives there is not small
+        tied_gain = 1.0 if config.residual else 3.0
+        normal_(self.embedding, tied_gain * config.embedding**-0.5 if config.tie_weights else 1.0, generator)
         for layer in self.layers:
             layer.initialise(generator)
         if not config.tie_weights:
-            # subtle: a residual stream carries the embedding up, so what comes out is no longer small
             gain = 1.0 if config.residual else lookup(CELLS, config.cell, "cell").output_gain
             scaled_uniform_(self.output_weight, generator, gain)
         elif config.embedding != config.hidden_size:

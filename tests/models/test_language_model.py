@@ -182,7 +182,8 @@ def test_recurrent_weights_start_orthogonal_gate_by_gate(cell: str) -> None:
     [
         ({}, "embedding", 1.0),
         ({"tie_weights": True}, "embedding", 3 / 12),
-        ({"cell": "lstm"}, "output_weight", 4 / 10),
+        ({"tie_weights": True, "residual": True}, "embedding", 1 / 12),
+        ({"cell": "lstm"}, "output_weight", 2 / 10),
         ({"cell": "lstm", "residual": True}, "output_weight", 1 / 10),
         ({"cell": "gru"}, "output_weight", 1 / 10),
         ({"cell": "gru"}, "layers.0.input_weight", 1 / 12),

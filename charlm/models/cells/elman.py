@@ -27,7 +27,7 @@ class ElmanReLU(Cell[HiddenState]):
     """Simple recurrent network of rectified linear units (Le et al., 2015, arXiv:1504.00941).
 
     It begins orthogonal like the others, not at the paper's identity: that one only adds up, and where the
-    state is carried on and never reset its first losses are in the millions (docs/models.md).
+    state is carried on and never reset the loss reaches millions (docs/models.md).
     """
 
     gates = 1
