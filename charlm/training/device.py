@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from charlm.config import ModelConfig, TrainingConfig
+from charlm.kernels import KERNELS
 from charlm.kernels.devices import choose_device
 
 # bfloat16 must be this much faster than float32 in a product before it is chosen
@@ -66,8 +67,8 @@ def choose_machine(
 def _choose_dtype(device: torch.device, model: ModelConfig, clock: Callable[[], float]) -> torch.dtype:
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    # only torch's LSTM has a bfloat16 kernel on CPUs; the other cells are slower in it
-    if device.type == "cpu" and model.cell == "lstm" and _bfloat16_is_faster(clock):
+    # a cell without a kernel is stepped one by one, where the products are too small to gain
+    if device.type == "cpu" and model.cell in KERNELS and _bfloat16_is_faster(clock):
         return torch.bfloat16
     return torch.float32
 
