@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from charlm.cli.facts import Fact
 from charlm.cli.figures import figure
+from charlm.training.pace import DEFAULT_MINUTES
 
 if TYPE_CHECKING:
     from charlm.config import Config
@@ -37,7 +38,7 @@ def summary_facts(summary: Summary, config: Config) -> list[Fact]:
         ("", ""),
         ("next", f"charlm eval --run {name}"),
         ("", f"charlm generate --run {name}{prompt}"),
-        ("", f"charlm train --resume --run {name} --minutes {_longer(config):g}"),
+        ("", f"charlm train --resume --run {name} {_longer(config)}"),
     ]
 
 
@@ -68,6 +69,8 @@ def summary_record(summary: Summary) -> dict[str, Any]:
     }
 
 
-def _longer(config: Config) -> float:
-    """Twice the time, or the default's double where the end was none of time."""
-    return 2 * (config.training.minutes or 3)
+def _longer(config: Config) -> str:
+    """The flag that makes the training twice as long: the one it was given, or the default's double."""
+    ends = {name: getattr(config.training, name) for name in ("steps", "epochs", "minutes")}
+    name, end = next(((name, end) for name, end in ends.items() if end is not None), ("minutes", DEFAULT_MINUTES))
+    return f"--{name} {2 * end:g}" if isinstance(end, float) else f"--{name} {2 * end}"

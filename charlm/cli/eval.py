@@ -80,7 +80,7 @@ def evaluate(
         threads=machine.threads,
         progress=choose_progress(quiet=json),
     )
-    for notice in model.checkpoint.notices:
+    for notice in (*model.checkpoint.notices, *found.notices):
         console.note(notice)
     if not found.score.tokens:
         console.note("0 predictions: the first symbol of a text is only read, so there is nothing to measure")

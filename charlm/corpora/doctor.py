@@ -165,7 +165,8 @@ def _notes(report: CorpusReport) -> list[str]:
     found = report.facts
     sizes = ", ".join(f"{part} {end - start:,}" for part, (start, end) in found.parts.items())
     notes = [
-        f"{found.characters:,} characters, {found.bytes:,} bytes, {found.documents:,} documents,"
+        f"{found.characters:,} characters, {found.bytes:,} bytes,"
+        f" {found.documents:,} document{'s' * (found.documents != 1)},"
         f" {report.distinct_characters:,} distinct characters; encoding {', '.join(report.encodings)}",
         f"split {found.split}: {sizes}",
     ]

@@ -32,6 +32,7 @@ class Evaluation:
         split: which part of which text this is: train, validation, test or all.
         run, checkpoint: what was measured, by name; None where it has none.
         baselines: scores of the baselines on the same text, by name.
+        notices: lines for the user about how the text was read.
     """
 
     score: Score
@@ -42,6 +43,7 @@ class Evaluation:
     run: str | None = None
     checkpoint: str | None = None
     baselines: Mapping[str, Score] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What `charlm eval --json` prints: plain values; what is not finite, or of no predictions, is None."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
 from charlm.config import CorpusConfig
@@ -70,7 +72,7 @@ def evaluate_run(
         advance=report.advance,
     )
     report.finish()
-    return found
+    return dataclasses.replace(found, notices=data.notices)
 
 
 def _first_that_predicts(data: Data) -> str:

@@ -178,7 +178,10 @@ def _refuse_change(before: Mapping[str, Any], now: Mapping[str, Any], corpus: st
         what += ", not the same ones" if before.get("characters") == now["characters"] else ""
     else:
         what = f"was split {before.get('split')}, is split {now['split']}"
-    raise CorpusError(f"the corpus {corpus} has changed since run {run} was made: {what}; start a new run with it")
+    raise CorpusError(
+        f"the corpus {corpus} has changed since run {run} was made: {what}; "
+        "start a new run with it, or measure it with charlm eval TEXT"
+    )
 
 
 def store_key(facts: Mapping[str, Any], fingerprint: str, unknown: str | None = None) -> str:

@@ -41,7 +41,6 @@ def make_learner(config: Config, data: Data, machine: Machine) -> Learner:
         ConfigError: a name in no table, or a batch larger than the text.
         CorpusError: a training split with nothing to predict.
     """
-    machine.apply()
     text = data.store.part("train")
     if len(text) < 2:
         raise CorpusError(

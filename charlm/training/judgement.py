@@ -39,7 +39,7 @@ def _against(validation: float, baselines: Mapping[str, float]) -> str:
         return f"{gain:.1f} % fewer bits than the best baseline ({name}, {best:.3f} nats): it has learned the text"
     return (
         f"{validation - best:.3f} nats more than the {name} ({best:.3f}), which takes seconds: "
-        "this model has learned little; give it more --minutes"
+        "this model has learned little; train it longer"
     )
 
 
@@ -52,5 +52,5 @@ def _between(validation: float, training: float, epochs: float, dropout: float, 
     if behind:
         return []
     if epochs < FEW_PASSES:
-        return [f"it still underfits ({losses}, {epochs:.1f} passes): more --minutes will make it better"]
-    return [f"the two splits agree ({losses}): a larger --hidden-size or more --minutes may make it better"]
+        return [f"it still underfits ({losses}, {epochs:.1f} passes): a longer training will make it better"]
+    return [f"the two splits agree ({losses}): a larger --hidden-size or a longer training may make it better"]

@@ -51,7 +51,7 @@ class Training:
 
     def events(self) -> Iterator[Event]:
         """Train, holding the run's lock. Raises `DivergedError`, `OutputError`, `RunInUseError`."""
-        with self.held, self.run.lock():
+        with self.held, self.run.lock(), self.machine.in_use():
             if self.trainer.learner.steps:
                 self.run.truncate_metrics(self.trainer.learner.steps)
             yield from self.trainer.run()
@@ -63,7 +63,8 @@ class Training:
     def summary(self) -> Summary:
         """The best checkpoint, read back and scored on the whole validation split."""
         epochs = self.trainer.learner.lanes.epoch
-        return summarise(self.run, self.config, self.data, self.machine, self.baselines, epochs)
+        with self.machine.in_use():
+            return summarise(self.run, self.config, self.data, self.machine, self.baselines, epochs)
 
 
 def start_training(
@@ -156,7 +157,8 @@ def plan_training(config: Config, *, fetch: bool = True, progress: Progress | No
     machine = choose_machine(config.training, config.model)
     learner = make_learner(config, data, machine)
     tokens = len(data.store.part("train")) - 1
-    return make_plan(config, learner, Pace.of(config.training, tokens), tokens)
+    with machine.in_use():
+        return make_plan(config, learner, Pace.of(config.training, tokens), tokens)
 
 
 def _check_folder(root: Path) -> None:

@@ -51,7 +51,7 @@ def summarise(
     model.to(machine.device)
     score = _score(model, data, "validation", machine, most=None)
     training = _score(model, data, "train", machine, most=TRAIN_SYMBOLS)
-    nats, judgement = _nats(baselines), []
+    nats, judgement = _nats(baselines), ["nothing was measured: the text has no validation split"]
     if score is not None and score.nats_per_character is not None:
         judgement = judge(
             validation=score.nats_per_character,

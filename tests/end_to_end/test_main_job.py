@@ -140,10 +140,14 @@ def test_an_interrupted_training_saves_and_goes_on(workplace):
     assert "is complete" in workplace.errors
 
 
-def test_a_budget_in_minutes_is_kept(workplace):
-    began = time.monotonic()
-    workplace.train("--minutes", 0.2)
-    assert 8 < time.monotonic() - began < 25  # 12 s, with room for a busy machine
+def test_a_budget_in_minutes_ends_the_training_and_its_schedule(workplace):
+    workplace.train("--minutes", 0.2, "--run", "short", "--learning-rate", 0.01)
+    told = records(workplace, "short")
+    assert told[-1]["reason"] == "minutes"
+    rates = [record["learning_rate"] for record in told if record["kind"] == "train"]
+    assert rates[-1] < 0.3 * max(rates)
+    workplace.run("train", "--resume", "--run", "short", code=2)
+    assert "is complete" in workplace.errors
 
 
 @pytest.mark.parametrize("tokenizer", ["byte", "bpe:300", "unigram:290"])
