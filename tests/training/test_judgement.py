@@ -1,0 +1,47 @@
+"""What a training is told about its result, in words."""
+
+import math
+
+import pytest
+
+from charlm.training.judgement import judge
+
+BASELINES = {"5-gram": 1.5, "xz": 1.7, "unigram": 3.3}
+
+
+def said(validation, training=None, epochs=5.0, baselines=BASELINES, dropout=0.1):
+    return judge(validation=validation, training=training, epochs=epochs, baselines=baselines, dropout=dropout)
+
+
+def test_a_model_that_beats_the_5_gram_has_learned_the_text():
+    (sentence,) = said(1.2)
+    assert sentence == "20.0 % fewer bits than the 5-gram (1.500 nats): it has learned the text"
+
+
+def test_a_model_behind_the_5_gram_is_told_so_and_not_praised():
+    (sentence,) = said(1.8, training=1.75)
+    assert "0.300 nats more than the 5-gram (1.500)" in sentence
+
+
+def test_a_compressor_that_remembers_the_text_is_named():
+    sentences = said(1.2, baselines=BASELINES | {"xz": 1.0})
+    assert "xz needs fewer still (1.000)" in sentences[1]
+
+
+@pytest.mark.parametrize(
+    ("training", "epochs", "words"),
+    [
+        (1.0, 5.0, "it overfits (training loss 1.000, validation loss 1.400): raise --dropout"),
+        (1.0, 1.2, "the validation text is another kind of text"),
+        (1.35, 1.2, "it still underfits"),
+        (1.35, 5.0, "the two splits agree"),
+    ],
+)
+def test_the_two_splits_are_compared(training, epochs, words):
+    assert words in said(1.4, training=training, epochs=epochs)[-1]
+
+
+def test_a_baseline_of_nothing_and_a_loss_that_is_no_number():
+    assert said(0.0, baselines={"5-gram": 0.0})[0].startswith("0.0 % fewer bits")
+    assert said(math.nan) == ["the validation loss is not a number: this model is of no use"]
+    assert said(1.0, baselines={}) == []
