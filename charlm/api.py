@@ -93,7 +93,7 @@ class Model:
 
     def evaluate(
         self,
-        corpus: CorpusConfig | str | None = None,
+        corpus: CorpusConfig | str | Path | None = None,
         *,
         split: str | None = None,
         protocol: str = "stream",
@@ -123,9 +123,10 @@ class Model:
         return evaluate_run(
             self.run,
             self.checkpoint,
-            corpus=CorpusConfig(corpus=(corpus,)) if isinstance(corpus, str) else corpus,
+            corpus=CorpusConfig(corpus=(str(corpus),)) if isinstance(corpus, str | Path) else corpus,
             split=split,
             protocol=protocol,
+            unknown=unknown,
             baselines=baselines,
             device=device,
             threads=threads,

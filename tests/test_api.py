@@ -79,6 +79,15 @@ def test_evaluate_scores_its_own_splits_and_other_texts(model, place):
     assert model.evaluate(split="validation", protocol="windows:8", baselines=False).baselines == {}
 
 
+def test_unknown_characters_follow_the_policy_asked_for(model, place):
+    odd = place / "odd.txt"
+    odd.write_text("a cat sat. " * 20 + "ΩΩΩ" + "the dog ran. " * 20)
+    written, dropped = (model.evaluate(odd, unknown=policy).score for policy in ("bytes", "drop"))
+    assert (written.characters - dropped.characters, written.bytes - dropped.bytes) == (3, 6)
+    with pytest.raises(TokenizerError, match="Ω"):
+        model.evaluate(odd, unknown="error")
+
+
 def test_importing_charlm_is_light():
     code = "import sys, charlm; charlm.load; print(sorted({'torch', 'numpy', 'rich', 'click'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -68,7 +68,7 @@ def evaluate(
     """
     from charlm.api import load
 
-    corpus = corpus_asked(text, given(reading))
+    corpus = corpus_asked(text, given(reading), unknown)
     machine = machine_settings(given({"device": device, "threads": threads}))
     model = load(run)
     found = model.evaluate(
@@ -92,7 +92,7 @@ def evaluate(
     print_facts(evaluation_facts(found, model.tokenizer.name))
 
 
-def corpus_asked(text: tuple[str, ...], reading: dict[str, Any]) -> CorpusConfig | None:
+def corpus_asked(text: tuple[str, ...], reading: dict[str, Any], unknown: str | None) -> CorpusConfig | None:
     """How to read the texts; None for the run's own.
 
     Raises:
@@ -100,7 +100,7 @@ def corpus_asked(text: tuple[str, ...], reading: dict[str, Any]) -> CorpusConfig
     """
     if text:
         return CorpusConfig(corpus=text, **reading)
-    if reading:
-        name = next(iter(reading)).replace("_", "-")
+    if reading or unknown:
+        name = next(iter(reading), "unknown").replace("_", "-")
         raise ConfigError(f"--{name} says how to read a TEXT: give one (the run's own text is read as it was)")
     return None

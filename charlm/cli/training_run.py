@@ -19,6 +19,7 @@ from charlm.config.shapes import count_parameters
 from charlm.errors import ConfigError, OutputError
 from charlm.runs import checkpoints_folder
 from charlm.training import Training, plan_training, resume_training, start_training
+from charlm.training.events import Stopped
 
 
 def start(config: Config, *, run: str | None, json: bool, quiet: bool) -> int:
@@ -60,7 +61,7 @@ def resume(
         run=run,
         root=checkpoints_folder(),
         progress=choose_progress(quiet=json or quiet),
-        samples=view.wants_samples,
+        samples=view.wants_samples or "sample_every" in changes,
     )
     with memory_advice(training.config.training.batch_size):
         return watch(training, view)
@@ -85,11 +86,14 @@ def watch(training: Training, view: View) -> int:
     with stop_requests(training.request_stop) as received:
         view.open(title_of(training))
         try:
+            reason = ""
             for event in training.events():
                 view.show(event)
+                reason = event.reason if isinstance(event, Stopped) else reason
         finally:
             view.close()
-        if received.number is not None:
+        # a signal that came when all was done stops nothing
+        if reason == "interrupted":
             view.end(interrupted_facts(training.run.name))
             return received.exit_code
     summary = training.summary()

@@ -77,8 +77,8 @@ def evaluate_run(
 
 def _first_that_predicts(data: Data) -> str:
     """The run's own split to report: test, or validation where there is no test."""
-    there = (part for part in ("test", "validation") if part in data.store.parts)
-    return next((part for part in there if len(data.store.part(part)) > 1), "train")
+    there = [part for part in ("test", "validation") if part in data.store.parts]
+    return next((part for part in there if len(data.store.part(part)) > 1), there[-1])
 
 
 def _none_such(split: str, data: Data) -> Ids:
@@ -86,11 +86,12 @@ def _none_such(split: str, data: Data) -> Ids:
 
 
 def _baselines(run: Run, data: Data, own: bool, split: str, ids: Ids, progress: Progress | None) -> dict[str, Score]:
-    """The baselines on `ids`, learnt from the run's training split; none where that is gone."""
-    if own and split in data.store.parts:
-        return remembered_baselines(data, split)
+    """The baselines on `ids`, learnt from the run's training split; none where that is gone or part of `ids`."""
+    if own:
+        # on text that they have learnt by heart they say nothing
+        return {} if split in ("train", "all") else remembered_baselines(data, split)
     try:
-        learnt = data if own else open_run_data(run, progress=progress)
+        learnt = open_run_data(run, progress=progress)
     except CorpusError:
         return {}
     return baseline_scores(learnt.store.part("train"), ids, run.tokenizer)

@@ -34,7 +34,7 @@ def remembered_baselines(data: Data, part: str) -> dict[str, Score]:
 
 def _definition() -> str:
     """Changes when a baseline is another: what was computed before is then no longer it."""
-    words = json.dumps({name: baseline.words for name, baseline in BASELINES.items()})
+    words = json.dumps({name: [baseline.words, baseline.version] for name, baseline in BASELINES.items()})
     return hashlib.sha256(words.encode()).hexdigest()[:8]
 
 

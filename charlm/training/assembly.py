@@ -21,7 +21,7 @@ from charlm.training.keeper import RunKeeper
 from charlm.training.learner import Learner
 from charlm.training.pace import Pace
 from charlm.training.scoring import sampler, validation_scorer
-from charlm.training.summary import TRAIN_SYMBOLS
+from charlm.training.summary import MOST_SCORED, TRAIN_SYMBOLS
 from charlm.training.trainer import Trainer
 
 # What may change when a run is resumed. All else decides what the checkpoint's numbers mean.
@@ -80,7 +80,7 @@ def make_trainer(
         pace=Pace.of(config.training, len(data.store.part("train")) - 1),
         evaluate=validation_scorer(validation, data.tokenizer, machine),
         sample=sampler(config.model, data.tokenizer, config.training.seed) if samples else None,
-        final_tokens=len(validation) + TRAIN_SYMBOLS,
+        final_tokens=min(len(validation), MOST_SCORED) + TRAIN_SYMBOLS,
         clock=clock,
         started=started,
     )

@@ -33,7 +33,10 @@ class Machine:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """While in here: its threads, and denormal numbers flushed (they slow an LSTM up to 20 times)."""
+        """While in here: its threads, and denormal numbers flushed (they slow an LSTM up to 20 times).
+
+        This is the calling thread's setting; torch's own threads have had theirs since `choose_machine`.
+        """
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         torch.set_flush_denormal(True)
@@ -65,10 +68,18 @@ def choose_machine(
     Raises:
         ConfigError: a device that this machine or this build of torch does not have.
     """
+    _start_workers()
     device = choose_device(training.device)
     threads = training.threads or torch.get_num_threads()
     dtype = _choose_dtype(device, model, clock) if training.dtype == "auto" else getattr(torch, training.dtype)
     return Machine(device=device, dtype=dtype, threads=threads)
+
+
+def _start_workers() -> None:
+    """Start torch's threads with denormals flushed: each keeps the setting that it was started with."""
+    torch.set_flush_denormal(True)
+    torch.ones(2**17).add_(1.0)
+    torch.set_flush_denormal(False)
 
 
 def _choose_dtype(device: torch.device, model: ModelConfig, clock: Callable[[], float]) -> torch.dtype:

@@ -47,7 +47,7 @@ class Stepped(Event):
 
     Attributes:
         steps_planned: where the schedule ends, as far as known now.
-        seconds_left: estimated time to the end, None while unknown.
+        seconds_left: estimated time to the last step.
         train_nats: mean training loss per token since the last such event.
         gradient_norm: global norm before clipping, of the last step.
     """
@@ -55,7 +55,7 @@ class Stepped(Event):
     kind: ClassVar[str] = "train"
 
     steps_planned: int
-    seconds_left: float | None
+    seconds_left: float
     characters_per_second: float
     learning_rate: float
     gradient_norm: float

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from charlm.config import Config
+from charlm.errors import OutputError
 from charlm.runs import Run
 from charlm.training.device import Machine
 from charlm.training.events import Evaluated, Event, Sampled
@@ -15,7 +16,11 @@ from charlm.training.learner import Capture
 
 
 class RunKeeper:
-    """Puts a trainer's checkpoints and events into a run folder."""
+    """Puts a trainer's checkpoints and events into a run folder.
+
+    Attributes:
+        trouble: why an event could not be logged, the first time that happened.
+    """
 
     def __init__(self, run: Run, config: Config, machine: Machine, figures: Mapping[str, Any]) -> None:
         """`figures`: those of the last evaluation, of a run that is resumed."""
@@ -24,6 +29,7 @@ class RunKeeper:
         # sitting, and what `auto` became on this machine
         self.sitting = {"training": config.to_json()["training"], "machine": machine.to_json()}
         self._figures = dict(figures)
+        self.trouble: str | None = None
 
     def save_capture(self, capture: Capture, *, best: bool) -> Path:
         """Write a checkpoint, or raise `OutputError`."""
@@ -45,8 +51,13 @@ class RunKeeper:
                 "validation_nats": _finite(event.validation_nats),
                 "bits_per_character": _finite(event.bits_per_character),
             }
-        if not isinstance(event, Sampled):
+        if isinstance(event, Sampled):
+            return
+        try:
             self.run.append_metrics(event.to_record())
+        except OutputError as error:
+            # a log that cannot be written is no reason to end a training
+            self.trouble = self.trouble or str(error)
 
 
 def _finite(value: float) -> float | None:

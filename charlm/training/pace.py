@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ FEWEST_EVALUATIONS = 10
 MOST_EVALUATIONS = 100
 STEPS_PER_EVALUATION = 1000
 MINUTES_PER_EVALUATION = 1.5
+# No more than this share of a time budget is kept for the last evaluation, however long it may take.
+LARGEST_RESERVE = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,11 @@ class Pace:
         reason = min(candidates, key=candidates.__getitem__, default="steps")
         return cls(steps=candidates.get(reason), seconds=None if minutes is None else 60 * minutes, steps_reason=reason)
 
+    def keeping(self, seconds: float) -> Pace:
+        """The same with `seconds` kept for the last evaluation, or the most that may be."""
+        most = math.inf if self.seconds is None else LARGEST_RESERVE * self.seconds
+        return dataclasses.replace(self, reserve=min(seconds, most))
+
     def position(self, step: int, seconds: float) -> float:
         """The share of the training that is done, in [0, 1]."""
         shares = []
@@ -65,13 +73,20 @@ class Pace:
             return "minutes"
         return None
 
-    def planned_steps(self, step: int, seconds: float) -> int:
-        """The step at which training will end, as far as its speed so far tells."""
+    def seconds_left(self, step: int, seconds: float, seconds_per_step: float) -> float:
+        """Time to the end at `seconds_per_step`, evaluations left aside."""
+        left = []
+        if self.steps is not None:
+            left.append((self.steps - step) * seconds_per_step)
+        if self.seconds is not None:
+            left.append(self.seconds - self.reserve - seconds)
+        return max(0.0, min(left))
+
+    def planned_steps(self, step: int, seconds: float, seconds_per_step: float) -> int:
+        """The step at which training will end at that speed."""
         if self.steps is not None and self.seconds is None:
             return self.steps
-        position = self.position(step, seconds)
-        estimate = math.ceil(step / position) if position > 0 else step
-        return max(step, min(estimate, self.steps) if self.steps is not None else estimate)
+        return step + math.ceil(self.seconds_left(step, seconds, seconds_per_step) / max(seconds_per_step, 1e-9))
 
     def evaluations(self) -> int:
         """How many evaluations to spread over the training when `evaluate_every` is not given."""

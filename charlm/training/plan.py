@@ -89,7 +89,7 @@ def memory_estimate(config: Config, vocab_size: int) -> int:
 
 
 def _time_steps(learner: Learner, clock: Callable[[], float]) -> tuple[float, float]:
-    """Median-like time of a step (the mean of the steps after warming up) and the characters it reads."""
+    """Mean time of a step after warming up, and the characters it reads."""
     for _ in range(WARM_STEPS):
         learner.step(0.0)
     start, characters = clock(), 0

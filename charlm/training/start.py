@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,18 +13,23 @@ from typing import Any
 
 from charlm.config import Config
 from charlm.corpora import Progress
-from charlm.errors import ConfigError, OutputError
+from charlm.errors import ConfigError, OutputError, RunError
 from charlm.evaluation import remembered_baselines
 from charlm.evaluation.score import Score
+from charlm.registry import lookup
 from charlm.runs import Data, Run, create_run, find_run, new_run_name, open_run_data, prepare
-from charlm.training.assembly import changed_config, machine_again, make_learner, make_trainer, run_facts
+from charlm.training.assembly import ENDS, changed_config, machine_again, make_learner, make_trainer, run_facts
 from charlm.training.device import Machine, choose_machine
-from charlm.training.events import Event
+from charlm.training.events import Event, SaveFailed
 from charlm.training.learner import Capture
 from charlm.training.pace import Pace
 from charlm.training.plan import Plan, make_plan
+from charlm.training.schedules import SCHEDULES
 from charlm.training.summary import Summary, summarise
 from charlm.training.trainer import Trainer
+
+# How often another name is tried when several trainings start at once.
+ATTEMPTS = 20
 
 
 @dataclass
@@ -54,7 +59,12 @@ class Training:
         with self.held, self.run.lock(), self.machine.in_use():
             if self.trainer.learner.steps:
                 self.run.truncate_metrics(self.trainer.learner.steps)
-            yield from self.trainer.run()
+            told = False
+            for event in self.trainer.run():
+                yield event
+                if self.trainer.keeper.trouble and not told:
+                    told = True
+                    yield SaveFailed(**self.trainer.where(), reason=self.trainer.keeper.trouble)
 
     def request_stop(self) -> None:
         """Finish the step, save and end. Safe to call from a signal handler."""
@@ -95,9 +105,10 @@ def start_training(
     data = prepare(config.corpus, config.tokenizer, progress=progress, fetch=fetch)
     machine = choose_machine(config.training, config.model)
     learner = make_learner(config, data, machine)
-    folder = _run_folder(run, root) if run else root / new_run_name(data.corpus_name, now, root)
-    opened = create_run(folder, config=config, facts=run_facts(data, machine), tokenizer=data.tokenizer)
+    lookup(SCHEDULES, config.training.schedule, "schedule")
     baselines = remembered_baselines(data, "validation")
+    # the last thing that can fail for a reason of the user's: before it, nothing is left behind
+    opened = _create(run, root, now, config, data, machine)
     trainer = make_trainer(opened, config, data, machine, learner, samples=samples, clock=clock, started=started)
     return Training(config, data, opened, machine, trainer, list(data.notices), baselines)
 
@@ -122,7 +133,10 @@ def resume_training(
         CharlmError: of the kind that fits, for damaged runs and changed texts.
     """
     started = clock() if started is None else started
-    opened = find_run(run, root).run
+    at = find_run(run, root)
+    if at.which not in (None, "latest"):
+        raise ConfigError(f"a run is resumed from its latest checkpoint, not from {at.which}: leave @{at.which} out")
+    opened = at.run
     with ExitStack() as held:
         held.enter_context(opened.lock())
         checkpoint = opened.load_training()
@@ -135,6 +149,8 @@ def resume_training(
             opened, config, data, machine, learner, samples=samples, clock=clock, started=started, figures=figures
         )
         trainer.restore(Capture(weights=checkpoint.weights, training=checkpoint.training, progress=checkpoint.progress))
+        if any(name in changes for name in (*ENDS, "patience")):
+            trainer.lengthen()
         _refuse_complete(opened, trainer)
         baselines = remembered_baselines(data, "validation")
         notices = [*data.notices, *checkpoint.notices]
@@ -144,6 +160,9 @@ def resume_training(
 def _refuse_complete(run: Run, trainer: Trainer) -> None:
     steps, seconds = trainer.learner.steps, trainer.standing.seconds
     reason = trainer.pace.ended(steps, seconds)
+    patience = trainer.config.patience
+    if reason is None and patience is not None and trainer.standing.without_improvement >= patience:
+        reason = "patience"
     if reason is not None:
         raise ConfigError(
             f"run {run.name} is complete ({steps:,} steps, {seconds / 60:.1f} minutes): "
@@ -169,6 +188,20 @@ def _check_folder(root: Path) -> None:
         raise OutputError(f"folder for runs {root} cannot be made: {error.strerror}; set CHARLM_CHECKPOINTS") from None
     if not os.access(root, os.W_OK | os.X_OK):
         raise OutputError(f"folder for runs {root} cannot be written to; set CHARLM_CHECKPOINTS to another")
+
+
+def _create(run: str | None, root: Path, now: datetime, config: Config, data: Data, machine: Machine) -> Run:
+    """The new run folder. A name of our own that another training takes first is exchanged for the next one."""
+    facts = run_facts(data, machine)
+    if run:
+        return create_run(_run_folder(run, root), config=config, facts=facts, tokenizer=data.tokenizer)
+    for _ in range(ATTEMPTS):
+        folder = root / new_run_name(data.corpus_name, now, root)
+        with suppress(RunError):
+            return create_run(folder, config=config, facts=facts, tokenizer=data.tokenizer)
+    raise OutputError(
+        f"no run folder could be made in {root}: other trainings take every name first; give one with --run"
+    )
 
 
 def _run_folder(run: str, root: Path) -> Path:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from charlm.config import Config
 from charlm.evaluation import score_of, score_stream
 from charlm.evaluation.score import Score
@@ -19,6 +17,8 @@ from charlm.training.scoring import passages
 
 # So much of the training split is scored, to tell over- from underfitting.
 TRAIN_SYMBOLS = 2**15
+# And no more than this of the validation split: a long one would take longer than a short training.
+MOST_SCORED = 2**19
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,8 @@ class Summary:
     Attributes:
         run: its folder.
         checkpoint: the folder of the best checkpoint, which evaluation and generation take.
-        score: of that checkpoint on the whole validation split, stream protocol, float32; None without one.
+        score: of that checkpoint on the validation split (on passages of one longer than MOST_SCORED), stream
+            protocol, float32; None without one.
         training: of that checkpoint on passages of the training split, without dropout.
         baselines: nats per character by name, on the same split.
         judgement: sentences.
@@ -49,9 +50,9 @@ def summarise(
     checkpoint = run.load(None)
     model = LanguageModel.from_arrays(config.model, data.tokenizer.vocab_size, checkpoint.weights)
     model.to(machine.device)
-    score = _score(model, data, "validation", machine, most=None)
+    score = _score(model, data, "validation", machine, most=MOST_SCORED)
     training = _score(model, data, "train", machine, most=TRAIN_SYMBOLS)
-    nats, judgement = _nats(baselines), ["nothing was measured: the text has no validation split"]
+    nats, judgement = _nats(baselines), ["nothing was measured: the validation split has nothing to predict"]
     if score is not None and score.nats_per_character is not None:
         judgement = judge(
             validation=score.nats_per_character,
@@ -60,6 +61,12 @@ def summarise(
             baselines=nats,
             dropout=max(config.model.between, config.model.output, config.model.dropout_input),
         )
+        whole = len(data.store.part("validation"))
+        if whole > MOST_SCORED:
+            judgement.append(
+                f"measured on {score.tokens:,} of {whole:,} validation symbols, in evenly spaced passages; "
+                "charlm eval --split validation measures all"
+            )
     return Summary(
         run=run.folder,
         checkpoint=checkpoint.folder,
@@ -70,9 +77,9 @@ def summarise(
     )
 
 
-def _score(model: LanguageModel, data: Data, part: str, machine: Machine, most: int | None) -> Score | None:
+def _score(model: LanguageModel, data: Data, part: str, machine: Machine, most: int) -> Score | None:
     ids = data.store.part(part)
-    text = np.asarray(ids) if most is None else passages(ids, most)
+    text = passages(ids, most)
     if len(text) < 2:
         return None
     return score_of(score_stream(model, text, device=machine.device), text[1:], data.tokenizer)

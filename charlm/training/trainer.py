@@ -40,7 +40,13 @@ MOST_ROLLBACKS = 5
 
 
 class Keeper(Protocol):
-    """Where checkpoints and the log of events go; a run folder."""
+    """Where checkpoints and the log of events go; a run folder.
+
+    Attributes:
+        trouble: why an event could not be logged, the first time that happened.
+    """
+
+    trouble: str | None
 
     def save_capture(self, capture: Capture, *, best: bool) -> Path:
         """Write a checkpoint, or raise `OutputError`."""
@@ -86,6 +92,9 @@ class Trainer:
         self._good: Capture | None = None
         self._reported = (self.clock(), learner.characters)
         self._saved_step: int | None = None
+        # how far the time before the first step, for reading the text, had brought the position
+        self._first_position = 0.0
+        self._stepping = (0, 0.0)  # steps of this sitting, and the seconds they took
 
     def request_stop(self) -> None:
         """Finish the step, save, and end. Safe to call from a signal handler."""
@@ -110,6 +119,12 @@ class Trainer:
         self._reported = (self.clock(), self.learner.characters)
         self._saved_step = self.learner.steps
 
+    def lengthen(self) -> None:
+        """After `restore`, when the end is another than before: count evaluations and patience by the new one."""
+        position = self.pace.position(self.learner.steps, self.seconds())
+        self.standing.evaluations = int(position * self.pace.evaluations())
+        self.standing.without_improvement = 0
+
     def seconds(self) -> float:
         """Training time over all sittings."""
         return self.standing.seconds + self.clock() - self.started
@@ -117,7 +132,8 @@ class Trainer:
     def learning_rate(self) -> float:
         """The rate of the next step."""
         position = self.pace.position(self.learner.steps, self.seconds())
-        factor = warmup_factor(self.learner.steps, position, self.config.warmup) * self.schedule(position)
+        since_first_step = position - self._first_position
+        factor = warmup_factor(self.learner.steps, since_first_step, self.config.warmup) * self.schedule(position)
         return self.config.learning_rate * factor * self.standing.rate_scale
 
     def run(self) -> Iterator[Event]:
@@ -128,10 +144,14 @@ class Trainer:
             OutputError: the last checkpoint could not be written.
         """
         self._good = self.capture()
+        if self.learner.steps == 0:
+            self._first_position = self.pace.position(0, self.seconds())
         reason = None
         while reason is None:
             rate = self.learning_rate()
+            begun = self.clock()
             result = self.learner.step(rate)
+            self._stepping = (self._stepping[0] + 1, self._stepping[1] + self.clock() - begun)
             trouble = self.watch.trouble(result.loss, result.gradient_norm)
             if trouble is not None:
                 yield from self._roll_back(trouble)
@@ -139,9 +159,9 @@ class Trainer:
             reason = self._ending()
             if reason or self.clock() - self._reported[0] >= REPORT_INTERVAL:
                 yield self._tell(self._stepped(rate, result))
-            if reason != "interrupted":
-                yield from self._look_up(last=reason is not None)
-                reason = reason or self._ending()
+            # what is due is done even when told to stop: a resumed training must not have missed it
+            yield from self._look_up(last=reason not in (None, "interrupted"))
+            reason = reason or self._ending()
         yield from self._finish(reason)
 
     def _ending(self) -> str | None:
@@ -155,7 +175,7 @@ class Trainer:
         if self._saved_step != self.learner.steps:
             yield from self._save(self.capture(), best=False)
         yield self._tell(
-            Stopped(**self._where(), reason=reason, validation_nats=self._validation_nats, checkpoint=self._checkpoint)
+            Stopped(**self.where(), reason=reason, validation_nats=self._validation_nats, checkpoint=self._checkpoint)
         )
         if self._unsaved is not None:
             raise self._unsaved
@@ -165,6 +185,8 @@ class Trainer:
         step = self.learner.steps
         evaluated = last or self._evaluation_is_due()
         best = False
+        if evaluated:
+            self.standing.evaluations = self._evaluations_until_now()
         if evaluated and self.evaluate is not None:
             event = self._evaluate(self.evaluate)
             best = event.best
@@ -177,7 +199,7 @@ class Trainer:
         if self.sample is not None and (evaluated if every is None else step % every == 0):
             with self.learner.averaged() as model:
                 text = self.sample(model.to_arrays())
-            yield Sampled(**self._where(), text=text)
+            yield Sampled(**self.where(), text=text)
         if evaluated:
             # time spent here is no training speed
             self._reported = (self.clock(), self.learner.characters)
@@ -195,7 +217,6 @@ class Trainer:
         nats = score.nats_per_token
         nats = math.nan if nats is None else nats
         best = nats < self.standing.best_nats  # never true for nan
-        self.standing.evaluations = self._evaluations_until_now()
         self.standing.without_improvement = 0 if best else self.standing.without_improvement + 1
         if best:
             self.standing.best_nats = nats
@@ -206,7 +227,7 @@ class Trainer:
         spent = self.clock() - begun
         self._keep_free(2 * spent / max(score.tokens, 1) * self.final_tokens + spent)
         return Evaluated(
-            **self._where(),
+            **self.where(),
             train_nats=math.nan if self.watch.smoothed is None else self.watch.smoothed,
             validation_nats=nats,
             perplexity=score.perplexity or math.nan,
@@ -217,7 +238,7 @@ class Trainer:
     def _keep_free(self, seconds: float) -> None:
         """So much of a time budget is for what comes after the last step."""
         self.standing.reserve = seconds
-        self.pace = dataclasses.replace(self.pace, reserve=seconds)
+        self.pace = self.pace.keeping(seconds)
 
     def _evaluations_until_now(self) -> int:
         position = self.pace.position(self.learner.steps, self.seconds())
@@ -228,17 +249,17 @@ class Trainer:
             self._checkpoint = self.keeper.save_capture(capture, best=best)
         except OutputError as error:
             self._unsaved = error
-            yield self._tell(SaveFailed(**self._where(), reason=str(error)))
+            yield self._tell(SaveFailed(**self.where(), reason=str(error)))
             return
         self._unsaved, self._saved_step = None, self.learner.steps
-        yield self._tell(Saved(**self._where(), checkpoint=self._checkpoint, best=best))
+        yield self._tell(Saved(**self.where(), checkpoint=self._checkpoint, best=best))
 
     def _roll_back(self, reason: str) -> Iterator[Event]:
         rollbacks, scale, seconds = self.standing.rollbacks + 1, self.standing.rate_scale / 2, self.seconds()
         if rollbacks > MOST_ROLLBACKS or self._good is None:
             yield self._tell(
                 Stopped(
-                    **self._where(),
+                    **self.where(),
                     reason="diverged",
                     validation_nats=self._validation_nats,
                     checkpoint=self._checkpoint,
@@ -253,14 +274,15 @@ class Trainer:
         self.standing.seconds, self.started = seconds, self.clock()
         yield self._tell(
             RolledBack(
-                **self._where(),
+                **self.where(),
                 reason=reason,
                 learning_rate=self.learning_rate(),
                 retries_left=MOST_ROLLBACKS - rollbacks,
             )
         )
 
-    def _where(self) -> dict[str, Any]:
+    def where(self) -> dict[str, Any]:
+        """The fields that every event has."""
         return {
             "step": self.learner.steps,
             "epoch": self.learner.lanes.epoch,
@@ -271,13 +293,12 @@ class Trainer:
     def _stepped(self, rate: float, result: StepResult) -> Stepped:
         now, (then, characters) = self.clock(), self._reported
         self._reported = (now, self.learner.characters)
-        seconds = self.seconds()
-        planned = self.pace.planned_steps(self.learner.steps, seconds)
-        position = self.pace.position(self.learner.steps, seconds)
+        steps, spent = self._stepping
+        standing = (self.learner.steps, self.seconds(), spent / steps)
         return Stepped(
-            **self._where(),
-            steps_planned=planned,
-            seconds_left=seconds * (1 - position) / position if position > 0 else None,
+            **self.where(),
+            steps_planned=self.pace.planned_steps(*standing),
+            seconds_left=self.pace.seconds_left(*standing),
             characters_per_second=(self.learner.characters - characters) / max(now - then, 1e-9),
             learning_rate=rate,
             gradient_norm=result.gradient_norm,

@@ -91,4 +91,11 @@ def test_time_kept_for_the_end_brings_it_forward():
     pace = Pace(steps=None, seconds=60.0, reserve=10.0)
     assert pace.ended(1, 49.9) is None
     assert pace.ended(1, 50.0) == "minutes"
-    assert pace.planned_steps(step=100, seconds=25.0) == 200
+    assert pace.planned_steps(step=100, seconds=25.0, seconds_per_step=0.25) == 200
+    assert pace.seconds_left(step=100, seconds=25.0, seconds_per_step=0.25) == 25.0
+
+
+def test_a_long_last_evaluation_does_not_eat_the_budget():
+    pace = Pace(steps=None, seconds=60.0).keeping(500.0)
+    assert pace.reserve == 12.0
+    assert pace.ended(1, 47.9) is None

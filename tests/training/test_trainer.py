@@ -22,6 +22,7 @@ class Notebook:
     captures: list = field(default_factory=list)
     events: list = field(default_factory=list)
     fail: bool = False
+    trouble: str | None = None
 
     def save_capture(self, capture, *, best):
         if self.fail:
@@ -299,6 +300,51 @@ def test_a_save_that_works_again_makes_good(make_learner, make_trainer):
 
 def test_without_a_validation_split_training_still_saves(make_learner, make_trainer):
     keeper = Notebook()
-    events = list(make_trainer(make_learner(), keeper=keeper).run())
+    events = list(make_trainer(make_learner(steps=40), keeper=keeper).run())
     assert "evaluate" not in kinds(events)
-    assert keeper.captures[-1][0].progress["steps"] == 20
+    assert [capture.progress["steps"] for capture, _ in keeper.captures] == list(range(4, 41, 4))
+
+
+def test_time_before_the_first_step_is_no_warmup(make_learner, make_trainer):
+    clock = Clock(tick=0.0)
+    trainer = make_trainer(make_learner(steps=None, minutes=1.0, warmup=50, learning_rate=1.0), clock=clock)
+    clock.now = 20.0  # a third of the budget went into reading the text
+    events = trainer.run()
+    clock.tick = 0.2
+    first = next(event for event in events if event.kind == "train")
+    assert first.learning_rate < 0.1
+
+
+def test_a_longer_end_is_evaluated_and_saved_on_the_way(make_learner, make_trainer):
+    keeper = Notebook()
+    list(make_trainer(make_learner(steps=20), keeper=keeper, evaluate=scores(1.0)).run())
+    again = make_trainer(make_learner(steps=200), evaluate=scores(1.0))
+    again.restore(keeper.captures[-1][0])
+    again.lengthen()
+    steps = [event.step for event in again.run() if event.kind == "evaluate"]
+    assert steps == list(range(40, 201, 20))
+
+
+@pytest.mark.parametrize("settings", [{"schedule": "plateau", "evaluate_every": 5}, {}])
+def test_a_stop_in_a_step_that_is_due_for_evaluation_loses_nothing(make_learner, make_trainer, settings):
+    through = make_trainer(make_learner(**settings), evaluate=scores(3.0, 4.0, 5.0))
+    list(through.run())
+
+    keeper = Notebook()
+    learner = make_learner(**settings)
+    first = make_trainer(learner, keeper=keeper, evaluate=scores(3.0, 4.0, 5.0))
+    step = learner.step
+
+    def interrupted(rate):
+        if learner.steps == 9:
+            first.request_stop()
+        return step(rate)
+
+    learner.step = interrupted
+    list(first.run())
+    again = make_trainer(make_learner(**settings), evaluate=scores(5.0))
+    again.restore(keeper.captures[-1][0])
+    list(again.run())
+    whole, resumed = weights_of(through), weights_of(again)
+    assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
+    assert through.standing.rate_scale == again.standing.rate_scale

@@ -1,0 +1,136 @@
+"""Start and resume through real run folders: names, refusals, what is left behind."""
+
+import random
+from datetime import datetime
+
+import pytest
+
+from charlm.config import Layer, resolve
+from charlm.errors import ConfigError, CorpusError, OutputError, RunError, UnknownNameError
+from charlm.runs import find_run
+from charlm.training import plan_training, resume_training, start_training
+
+SMALL = {"hidden_size": 8, "layers": 1, "batch_size": 4, "window_length": 8, "threads": 1}
+NOW = datetime(2026, 11, 21, 14, 32)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
+    draws = random.Random(3)
+    (tmp_path / "tale.txt").write_text("".join(draws.choice(["a cat sat. ", "it was dawn.\n"]) for _ in range(300)))
+    return tmp_path
+
+
+def config(place, **settings):
+    values = {"corpus": (str(place / "tale.txt"),), **SMALL, **settings}
+    return resolve([Layer(origin="flag", values=values)]).config
+
+
+def begin(place, run="tale", **settings):
+    return start_training(config(place, **settings), run=run, root=place / "runs", now=NOW, samples=False)
+
+
+def go_on(place, run="tale", **changes):
+    return resume_training(changes, run=run, root=place / "runs", samples=False)
+
+
+def test_a_run_without_a_name_gets_one_that_is_free(place):
+    names = [begin(place, run=None, steps=1).run.name for _ in range(3)]
+    assert names == ["tale-20261121-1432", "tale-20261121-1432-2", "tale-20261121-1432-3"]
+
+
+@pytest.mark.parametrize("name", [".hidden", "a@b"])
+def test_a_name_that_could_not_be_found_again_is_refused(place, name):
+    with pytest.raises(ConfigError, match="is no name for a new run"):
+        begin(place, run=name, steps=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"schedule": "cosin"}, UnknownNameError, "did you mean cosine"),
+        ({"optimizer": "adma"}, UnknownNameError, "did you mean adam"),
+        ({"cell": "lsmt"}, UnknownNameError, "did you mean lstm"),
+        ({"batch_size": 10**6}, ConfigError, "the largest that fits is"),
+        ({"device": "cuda"}, ConfigError, "is not available here"),
+    ],
+)
+def test_what_cannot_be_trained_leaves_nothing_behind(place, settings, error, message):
+    with pytest.raises(error, match=message):
+        begin(place, **settings)
+    assert not list((place / "runs").glob("*"))
+
+
+def test_a_folder_that_cannot_be_made_is_named_before_any_work(place):
+    (place / "runs").write_text("a file")
+    with pytest.raises(OutputError, match="folder for runs"):
+        begin(place, steps=1)
+
+
+def test_a_text_too_short_to_learn_from(place):
+    (place / "tale.txt").write_text("ab")
+    with pytest.raises(CorpusError, match="2 are the least"):
+        begin(place, steps=1)
+
+
+def test_resume_goes_on_to_a_longer_end_and_remembers_it(place):
+    list(begin(place, steps=10).events())
+    longer = go_on(place, steps=20)
+    events = list(longer.events())
+    assert events[-1].step == 20
+    assert [event.step for event in events if event.kind == "evaluate"] == [12, 14, 16, 18, 20]
+    with pytest.raises(ConfigError, match=r"is complete \(20 steps.*--steps a larger number"):
+        go_on(place)
+    assert go_on(place, epochs=50.0).trainer.pace.steps > 20  # a new end takes the place of the old one
+
+
+def test_resume_refuses_what_would_make_another_training(place):
+    list(begin(place, steps=4).events())
+    with pytest.raises(ConfigError, match=r"hidden_size cannot change .*\(it is 8, asked for 16\)"):
+        go_on(place, hidden_size=16)
+    with pytest.raises(ConfigError, match="from its latest checkpoint, not from 4"):
+        go_on(place, run="tale@4", steps=9)
+    (place / "tale.txt").write_text("another text altogether. " * 40)
+    with pytest.raises(CorpusError, match="has changed since run tale was made"):
+        go_on(place, steps=9)
+
+
+def test_patience_that_ended_a_run_can_be_renewed(place):
+    list(begin(place, steps=400, patience=1, evaluate_every=2, learning_rate=1e-9).events())
+    with pytest.raises(ConfigError, match="--patience a larger number"):
+        go_on(place)
+    events = list(go_on(place, patience=3).events())
+    assert len([event for event in events if event.kind == "evaluate"]) >= 3
+
+
+def test_a_log_that_cannot_be_written_does_not_end_a_training(place, monkeypatch):
+    training = begin(place, steps=6)
+
+    def full(record):
+        raise OutputError("metrics.jsonl not written: disk full")
+
+    monkeypatch.setattr(training.run, "append_metrics", full)
+    events = list(training.events())
+    told = [event for event in events if event.kind == "save" and hasattr(event, "reason")]
+    assert [event.reason for event in told] == ["metrics.jsonl not written: disk full"]
+    assert find_run("tale", place / "runs").load().step == 6
+
+
+def test_a_plan_counts_and_times_without_a_run(place):
+    plan = plan_training(config(place, steps=100))
+    assert plan.steps == 100
+    assert plan.parameters == sum(p.numel() for p in begin(place).trainer.learner.parameters)
+    assert plan.characters_per_second > 0
+    assert plan.epochs == pytest.approx(100 * 32 / (begin(place, run="b").data.store.part("train").size - 1))
+
+
+def test_a_summary_is_of_the_best_checkpoint(place):
+    training = begin(place, steps=30, learning_rate=0.02)
+    best = min(event.validation_nats for event in training.events() if event.kind == "evaluate")
+    summary = training.summary()
+    assert summary.score.nats_per_token == pytest.approx(best, abs=0.01)
+    assert set(summary.baselines) == {"uniform", "unigram", "5-gram", "xz"}
+    assert summary.judgement
+    with pytest.raises(RunError, match="is there already"):
+        begin(place)
