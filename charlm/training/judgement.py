@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 # A validation loss this much above the training loss (share of it) means the text was partly learnt by heart.
 OVERFITTING = 0.12
+# Up to this many times a baseline's loss a model is about as good.
+LEVEL = 1.03
 # The baseline that a model has to beat.
 YARDSTICK = "5-gram"
 # Below this many passes nothing is learnt by heart yet, and more time helps.
@@ -38,6 +40,8 @@ def _against(validation: float, baselines: Mapping[str, float]) -> list[str]:
     """Beside the 5-gram, and beside a compressor that remembers the training text word for word."""
     name = YARDSTICK if YARDSTICK in baselines else min(baselines, key=baselines.__getitem__)
     mark = baselines[name]
+    if mark < validation <= LEVEL * mark:
+        return [f"about level with the {name} ({mark:.3f} nats), which takes seconds: train it longer"]
     if validation > mark:
         return [
             f"{validation - mark:.3f} nats more than the {name} ({mark:.3f}), which takes seconds: "

@@ -23,6 +23,10 @@ def test_a_model_behind_the_5_gram_is_told_so_and_not_praised():
     assert "0.300 nats more than the 5-gram (1.500)" in sentence
 
 
+def test_a_model_as_good_as_the_5_gram_is_told_to_go_on():
+    assert said(1.52) == ["about level with the 5-gram (1.500 nats), which takes seconds: train it longer"]
+
+
 def test_a_compressor_that_remembers_the_text_is_named():
     sentences = said(1.2, baselines=BASELINES | {"xz": 1.0})
     assert "xz needs fewer still (1.000)" in sentences[1]
