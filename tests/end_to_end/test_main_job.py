@@ -10,6 +10,8 @@ import pytest
 from safetensors.numpy import load_file
 
 WORDS = {"the", "cat", "sat", "on", "a", "mat", "and", "saw", "that", "rat", "eat", "ham", "at", "dawn"}
+pytestmark = pytest.mark.slow  # each command is a process of its own
+
 EVAL_KEYS = {
     "nats_per_character",
     "perplexity",
