@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 RUN_FILES = (RUN, *TOKENIZER_FILES, METRICS, LOCK, POINTERS)
 # A run folder that is being made or removed lies beside its place under this name.
 STEM = ".charlm"
-ATTEMPTS = 5
 LONGEST_REASON = 300
 
 
@@ -52,7 +51,7 @@ def create_run(
         raise RunError(f"{shown(folder)} is there already: choose another name, or resume it")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with Folder.open(folder.parent) as parent:
+        with Folder.open(folder.parent) as parent, _alone(parent):
             _clean(parent)
             _create(parent, folder.name, config, facts, tokenizer)
     except OSError as error:
@@ -63,25 +62,12 @@ def create_run(
 
 
 def _create(parent: Folder, name: str, config: Config, facts: Mapping[str, Any], tokenizer: Tokenizer) -> None:
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return _create_once(parent, name, config, facts, tokenizer)
-        except (FileExistsError, FileNotFoundError, BlockingIOError):
-            # another process took the same temporary name, or took ours for a leftover before we held it
-            if attempt == ATTEMPTS:
-                raise
-    return None
-
-
-def _create_once(parent: Folder, name: str, config: Config, facts: Mapping[str, Any], tokenizer: Tokenizer) -> None:
     temporary = parent.make_temporary(STEM)
     try:
         with parent.child(temporary) as run:
-            # held while it is being made, so that no other process takes it for a leftover
-            with _held(run):
-                _fill(run, config, facts, tokenizer)
-                parent.rename(temporary, name)
-            parent.sync()
+            _fill(run, config, facts, tokenizer)
+        parent.rename(temporary, name)
+        parent.sync()
     except OSError:
         _remove_run(parent, temporary)
         raise
@@ -150,7 +136,7 @@ def remove_run(folder: Path) -> None:
     if folder.is_symlink():
         raise RunError(f"{shown(folder)} is a link: remove the folder that it points to, or the link, by hand")
     try:
-        with Folder.open(folder.parent) as parent:
+        with Folder.open(folder.parent) as parent, _alone(parent):
             _refuse_strangers(parent, folder.name)
             _clean(parent)
             with lock.hold(folder, time.time):
@@ -215,19 +201,22 @@ def _remove_run(parent: Folder, name: str) -> None:
 
 
 def _clean(parent: Folder) -> None:
-    """Remove run folders that a killed process was making or removing; those that are held are alive."""
+    """Remove run folders that a killed process was making or removing; only while `_alone`."""
     for name in parent.names():
         if temporary_of(name) == STEM and parent.is_folder(name):
-            with suppress(OSError), parent.child(name) as run, _held(run):
+            with suppress(OSError):
                 _remove_run(parent, name)
 
 
 @contextmanager
-def _held(run: Folder) -> Iterator[None]:
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(LOCK, flags, 0o666, dir_fd=run.descriptor)
+def _alone(parent: Folder) -> Iterator[None]:
+    """One process at a time makes or removes runs in `parent`, for the moment that takes.
+
+    So what lies there under a temporary name is a leftover, never another's work. The lock is on the folder
+    itself, and the kernel drops it with the process.
+    """
+    fcntl.flock(parent.descriptor, fcntl.LOCK_EX)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
-        os.close(descriptor)
+        fcntl.flock(parent.descriptor, fcntl.LOCK_UN)
