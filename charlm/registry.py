@@ -23,7 +23,7 @@ def lookup(table: Mapping[str, T], name: str, kind: str) -> T:
     raise UnknownNameError(f"no {kind} {name!r}: choose {', '.join(sorted(table))}{suggestion(name, table)}")
 
 
-def suggestion(name: str, choices: Iterable[str]) -> str:
-    """`` (did you mean lstm?)`` for the nearest of `choices`, or an empty string."""
+def suggestion(name: str, choices: Iterable[str], prefix: str = "") -> str:
+    """`` (did you mean lstm?)`` for the nearest of `choices`, shown behind `prefix`, or an empty string."""
     near = difflib.get_close_matches(name, list(choices), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
+    return f" (did you mean {prefix}{near[0]}?)" if near else ""

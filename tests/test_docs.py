@@ -176,12 +176,12 @@ def row_of(known):
         flag += f" / `--{OFF_NAMES.get(known.name, 'no-' + known.name.replace('_', '-'))}`"
     value = list(known.default) if isinstance(known.default, tuple) else known.default
     default = "–" if value is None else f"`{json.dumps(value)}`"
-    return [f"`{known.name}`", flag, default, known.describe()]
+    return [f"`{known.name}`", flag, default, known.describe(), known.help]
 
 
 @pytest.mark.parametrize("section", [*SECTIONS.values(), SamplingConfig])
-def test_settings_are_listed_with_flag_default_and_range(section):
-    rows = [row[:4] for row in cells(DOCS / "settings.md")]
+def test_settings_are_listed_with_flag_default_range_and_meaning(section):
+    rows = [row[:5] for row in cells(DOCS / "settings.md")]
     assert [row_of(known) for known in settings_of(section).values() if row_of(known) not in rows] == []
 
 
@@ -233,6 +233,36 @@ def test_named_corpora_are_listed_as_their_recipes_say(monkeypatch):
     for recipe in list_recipes():
         assert f"{recipe.text_characters:,}" in rows[f"`{recipe.name}`"]
         assert any(recipe.licence.split()[0] in cell for cell in rows[f"`{recipe.name}`"])
+
+
+def test_what_can_be_added_to_is_described_on_its_page():
+    from charlm.evaluation import BASELINES, PROTOCOLS
+    from charlm.generation import TRANSFORMS
+    from charlm.models import CELLS
+    from charlm.tokenizers import TOKENIZERS
+    from charlm.training.optimizers import OPTIMIZERS
+    from charlm.training.schedules import SCHEDULES
+
+    flags = {name: "--" + name.replace("_", "-") for name in TRANSFORMS}
+    wanted = {
+        "models": CELLS,
+        "generation": flags.values(),
+        "tokenizers": TOKENIZERS,
+        "training": [*OPTIMIZERS, *SCHEDULES],
+        "evaluation": [*BASELINES, *PROTOCOLS],
+    }
+    missing = []
+    for page, names in wanted.items():
+        text = INDENTED.sub("", FENCED.sub("", (DOCS / f"{page}.md").read_text()))
+        words = {word for span in INLINE.findall(text) for word in re.split(r"[\s:,]+", span)}
+        missing += [(page, name) for name in names if name not in words]
+    assert missing == []
+
+
+def test_every_command_is_shown_somewhere():
+    pages = " ".join(page.read_text() for page in PAGES)
+    pages = re.sub(r"\s+", " ", pages)
+    assert [path for path, _ in leaves(charlm()) if f"charlm {' '.join(path)}" not in pages] == []
 
 
 def test_the_examples_in_toml_are_read(tmp_path):

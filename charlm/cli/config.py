@@ -11,7 +11,7 @@ from charlm.cli.command import Command, Group
 from charlm.cli.completion import complete_texts
 from charlm.cli.layers import config_options, resolve_layers
 from charlm.cli.options import given, json_option
-from charlm.config import SECTIONS, Config, settings_of, to_toml
+from charlm.config import SECTIONS, Config, TokenizerConfig, settings_of, to_toml
 
 COMMANDS = {"show": ("charlm.cli.config:show", "Show every setting and where its value came from.")}
 
@@ -35,12 +35,30 @@ def show(text: tuple[str, ...], config_file: str | None, preset: str | None, jso
     preset before default.
     """
     resolved = resolve_layers(given({"corpus": text, **settings}), config_file, preset)
+    check_forms(resolved.config)
     if json:
         values = {name: value for section in resolved.config.to_json().values() for name, value in section.items()}
         console.print_json({name: {"value": value, "origin": resolved.origins[name]} for name, value in values.items()})
         return
     for line in annotated(resolved.config, resolved.origins):
         console.print_line(line)
+
+
+def check_forms(config: Config) -> None:
+    """Check what the settings alone take for text: ``bpe:1000`` and ``90/5/5`` are read where they are used.
+
+    Raises:
+        ConfigError: what `charlm train` would say of it.
+    """
+    # subtle: only where it is not the default, for the room of tokenizers takes 0.1 s to open
+    if config.tokenizer != TokenizerConfig():
+        from charlm.tokenizers import parse_spec
+
+        parse_spec(config.tokenizer.tokenizer)
+    if config.corpus.split is not None:
+        from charlm.corpora import parse_split
+
+        parse_split(config.corpus.split)
 
 
 def annotated(config: Config, origins: dict[str, str] | Any) -> list[str]:

@@ -16,7 +16,7 @@ from charlm.cli.command import Option
 from charlm.cli.completion import complete_runs
 from charlm.config import Setting, settings_of
 from charlm.config.settings import Section
-from charlm.errors import ConfigError
+from charlm.errors import ConfigError, UnknownNameError
 
 DecoratedT = TypeVar("DecoratedT", bound=Callable[..., Any])
 
@@ -45,12 +45,15 @@ class SettingType(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # 
             if self.setting.type is tuple:  # one flag gives one item, commas and all
                 return self.setting.check((value,))[0]
             return self.setting.parse(value)
+        except UnknownNameError:
+            raise
         except ConfigError as error:
             raise ConfigError(str(error).replace(self.setting.name, flag_name(self.setting), 1)) from None
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """The choices that begin like `incomplete`."""
-        return [CompletionItem(choice) for choice in self.setting.choices or () if choice.startswith(incomplete)]
+        choices = self.setting.choices or self.setting.names or ()
+        return [CompletionItem(choice) for choice in choices if choice.startswith(incomplete)]
 
 
 def flag_name(setting: Setting) -> str:
@@ -92,13 +95,15 @@ def _attributes(setting: Setting) -> dict[str, Any]:
     }
     if setting.type is bool:
         return attributes
-    metavar = "|".join(setting.choices) if setting.choices else METAVARS[setting.type]
+    metavar = "|".join(setting.choices) if setting.choices else "NAME" if setting.names else METAVARS[setting.type]
     return attributes | {"type": SettingType(setting), "metavar": metavar, "multiple": setting.type is tuple}
 
 
 def help_line(setting: Setting) -> str:
     """Help, default and range: ``units in each layer [256] (1 to 65536)``."""
     text = setting.help
+    if setting.names:
+        text += f": {', '.join(setting.names[:-1])} or {setting.names[-1]}"
     if setting.type is bool:
         return f"{text} [{'on' if setting.default else 'off'}]"
     if setting.default not in (None, (), ""):

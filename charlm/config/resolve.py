@@ -120,10 +120,10 @@ def environment_layer(environment: Mapping[str, str]) -> Layer:
             continue
         name = variable[len(PREFIX) :].lower()
         if name not in known:
-            choices = [PREFIX + key.upper() for key in known]
-            raise ConfigError(
-                f"environment: {variable} is no setting{suggestion(variable, [*choices, *FOLDER_VARIABLES])}"
-            )
+            # subtle: compared without the prefix, which alone makes any two of them look alike
+            choices = [*map(str.upper, known), *(folder.removeprefix(PREFIX) for folder in FOLDER_VARIABLES)]
+            near = suggestion(name.upper(), choices, PREFIX)
+            raise ConfigError(f"environment: {variable} is no setting{near or '; charlm config show lists them'}")
         try:
             values[name] = known[name][1].parse(text)
         except ConfigError as error:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from charlm.config.cells import GATES
 from charlm.config.settings import LARGEST, Section, setting
 from charlm.errors import ConfigError
 
@@ -53,7 +54,7 @@ class TokenizerConfig(Section):
 class ModelConfig(Section):
     """The recurrent language model. Letters: H hidden_size, E embedding_size, L layers."""
 
-    cell: str = setting("lstm", "elman, elman-relu, gru, gru-reset-before or lstm", group="model", common=True)
+    cell: str = setting("lstm", "equations of a recurrent layer", group="model", common=True, names=tuple(GATES))
     layers: int = setting(2, "recurrent layers, one above the other", group="model", common=True, minimum=1, maximum=64)
     hidden_size: int = setting(256, "units in each layer", group="model", common=True, minimum=1, maximum=65536)
     embedding_size: int | None = setting(
@@ -127,11 +128,18 @@ class TrainingConfig(Section):
     accumulate: int = setting(
         1, "windows whose gradients are added up for one step", group="batch", minimum=1, maximum=1_000_000
     )
-    optimizer: str = setting("adamw", "adamw, adam, rmsprop or sgd", group="optimisation")
+    optimizer: str = setting(
+        "adamw", "how a gradient becomes a step", group="optimisation", names=("adam", "adamw", "rmsprop", "sgd")
+    )
     learning_rate: float = setting(
         4e-3, "the highest rate of the schedule", group="optimisation", common=True, above=0, maximum=1e6
     )
-    schedule: str = setting("cosine", "cosine, linear, constant or plateau", group="optimisation")
+    schedule: str = setting(
+        "cosine",
+        "how the rate falls",
+        group="optimisation",
+        names=("cosine", "linear", "constant", "plateau"),
+    )
     warmup: int = setting(50, "steps over which the rate rises from zero", group="optimisation", minimum=0)
     weight_decay: float = setting(
         0.0, "decoupled for adamw, an L2 term for the others", group="optimisation", minimum=0, maximum=1e6

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from charlm.errors import ConfigError
-from charlm.registry import suggestion
+from charlm.registry import lookup, suggestion
 
 SectionT = TypeVar("SectionT", bound="Section")
 
@@ -38,9 +38,15 @@ class Setting:
     above: float | None  # exclusive minimum
     below: float | None  # exclusive maximum
     choices: tuple[str, ...] | None
+    names: tuple[str, ...] | None  # as `choices`, of what can be added to: a table in one of the rooms has them too
 
     def check(self, value: Any) -> Any:
-        """Return `value` in the field's type, or raise `ConfigError` naming field, value and range."""
+        """Return `value` in the field's type.
+
+        Raises:
+            UnknownNameError: a name that is in no table; it lists them.
+            ConfigError: any other value that cannot be, naming field, value and range.
+        """
         if value is None:
             if self.optional:
                 return None
@@ -58,6 +64,8 @@ class Setting:
         if self.choices is not None and value not in self.choices:
             hint = suggestion(str(value), self.choices)
             raise ConfigError(f"{self.name} must be {self.describe()}, was {shown(value)}{hint}")
+        if self.names is not None:
+            lookup(dict.fromkeys(self.names), value, self.name)
         return value
 
     def parse(self, text: str) -> Any:
@@ -96,8 +104,8 @@ class Setting:
 
     def describe(self) -> str:
         """The allowed values in words: ``a number in [0, 1)``."""
-        if self.choices is not None:
-            return "one of " + ", ".join(self.choices)
+        if self.choices or self.names:
+            return "one of " + ", ".join(self.choices or self.names or ())
         noun = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list of texts"}[
             self.type
         ]
@@ -139,6 +147,7 @@ def setting(
     above: float | None = None,
     below: float | None = None,
     choices: tuple[str, ...] | None = None,
+    names: tuple[str, ...] | None = None,
 ) -> Any:
     """Declare a field: its default, its help line, the help group, and what values it takes."""
     metadata = {
@@ -150,6 +159,7 @@ def setting(
         "above": above,
         "below": below,
         "choices": choices,
+        "names": names,
     }
     return dataclasses.field(default=default, metadata=metadata)
 

@@ -9,29 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from charlm.config.cells import GATES
 from charlm.config.sections import ModelConfig
 from charlm.errors import RunError
-from charlm.registry import lookup, suggestion
+from charlm.registry import suggestion
 
 Shape = tuple[int, ...]
 
-# Gates of each cell: its weights are that many blocks of H rows, in torch's order
-# (lstm: input, forget, candidate, output; gru: reset, update, candidate).
-GATES: dict[str, int] = {
-    "elman": 1,
-    "elman-relu": 1,
-    "gru": 3,
-    "gru-reset-before": 3,
-    "lstm": 4,
-}
-
 
 def parameter_shapes(config: ModelConfig, vocab_size: int) -> dict[str, Shape]:
-    """Every tensor of the model, in the order in which it is made. Letters: V E H L, G gates.
-
-    Raises:
-        UnknownNameError: `config.cell` is no cell.
-    """
+    """Every tensor of the model, in the order in which it is made. Letters: V E H L, G gates."""
     shapes: dict[str, Shape] = {"embedding": (vocab_size, config.embedding)}
     for index in range(config.layers):
         for name, shape in layer_shapes(config, index).items():
@@ -46,7 +33,7 @@ def parameter_shapes(config: ModelConfig, vocab_size: int) -> dict[str, Shape]:
 
 def layer_shapes(config: ModelConfig, index: int) -> dict[str, Shape]:
     """The tensors of layer `index` alone, without the ``layers.0.`` before their names."""
-    hidden, rows = config.hidden_size, lookup(GATES, config.cell, "cell") * config.hidden_size
+    hidden, rows = config.hidden_size, GATES[config.cell] * config.hidden_size
     inputs = config.embedding if index == 0 else hidden
     shapes: dict[str, Shape] = {}
     if config.layer_norm:

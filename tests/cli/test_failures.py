@@ -33,6 +33,15 @@ BAD = [
     (["train", "--preset", "huge"], 2, "no preset 'huge'"),
     (["train", "--config", "absent.toml"], 2, "cannot read absent.toml"),
     (["train", "--config", HOSTILE], 2, escape_line(HOSTILE.replace("\n", " "))[:4]),
+    *(
+        ([*command, "--cell", "lsmt"], 2, "error: no cell 'lsmt': choose elman,", "(did you mean lstm?)")
+        for command in (["train"], ["config", "show"])
+    ),
+    (["config", "show", "--optimizer", "adma"], 2, "error: no optimizer 'adma'", "did you mean adam"),
+    (["config", "show", "--schedule", "cosin"], 2, "error: no schedule 'cosin'", "did you mean cosine?"),
+    (["config", "show", "--tokenizer", "bpe"], 2, "tokenizer bpe needs a size"),
+    (["config", "show", "--tokenizer", "chra"], 2, "no tokenizer 'chra'", "did you mean char?"),
+    (["config", "show", "--split", "90/20"], 2, "90/20"),
     (["config", "show", "--hidden-size", HOSTILE], 2, "[/x]"),
     (["generate", "--temperature", "nan"], 2, "--temperature must be a number >= 0"),
     (["generate", "--temperature", "inf"], 2, "--temperature must be a number >= 0"),

@@ -7,6 +7,9 @@ import pytest
 
 from charlm.config import SECTIONS, ModelConfig, SamplingConfig, TrainingConfig, settings_of
 from charlm.errors import ConfigError
+from charlm.models import CELLS
+from charlm.training.optimizers import OPTIMIZERS
+from charlm.training.schedules import SCHEDULES
 
 ALL_SECTIONS = [*SECTIONS.values(), SamplingConfig]
 
@@ -47,6 +50,8 @@ def test_no_number_takes_what_is_no_finite_number(section, known, value):
         (TrainingConfig, "seed", -1, r"seed must be a whole number in \[0, 9223372036854775807\]"),
         (TrainingConfig, "device", "gpu", "device must be one of auto, cpu, cuda, mps, was 'gpu'"),
         (TrainingConfig, "minutes", 0, "minutes must be a number in"),
+        (ModelConfig, "cell", "lsmt", r"no cell 'lsmt': choose elman, .*, lstm \(did you mean lstm\?\)"),
+        (ModelConfig, "cell", 3, "cell must be one of elman, .*, lstm, was 3"),
         (SamplingConfig, "temperature", -0.1, "temperature must be a number >= 0, was -0.1"),
         (SamplingConfig, "top_p", 0.0, r"top_p must be a number in \(0, 1\], was 0.0"),
         (SamplingConfig, "top_k", 0, "top_k must be a whole number >= 1, was 0"),
@@ -89,3 +94,9 @@ def test_dropout_stands_for_between_and_output_unless_they_are_given():
     assert (ModelConfig(dropout=0.3).between, ModelConfig(dropout=0.3).output) == (0.3, 0.3)
     config = ModelConfig(dropout=0.3, dropout_output=0.0)
     assert (config.between, config.output) == (0.3, 0.0)
+
+
+def test_names_of_settings_are_those_of_the_tables():
+    tables = {"cell": CELLS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+    named = {known.name: known.names for s in ALL_SECTIONS for known in settings_of(s).values() if known.names}
+    assert {name: sorted(names) for name, names in named.items()} == {name: sorted(t) for name, t in tables.items()}

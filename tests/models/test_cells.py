@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from charlm.config import ModelConfig
-from charlm.config.shapes import GATES
+from charlm.config.cells import GATES
 from charlm.errors import UnknownNameError
 from charlm.kernels import KERNELS
 from charlm.models import CELLS, HiddenState, LSTMState

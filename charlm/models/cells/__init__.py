@@ -1,5 +1,5 @@
 """The cells, by the name they have in a configuration. To add one: a file here, a line in this table, one in
-`charlm.config.shapes.GATES`, and its step in NumPy in `charlm.runtime.cells`; the contract tests pick it up."""
+`charlm.config.cells.GATES`, and its step in NumPy in `charlm.runtime.cells`; the contract tests pick it up."""
 
 from typing import Any
 
