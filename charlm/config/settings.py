@@ -65,7 +65,7 @@ class Setting:
             hint = suggestion(str(value), self.choices)
             raise ConfigError(f"{self.name} must be {self.describe()}, was {shown(value)}{hint}")
         if self.names is not None:
-            lookup(dict.fromkeys(self.names), value, self.name)
+            lookup(dict.fromkeys(self.names), str(value), self.name)
         return value
 
     def parse(self, text: str) -> Any:

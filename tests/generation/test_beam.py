@@ -10,7 +10,7 @@ import pytest
 
 from charlm.config import SamplingConfig
 from charlm.errors import ConfigError
-from charlm.generation import generate
+from charlm.generation import TRANSFORMS, generate
 from charlm.tokenizers import CharTokenizer
 
 
@@ -129,3 +129,10 @@ def test_a_text_spelt_in_several_ways_comes_once(chain, write, texts):
 def test_settings_that_exclude_each_other_are_refused(lstm, settings, message):
     with pytest.raises(ConfigError, match=message):
         generate(*lstm, SamplingConfig(beam=3, **settings), 1)
+
+
+@pytest.mark.parametrize("name", [name for name in TRANSFORMS if name != "temperature"])
+def test_no_filter_goes_unheard_beside_a_beam(lstm, name):
+    sampling = SamplingConfig(beam=3, **{name: 2 if name == "top_k" else 0.5})
+    with pytest.raises(ConfigError, match=f"{name} and beam exclude each other"):
+        generate(*lstm, sampling, 1)
