@@ -39,8 +39,9 @@ def list_(json: bool) -> None:
     """List the named corpora: size, and whether they are here."""
     from charlm.corpora import describe, is_fetched, list_recipes
 
-    rows = []
-    for recipe in list_recipes():
+    rows: list[tuple[str, ...]] = []
+    problems: list[str] = []
+    for recipe in list_recipes(problems):
         here = is_fetched(recipe)
         if json:
             console.print_json({**describe(recipe), "here": here})
@@ -48,6 +49,8 @@ def list_(json: bool) -> None:
         rows.append((recipe.name, characters, "yes" if here else "no", recipe.title))
     if not json:
         console.print_table(rows, ("corpus", "characters", "here", "text"))
+    for problem in problems:
+        console.note(f"left out: {problem}")
 
 
 @click.command(cls=Command, examples=[("charlm corpora get shakespeare c latex", "")])

@@ -95,13 +95,24 @@ class Recipe:
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def list_recipes() -> list[Recipe]:
+def list_recipes(problems: list[str] | None = None) -> list[Recipe]:
     """All recipes that can be found, by name.
 
+    Args:
+        problems: takes a line for each recipe that is not valid, which is then left out.
+
     Raises:
-        CorpusError: one of them is not valid.
+        CorpusError: one of them is not valid, and there is no `problems` to say so.
     """
-    return [read_recipe(path) for path in recipe_paths().values()]
+    recipes = []
+    for path in recipe_paths().values():
+        try:
+            recipes.append(read_recipe(path))
+        except CorpusError as error:
+            if problems is None:
+                raise
+            problems.append(str(error))
+    return recipes
 
 
 def load_recipe(name: str) -> Recipe:

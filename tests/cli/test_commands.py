@@ -104,6 +104,19 @@ def test_corpora_are_listed_and_shown(charlm, workplace):
     assert json.loads(charlm("corpora", "show", "small", "--json"))["here"] is False
 
 
+def test_a_broken_recipe_does_not_hide_the_others(workplace, capsys):
+    for name, content in {"small": RECIPE, "broken": RECIPE.replace("title", "titel"), "garbled": "= ["}.items():
+        (workplace / "corpora" / name).mkdir(parents=True)
+        (workplace / "corpora" / name / "corpus.toml").write_text(content)
+    assert entry.run(["corpora", "list"]) == 0
+    out, err = capsys.readouterr()
+    assert {"small", "shakespeare"} <= {line.split()[0] for line in out.splitlines()}
+    first, second = err.splitlines()
+    assert "left out: " in first and "broken/corpus.toml" in first and "title" in first
+    assert "garbled/corpus.toml" in second
+    assert entry.run(["corpora", "show", "broken"]) == 3
+
+
 def test_corpora_check_says_what_is_odd(charlm, workplace):
     (workplace / "odd.txt").write_text("One line.\r\nAnother.\x07\r\n" * 50, newline="")
     assert "CRLF" in charlm("corpora", "check", "odd.txt")
