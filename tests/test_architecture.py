@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "charlm"
 LEVELS = [
     {"errors"},
     {"registry", "config"},
-    {"corpora", "tokenizers", "streams"},
+    {"corpora", "tokenizers", "streams", "simd"},
     {"runs", "kernels"},
     {"models", "runtime"},
     {"evaluation", "generation"},
@@ -23,7 +23,18 @@ LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 # The entry points: they open any room, and no room imports them.
 DOORS = {"__init__", "__main__"}
 
-TORCH_FREE = {"errors", "registry", "config", "corpora", "tokenizers", "streams", "runs", "runtime", "generation"}
+TORCH_FREE = {
+    "simd",
+    "errors",
+    "registry",
+    "config",
+    "corpora",
+    "tokenizers",
+    "streams",
+    "runs",
+    "runtime",
+    "generation",
+}
 TERMINAL = {"cli"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -2,7 +2,7 @@
 
 from charlm.corpora.corpus import Corpus, CorpusFacts, open_corpus
 from charlm.corpora.doctor import CorpusReport, check_corpus
-from charlm.corpora.folders import cache_folder, recipe_folders, recipe_paths, text_folder
+from charlm.corpora.folders import recipe_folders, recipe_paths, text_folder
 from charlm.corpora.install import find_installed, get_corpus, is_fetched
 from charlm.corpora.progress import NoProgress, Progress
 from charlm.corpora.recipe import Recipe, RecipeSplit, Source, describe, list_recipes, load_recipe, read_recipe
@@ -19,7 +19,6 @@ __all__ = [
     "RecipeSplit",
     "Shares",
     "Source",
-    "cache_folder",
     "check_corpus",
     "describe",
     "find_installed",

@@ -11,20 +11,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from charlm.config.folders import cache_folder
+
 RECIPE_FILE = "corpus.toml"
 _PACKAGE = Path(__file__).resolve().parent
 _SHIPPED = _PACKAGE / "recipes"
 _CHECKOUT = _PACKAGE.parent.parent / "corpora"
-
-
-def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
-    """``$CHARLM_CACHE``, ``$XDG_CACHE_HOME/charlm`` or ``~/.cache/charlm``; it need not exist."""
-    environment = os.environ if environment is None else environment
-    if environment.get("CHARLM_CACHE"):
-        return Path(environment["CHARLM_CACHE"])
-    if environment.get("XDG_CACHE_HOME"):
-        return Path(environment["XDG_CACHE_HOME"]) / "charlm"
-    return Path(environment.get("HOME") or os.path.expanduser("~")) / ".cache" / "charlm"
 
 
 def recipe_folders(environment: Mapping[str, str] | None = None) -> list[Path]:

@@ -8,7 +8,7 @@ import json
 import os
 from pathlib import Path
 
-from charlm.corpora import cache_folder
+from charlm.config.folders import cache_folder
 from charlm.evaluation.baselines import BASELINES, baseline_scores
 from charlm.evaluation.score import Score
 from charlm.runs import Data

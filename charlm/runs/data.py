@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from charlm.config import CorpusConfig, TokenizerConfig
+from charlm.config.folders import cache_folder
 from charlm.errors import ConfigError, CorpusError
 from charlm.runs.run import Run
 
@@ -204,6 +205,4 @@ def _length(facts: Mapping[str, Any], part: str) -> int:
 
 
 def _stores() -> Path:
-    from charlm.corpora import cache_folder
-
     return cache_folder() / STORES

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from charlm.config.folders import cache_folder
 from charlm.corpora import find_installed, list_recipes, load_recipe, read_recipe, recipe_paths
-from charlm.corpora.folders import cache_folder, recipe_folders, text_folder
+from charlm.corpora.folders import recipe_folders, text_folder
 from charlm.errors import CorpusError
 
 OURS = Path(__file__).resolve().parents[2] / "corpora"

@@ -1,0 +1,62 @@
+"""exp, sigmoid and tanh of vectors, to a few units in the last place of float32.
+
+nan comes out where nan goes in; nothing overflows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.extending import intrinsic, register_jitable
+
+from charlm.simd.processor import WIDTH
+from charlm.simd.vectors import FLOATS, INTEGERS, VECTOR, fill, largest, smallest
+
+# exp is 2^n times a polynomial in what is left, at most half of log 2
+LOG2_E = 1.4426950408889634
+LOG_2_HIGH, LOG_2_LOW = 0.693145751953125, 1.428606765330187e-06  # two floats that add up to log 2
+LEAST, MOST = -87.0, 88.0
+# added to a number of less than 2^22, this leaves the nearest integer in the lowest bits
+ROUNDER = 12582912.0
+EXPONENT_OF_ONE = 127
+
+
+@intrinsic
+def _power_of_two(typingctx: Any, shifted: Any) -> Any:
+    """2^n of an n to which ROUNDER was added."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits = builder.add(builder.bitcast(arguments[0], INTEGERS), ir.Constant(INTEGERS, [EXPONENT_OF_ONE] * WIDTH))
+        return builder.bitcast(builder.shl(bits, ir.Constant(INTEGERS, [23] * WIDTH)), FLOATS)
+
+    return VECTOR(VECTOR), generate
+
+
+@register_jitable
+def exp(x: Any) -> Any:
+    """e^x; x is first brought into [-87, 88]. The polynomial is Taylor's, of degree 6."""
+    x = largest(fill(LEAST), smallest(fill(MOST), x))
+    shifted = x * LOG2_E + ROUNDER
+    n = shifted - ROUNDER
+    r = x - n * LOG_2_HIGH - n * LOG_2_LOW
+    p = r * (1 / 720) + (1 / 120)
+    p = p * r + (1 / 24)
+    p = p * r + (1 / 6)
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    return p * _power_of_two(shifted)
+
+
+@register_jitable
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + e^-x)"""
+    return 1.0 / (1.0 + exp(-x))
+
+
+@register_jitable
+def tanh(x: Any) -> Any:
+    """(1 - e^-2x) / (1 + e^-2x)"""
+    e = exp(-2.0 * x)
+    return (1.0 - e) / (1.0 + e)

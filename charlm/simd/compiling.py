@@ -1,0 +1,56 @@
+"""`compiled`: a loop in machine code, kept on disk from one process to the next."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import TypeVar, cast
+
+import numba
+from numba import config as numba_config
+
+from charlm.config.folders import cache_folder
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+PACKAGE = Path(__file__).parent.parent
+# Rooms with compiled functions. Numba looks at the file of a function alone, not at those it calls:
+# a change in any of these files starts a new cache.
+ROOMS = ("simd", "kernels", "runtime")
+
+
+def compiled(function: Function) -> Function:
+    """Compile `function` when it is first called, and keep the machine code for later processes.
+
+    The compiled function lets other threads run. Division by zero gives inf or nan, as in NumPy.
+    """
+    with _cached_in(code_folder()):
+        try:
+            made = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        except RuntimeError:  # no folder can be written: compile in every process
+            made = numba.njit(nogil=True, error_model="numpy")(function)
+    return cast(Function, made)
+
+
+@cache
+def code_folder() -> Path:
+    """Where machine code is kept: one folder for each state of the loops' source. It need not exist."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    for room in ROOMS:
+        for path in sorted((PACKAGE / room).glob("*.py")):
+            digest.update(path.read_bytes())
+    return cache_folder() / "compiled" / digest.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _cached_in(folder: Path) -> Iterator[None]:
+    """Numba reads its cache folder when a function is defined; elsewhere in this process it stays as it was."""
+    before = numba_config.CACHE_DIR
+    numba_config.CACHE_DIR = str(folder)
+    try:
+        yield
+    finally:
+        numba_config.CACHE_DIR = before

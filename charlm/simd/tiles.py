@@ -1,0 +1,150 @@
+"""A few rows times a panel of weights, added up in registers: what every product of charlm's own loops is made of.
+
+A panel holds `vectors` x WIDTH columns of a weight matrix, depth by depth, so that it is read from end to end:
+float32 as (depth, columns), bfloat16 as (depth / 2, columns, 2), two depths beside each other, because the
+processor multiplies and adds them in pairs. Rows stay as they are, bfloat16 of even depth.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic, overload
+
+from charlm.simd.processor import REGISTERS, WIDTH
+from charlm.simd.vectors import (
+    FLOATS,
+    INT32,
+    INT64,
+    BFloat16Type,
+    call,
+    element_pointer,
+    holds_bfloat16,
+    repeat,
+)
+
+PANEL = 4
+"""Vectors across a panel, where a cell's gates ask for no other number."""
+
+# sums of 4 columns of vectors, 4 vectors of weights and one of a row must fit into the registers
+MOST_ROWS: int = 6 if REGISTERS == 32 else 2
+"""Rows of one tile."""
+
+PAIRS = ir.VectorType(BFloat16Type(), 2 * WIDTH)
+
+
+def accumulate(
+    x: Any, x_offset: int, row_stride: int, rows: int, weights: Any, offset: int, depth: int, vectors: int, sums: Any
+) -> None:
+    """sums += x @ panel, inside compiled functions only.
+
+    Args:
+        x: flat array, float32 or bfloat16; row r begins at ``x_offset + r * row_stride``.
+        rows: 1 to MOST_ROWS.
+        weights: flat array of the format of `x`; the panel begins at `offset`.
+        depth: numbers of a row, at least 1; even where they are bfloat16.
+        vectors: vectors across the panel; a literal number.
+        sums: flat float32 array (rows, vectors * WIDTH), from its beginning.
+    """
+    raise NotImplementedError("a compiled function calls this")
+
+
+@overload(accumulate, prefer_literal=True)
+def _accumulate(x, x_offset, row_stride, rows, weights, offset, depth, vectors, sums):  # type: ignore[no-untyped-def]
+    if not isinstance(vectors, types.IntegerLiteral):
+        return None
+    tile1, tile2, tile3, tile4, tile5, tile6 = (_tile(height, vectors.literal_value) for height in range(1, 7))
+
+    def implement(x, x_offset, row_stride, rows, weights, offset, depth, vectors, sums):  # type: ignore[no-untyped-def]
+        if rows == 6:
+            tile6(x, x_offset, row_stride, weights, offset, depth, sums)
+        elif rows == 5:
+            tile5(x, x_offset, row_stride, weights, offset, depth, sums)
+        elif rows == 4:
+            tile4(x, x_offset, row_stride, weights, offset, depth, sums)
+        elif rows == 3:
+            tile3(x, x_offset, row_stride, weights, offset, depth, sums)
+        elif rows == 2:
+            tile2(x, x_offset, row_stride, weights, offset, depth, sums)
+        else:
+            tile1(x, x_offset, row_stride, weights, offset, depth, sums)
+
+    return implement
+
+
+def _tile(rows: int, vectors: int) -> Any:
+    """The tile of so many rows and vectors, as an intrinsic."""
+
+    @intrinsic
+    def tile(
+        typingctx: Any, x: Any, x_offset: Any, row_stride: Any, weights: Any, offset: Any, depth: Any, sums: Any
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            x, x_offset, row_stride, weights, offset, depth, sums = arguments
+            pairs = holds_bfloat16(signature.args[0])
+            unit = INT32 if pairs else ir.FloatType()
+            start = element_pointer(context, builder, signature.args[0], x, x_offset)
+            begins = [
+                builder.bitcast(
+                    builder.gep(start, [builder.mul(ir.Constant(INT64, row), row_stride)]), unit.as_pointer()
+                )
+                for row in range(rows)
+            ]
+            panel = builder.bitcast(
+                element_pointer(context, builder, signature.args[3], weights, offset), FLOATS.as_pointer()
+            )
+            base = element_pointer(context, builder, signature.args[6], sums, ir.Constant(INT64, 0))
+            cells = [
+                builder.bitcast(builder.gep(base, [ir.Constant(INT64, index * WIDTH)]), FLOATS.as_pointer())
+                for index in range(rows * vectors)
+            ]
+            steps = builder.ashr(depth, ir.Constant(INT64, 1)) if pairs else depth
+            _emit_loop(builder, begins, panel, cells, steps, vectors, pairs)
+            return context.get_dummy_value()
+
+        integers = (types.int64,)
+        return types.void(x, *integers * 2, weights, *integers * 2, sums), generate
+
+    return tile
+
+
+def _emit_loop(
+    builder: Any, begins: list[Any], panel: Any, cells: list[Any], steps: Any, vectors: int, pairs: bool
+) -> None:
+    """for k in range(steps): every sum += row[k] * panel[k]; the sums live in registers."""
+    first = [builder.load(cell, align=4) for cell in cells]
+    before = builder.block
+    loop, after = builder.append_basic_block("depth"), builder.append_basic_block("done")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    k = builder.phi(INT64)
+    sums = [builder.phi(FLOATS) for _ in cells]
+    for value, start in zip([k, *sums], [ir.Constant(INT64, 0), *first], strict=True):
+        value.add_incoming(start, before)
+    place = builder.mul(k, ir.Constant(INT64, vectors))
+    columns = [
+        builder.load(builder.gep(panel, [builder.add(place, ir.Constant(INT64, column))]), align=4)
+        for column in range(vectors)
+    ]
+    new = []
+    for row, begin in enumerate(begins):
+        number = repeat(builder, builder.load(builder.gep(begin, [k]), align=2 if pairs else 4))
+        for column, weight in enumerate(columns):
+            new.append(_multiply_add(builder, sums[row * vectors + column], number, weight, pairs))
+    following = builder.add(k, ir.Constant(INT64, 1))
+    for value, later in zip([k, *sums], [following, *new], strict=True):
+        value.add_incoming(later, loop)
+    builder.cbranch(builder.icmp_signed("<", following, steps), loop, after)
+    builder.position_at_end(after)
+    for cell, value in zip(cells, new, strict=True):
+        builder.store(value, cell, align=4)
+
+
+def _multiply_add(builder: Any, total: Any, number: Any, weight: Any, pairs: bool) -> Any:
+    """total + number * weight, of float32, or of bfloat16 in pairs summed up in float32."""
+    if not pairs:
+        return call(builder, f"llvm.fma.v{WIDTH}f32", FLOATS, [number, weight, total])
+    operands = [builder.bitcast(operand, PAIRS) for operand in (number, weight)]
+    return call(builder, "llvm.x86.avx512bf16.dpbf16ps.512", FLOATS, [total, *operands])

@@ -1,0 +1,187 @@
+"""`Vector`: WIDTH float32 numbers in one register, as a type that compiled functions compute with.
+
+`+ - * /` and unary minus take vectors, or a vector and a scalar. Sums of products may be fused into one
+rounding. Arrays are flat and contiguous: float32, or uint16 that holds bfloat16.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic, models, overload, register_model
+
+from charlm.simd.processor import WIDTH
+
+FLOAT = ir.FloatType()
+INT16, INT32, INT64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+FLOATS = ir.VectorType(FLOAT, WIDTH)
+SHORTS = ir.VectorType(INT16, WIDTH)
+INTEGERS = ir.VectorType(INT32, WIDTH)
+
+
+class BFloat16Type(ir.types._BaseFloatType):
+    """LLVM's bfloat, which llvmlite has no name for."""
+
+    null = "0.0"
+    intrinsic_name = "bf16"
+
+    def __str__(self) -> str:
+        return "bfloat"
+
+
+BFloat16Type._create_instance()
+BFLOATS = ir.VectorType(BFloat16Type(), WIDTH)
+
+
+class VectorType(types.Type):
+    """Numba's name for a vector."""
+
+    def __init__(self) -> None:
+        super().__init__(name=f"Vector({WIDTH} x float32)")
+
+
+VECTOR = VectorType()
+
+
+@register_model(VectorType)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, dmm: Any, fe_type: Any) -> None:
+        super().__init__(dmm, fe_type, FLOATS)
+
+
+def element_pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
+    """Pointer to element `offset` of a flat array."""
+    return builder.gep(context.make_array(array_type)(context, builder, array).data, [offset])
+
+
+def call(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
+    """Call one of LLVM's own functions, such as ``llvm.fma.v16f32``."""
+    kind = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
+def repeat(builder: Any, scalar: Any) -> Any:
+    """WIDTH copies of a scalar."""
+    kind = ir.VectorType(scalar.type, WIDTH)
+    single = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(INT32, 0))
+    return builder.shuffle_vector(single, ir.Constant(kind, ir.Undefined), ir.Constant(INTEGERS, None))
+
+
+def holds_bfloat16(array_type: Any) -> bool:
+    """Whether an array type is uint16, and so bfloat16."""
+    return bool(array_type.dtype == types.uint16)
+
+
+@intrinsic
+def load(typingctx: Any, array: Any, offset: Any) -> Any:
+    """Elements `offset` to `offset + WIDTH` of a flat array, as a vector."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = element_pointer(context, builder, signature.args[0], *arguments)
+        if not holds_bfloat16(signature.args[0]):
+            return builder.load(builder.bitcast(pointer, FLOATS.as_pointer()), align=4)
+        short = builder.load(builder.bitcast(pointer, SHORTS.as_pointer()), align=2)
+        # a bfloat16 is the upper half of a float32
+        wide = builder.shl(builder.zext(short, INTEGERS), ir.Constant(INTEGERS, [16] * WIDTH))
+        return builder.bitcast(wide, FLOATS)
+
+    return VECTOR(array, types.int64), generate
+
+
+@intrinsic
+def store(typingctx: Any, array: Any, offset: Any, value: Any) -> Any:
+    """Write a vector to elements `offset` to `offset + WIDTH`, rounded where the array holds bfloat16."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, offset, value = arguments
+        pointer = element_pointer(context, builder, signature.args[0], array, offset)
+        if holds_bfloat16(signature.args[0]):
+            short = builder.fptrunc(value, BFLOATS)
+            builder.store(short, builder.bitcast(pointer, BFLOATS.as_pointer()), align=2)
+        else:
+            builder.store(value, builder.bitcast(pointer, FLOATS.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, value), generate
+
+
+@intrinsic
+def fill(typingctx: Any, scalar: Any) -> Any:
+    """A vector of equal numbers."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return repeat(builder, arguments[0])
+
+    return VECTOR(types.float32), generate
+
+
+@intrinsic
+def total(typingctx: Any, vector: Any) -> Any:
+    """The sum of a vector's numbers, in pairs: float32."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        half, vector = WIDTH, arguments[0]
+        while half > 1:
+            half //= 2
+            upper = ir.Constant(ir.VectorType(INT32, half), [half + index for index in range(half)])
+            lower = ir.Constant(ir.VectorType(INT32, half), list(range(half)))
+            rest = ir.Constant(vector.type, ir.Undefined)
+            vector = builder.fadd(
+                builder.shuffle_vector(vector, rest, lower), builder.shuffle_vector(vector, rest, upper)
+            )
+        return builder.extract_element(vector, ir.Constant(INT32, 0))
+
+    return types.float32(VECTOR), generate
+
+
+def _binary(emit: Callable[[Any, Any, Any], Any]) -> Any:
+    """A function of two vectors from the instruction that computes it."""
+
+    @intrinsic
+    def function(typingctx: Any, left: Any, right: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return emit(builder, *arguments)
+
+        return VECTOR(VECTOR, VECTOR), generate
+
+    return function
+
+
+# subtle: where one of the two is nan it is the second that comes out, so that `largest(bound, x)` keeps a nan
+largest = _binary(lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
+smallest = _binary(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), a, b))
+_FUSED = ("contract",)
+_OPERATORS: dict[Any, Any] = {
+    operator.add: _binary(lambda builder, a, b: builder.fadd(a, b, flags=_FUSED)),
+    operator.sub: _binary(lambda builder, a, b: builder.fsub(a, b, flags=_FUSED)),
+    operator.mul: _binary(lambda builder, a, b: builder.fmul(a, b, flags=_FUSED)),
+    operator.truediv: _binary(lambda builder, a, b: builder.fdiv(a, b)),
+}
+
+
+def _overload(symbol: Any, function: Any) -> None:
+    # numba wants the same signature here and in what comes out, so there are no types
+    def implement(a, b):  # type: ignore[no-untyped-def]
+        vectors = isinstance(a, VectorType), isinstance(b, VectorType)
+        if all(vectors):
+            return lambda a, b: function(a, b)
+        if vectors[0] and isinstance(b, types.Number):
+            return lambda a, b: function(a, fill(b))
+        if vectors[1] and isinstance(a, types.Number):
+            return lambda a, b: function(fill(a), b)
+        return None
+
+    overload(symbol)(implement)
+
+
+for _symbol, _function in _OPERATORS.items():
+    _overload(_symbol, _function)
+
+
+@overload(operator.neg)
+def _negative(a):  # type: ignore[no-untyped-def]
+    return (lambda a: 0.0 - a) if isinstance(a, VectorType) else None
