@@ -40,7 +40,22 @@ class CorpusError(CharlmError):
 
 
 class TokenizerError(CorpusError):
-    """A text that the tokenizer cannot represent. The message gives character and position."""
+    """A text that the tokenizer cannot represent. The message gives character and position.
+
+    Attributes:
+        position: of that character, counted from 0, where there is one; the message says ``at position 7``.
+    """
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+
+    def further_on(self, characters: int) -> TokenizerError:
+        """The same error for a text that has so many characters before the one that was encoded."""
+        if self.position is None:
+            return self
+        position = self.position + characters
+        return TokenizerError(str(self).replace(f"at position {self.position}", f"at position {position}"), position)
 
 
 class RunError(CharlmError):

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from charlm.config import CorpusConfig, TokenizerConfig
 from charlm.config.folders import cache_folder
-from charlm.errors import ConfigError, CorpusError
+from charlm.errors import ConfigError, CorpusError, TokenizerError
 from charlm.runs.run import Run
 
 if TYPE_CHECKING:
@@ -94,16 +94,24 @@ def _encode(
     store = open_store(_stores(), key)
     if store is None:
         with _told(progress, text.name, facts["characters"]) as advance:
-            parts = {part: _ids(text, part, tokenizer, unknown, advance) for part in facts["parts"]}
+            parts = {
+                part: _ids(text.chunks(part), start, tokenizer, unknown, advance)
+                for part, (start, _) in facts["parts"].items()
+            }
             store = write_store(_stores(), key, vocab_size=tokenizer.vocab_size, parts=parts, facts=facts)
     return Data(corpus_name=text.name, facts=facts, tokenizer=tokenizer, store=store, notices=text.notices)
 
 
 def _ids(
-    text: Corpus, part: str, tokenizer: Tokenizer, unknown: str | None, advance: Callable[[int], None]
+    chunks: Iterable[str], start: int, tokenizer: Tokenizer, unknown: str | None, advance: Callable[[int], None]
 ) -> Iterator[npt.NDArray[Any]]:
-    for chunk in text.chunks(part):
-        yield tokenizer.encode(chunk, unknown)
+    """The ids of chunks whose first character is the text's `start`-th."""
+    for chunk in chunks:
+        try:
+            yield tokenizer.encode(chunk, unknown)
+        except TokenizerError as error:
+            raise error.further_on(start) from None
+        start += len(chunk)
         advance(len(chunk))
 
 

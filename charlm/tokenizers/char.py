@@ -146,5 +146,6 @@ def _unknown_character(code: int, position: int) -> TokenizerError:
     shown = f"{chr(code)!r} (U+{code:04X})" if not 0xD800 <= code < 0xE000 else f"U+{code:04X}"
     return TokenizerError(
         f"character {shown} at position {position} is not in the vocabulary; "
-        "--unknown bytes writes it as bytes, --unknown drop leaves it out"
+        "--unknown bytes writes it as bytes, --unknown drop leaves it out",
+        position,
     )

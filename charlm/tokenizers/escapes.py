@@ -35,9 +35,9 @@ def to_bytes(text: str, unknown: str, start: int = 0) -> bytes:
 def refuse_surrogates(text: str, start: int = 0) -> None:
     """Raise `TokenizerError` at the first surrogate that stands for no byte."""
     if found := _OTHER.search(text):
-        code = ord(found.group())
+        code, position = ord(found.group()), start + found.start()
         raise TokenizerError(
-            f"character U+{code:04X} at position {start + found.start()} is half of a surrogate pair, not a character"
+            f"character U+{code:04X} at position {position} is half of a surrogate pair, not a character", position
         )
 
 
@@ -49,7 +49,9 @@ def refuse_ambiguous(text: str, start: int = 0) -> None:
         back = data.decode("utf-8", "surrogateescape")
         if back != run:
             at = next(i for i, (was, now) in enumerate(zip(run, back, strict=False)) if was != now)
+            position = start + found.start() + at
             raise TokenizerError(
-                f"raw bytes U+{ord(run[at]):04X}... at position {start + found.start() + at} "
-                f"would read back as {back[at]!r}; decode the text as UTF-8 first"
+                f"raw bytes U+{ord(run[at]):04X}... at position {position} "
+                f"would read back as {back[at]!r}; decode the text as UTF-8 first",
+                position,
             )

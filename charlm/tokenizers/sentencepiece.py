@@ -104,7 +104,9 @@ class SentencePieceTokenizer(Tokenizer):
         if back != data:
             differ = (at for at, (was, now) in enumerate(zip(data, back, strict=False)) if was != now)
             position = len(data[: next(differ, len(back))].decode("utf-8", "replace"))
-            raise TokenizerError(f"character at position {position} cannot be represented by this {self.family} model")
+            raise TokenizerError(
+                f"character at position {position} cannot be represented by this {self.family} model", position
+            )
 
 
 class BpeTokenizer(SentencePieceTokenizer):

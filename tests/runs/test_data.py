@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from charlm.config import Config, CorpusConfig, TokenizerConfig
-from charlm.errors import ConfigError, CorpusError, RunError
+from charlm.errors import ConfigError, CorpusError, RunError, TokenizerError
 from charlm.runs import create_run, open_run, open_run_data, prepare
 from charlm.tokenizers import Tokenizer
 
@@ -75,6 +75,14 @@ def test_the_shortest_texts_work(tmp_path, text):
     (tmp_path / "a.txt").write_text(text)
     data = prepare(CorpusConfig(corpus=(str(tmp_path / "a.txt"),)), TokenizerConfig())
     assert "".join(data.tokenizer.decode(data.store.part(part)) for part in data.store.parts) == text
+
+
+def test_a_character_that_cannot_be_encoded_is_placed_in_the_whole_text(tmp_path, monkeypatch):
+    monkeypatch.setattr("charlm.corpora.corpus.PIECE", 100)
+    (tmp_path / "a.txt").write_text(TEXT + "→ and so on")  # in the last part, many pieces on
+    message = rf"character '→' \(U\+2192\) at position {len(TEXT)} is not in the vocabulary"
+    with pytest.raises(TokenizerError, match=message):
+        prepare(CorpusConfig(corpus=(str(tmp_path / "a.txt"),)), TokenizerConfig(unknown="error"))
 
 
 def test_bytes_need_the_byte_tokenizer(tmp_path):
