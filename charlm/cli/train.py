@@ -10,6 +10,7 @@ from charlm.cli.command import Command, Option
 from charlm.cli.completion import complete_texts
 from charlm.cli.layers import config_options, resolve_layers
 from charlm.cli.options import given, json_option, run_option
+from charlm.errors import ConfigError
 
 EXAMPLES = (
     ("charlm train", "Shakespeare, three minutes"),
@@ -25,6 +26,9 @@ EXAMPLES = (
 @click.argument("text", nargs=-1, shell_complete=complete_texts)
 @run_option("name of the new run, or of the one to resume [corpus and time; the latest]", group="common")
 @click.option("--resume", cls=Option, group="common", is_flag=True, help="go on with a run from its last checkpoint")
+@click.option(
+    "--accept-change", cls=Option, group="run", is_flag=True, help="with --resume: take a text that was changed since"
+)
 @click.option("--plan", cls=Option, group="run", is_flag=True, help="print size, memory, speed and time; do not train")
 @config_options
 @json_option("one line of JSON for each event")
@@ -33,6 +37,7 @@ def train(
     text: tuple[str, ...],
     run: str | None,
     resume: bool,
+    accept_change: bool,
     plan: bool,
     config_file: str | None,
     preset: str | None,
@@ -49,7 +54,11 @@ def train(
 
     flags = given({"corpus": text, **settings})
     if resume:
-        return training_run.resume(flags, config_file, preset, run=run, plan=plan, json=json, quiet=quiet)
+        return training_run.resume(
+            flags, config_file, preset, run=run, accept_change=accept_change, plan=plan, json=json, quiet=quiet
+        )
+    if accept_change:
+        raise ConfigError("--accept-change goes with --resume: a new run takes its text as it is")
     config = resolve_layers(flags, config_file, preset).config
     if plan:
         return training_run.plan(config, json=json, quiet=quiet)

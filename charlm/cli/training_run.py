@@ -46,6 +46,7 @@ def resume(
     preset: str | None,
     *,
     run: str | None,
+    accept_change: bool,
     plan: bool,
     json: bool,
     quiet: bool,
@@ -60,6 +61,7 @@ def resume(
         changes,
         run=run,
         root=checkpoints_folder(),
+        accept_change=accept_change,
         progress=choose_progress(quiet=json or quiet),
         samples=view.wants_samples or "sample_every" in changes,
     )

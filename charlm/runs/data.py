@@ -138,7 +138,7 @@ def open_run_data(
 
     Args:
         run: its facts hold, under ``corpus``, the `Data.facts` it was made with.
-        accept_change: take the text as it is now although it is another.
+        accept_change: take the text as it is now although it is another; a notice says how it differs.
 
     Raises:
         CorpusError: the text is not the one that the run was made with, or is gone with its ids.
@@ -156,9 +156,17 @@ def open_run_data(
         if kept is None:
             raise
         return kept
+    change = text_change(run.facts.get("corpus", {}), facts)
+    if change is None:
+        return _encode(text, run.tokenizer, progress)
+    changed = f"the corpus {text.name} has changed since run {run.name} was made: {change}"
     if not accept_change:
-        _refuse_change(run.facts.get("corpus", {}), facts, text.name, run.name)
-    return _encode(text, run.tokenizer, progress)
+        raise CorpusError(
+            f"{changed}; start a new run with it, go on with charlm train --resume --accept-change, "
+            "or measure it with charlm eval TEXT"
+        )
+    data = _encode(text, run.tokenizer, progress)
+    return dataclasses.replace(data, notices=(*data.notices, f"{changed}; from here on it is the run's text"))
 
 
 def _kept(run: Run, cause: str) -> Data | None:
@@ -178,19 +186,15 @@ def _kept(run: Run, cause: str) -> Data | None:
     )
 
 
-def _refuse_change(before: Mapping[str, Any], now: Mapping[str, Any], corpus: str, run: str) -> None:
+def text_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """How a text differs from what it was, in words; None where it is the same."""
     changed = [name for name in DECISIVE if before.get(name) != now[name]]
     if not changed:
-        return
-    if "sha256" in changed:
-        what = f"had {before.get('characters', 0):,} characters, has {now['characters']:,}"
-        what += ", not the same ones" if before.get("characters") == now["characters"] else ""
-    else:
-        what = f"was split {before.get('split')}, is split {now['split']}"
-    raise CorpusError(
-        f"the corpus {corpus} has changed since run {run} was made: {what}; "
-        "start a new run with it, or measure it with charlm eval TEXT"
-    )
+        return None
+    if "sha256" not in changed:
+        return f"was split {before.get('split')}, is split {now['split']}"
+    same = ", not the same ones" if before.get("characters") == now["characters"] else ""
+    return f"had {before.get('characters', 0):,} characters, has {now['characters']:,}{same}"
 
 
 def store_key(facts: Mapping[str, Any], fingerprint: str, unknown: str | None = None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from charlm.config import Config
 from charlm.errors import OutputError, RunError
-from charlm.runs import loading, lock, pruning, saving
+from charlm.runs import loading, lock, pruning, records, saving
 from charlm.runs import metrics as log
 from charlm.runs.arrays import Arrays
 from charlm.runs.files import FileFacts, Folder, in_words, shown
@@ -94,6 +94,20 @@ class Run:
                 yield self
             finally:
                 self._held = False
+
+    def change_facts(self, changes: Mapping[str, Any]) -> None:
+        """Put `changes` over `facts`, here and in run.json, which is replaced in one step.
+
+        Raises:
+            OutputError: it cannot be written; everything is as it was.
+            RunError: run.json is damaged.
+        """
+        facts = {**self.facts, **changes}
+        with self.lock(), self._writing() as folder:
+            content = read_file(folder, RUN, records.LARGEST)
+            record = records.verify(records.parse(content, RUN), content, RUN)
+            folder.replace(RUN, records.dump({**record, "facts": facts}))
+        self.facts = facts
 
     def save(
         self,

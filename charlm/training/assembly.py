@@ -12,13 +12,13 @@ import torch
 
 from charlm import __version__
 from charlm.config import Config, TrainingConfig
-from charlm.errors import ConfigError, CorpusError
+from charlm.errors import ConfigError, CorpusError, RunError
 from charlm.models import LanguageModel
 from charlm.runs import Data, Run
 from charlm.streams import Lanes
 from charlm.training.device import Machine, choose_machine
 from charlm.training.keeper import RunKeeper
-from charlm.training.learner import Learner
+from charlm.training.learner import Capture, Learner
 from charlm.training.pace import Pace
 from charlm.training.scoring import sampler, validation_scorer
 from charlm.training.summary import MOST_SCORED, TRAIN_SYMBOLS
@@ -117,6 +117,26 @@ def changed_config(config: Config, progress: Mapping[str, Any], changes: Mapping
     ends = dict.fromkeys(ENDS) if ENDS & set(wanted) else {}
     values = before["training"] | ends | wanted
     return dataclasses.replace(config, training=TrainingConfig.from_mapping(values, "checkpoint [training]"))
+
+
+def onto_another_text(capture: Capture, data: Data) -> Capture:
+    """A capture of training on an earlier state of the text, fit for this one: at the same share of a pass, and
+    with no best so far, for losses on two texts cannot be compared.
+
+    Raises:
+        RunError: its progress is incomplete.
+    """
+    predictions = len(data.store.part("train")) - 1
+    try:
+        lanes, standing = capture.progress["lanes"], capture.progress["standing"]
+        position = lanes["position"] * predictions // lanes["predictions"]
+        progress = {
+            "lanes": {**lanes, "position": position, "predictions": predictions},
+            "standing": {**standing, "best_nats": None, "without_improvement": 0},
+        }
+    except (KeyError, TypeError, ZeroDivisionError) as error:
+        raise RunError(f"checkpoint: progress is incomplete: {error!r}") from None
+    return dataclasses.replace(capture, progress={**capture.progress, **progress})
 
 
 def machine_again(config: Config, before: Mapping[str, Any] | None) -> Machine:

@@ -18,7 +18,16 @@ from charlm.evaluation import remembered_baselines
 from charlm.evaluation.score import Score
 from charlm.registry import lookup
 from charlm.runs import Data, Run, create_run, find_run, new_run_name, open_run_data, prepare
-from charlm.training.assembly import ENDS, changed_config, machine_again, make_learner, make_trainer, run_facts
+from charlm.runs.data import text_change
+from charlm.training.assembly import (
+    ENDS,
+    changed_config,
+    machine_again,
+    make_learner,
+    make_trainer,
+    onto_another_text,
+    run_facts,
+)
 from charlm.training.device import Machine, choose_machine
 from charlm.training.events import Event, SaveFailed
 from charlm.training.learner import Capture
@@ -118,6 +127,7 @@ def resume_training(
     *,
     run: str | None = None,
     root: Path,
+    accept_change: bool = False,
     progress: Progress | None = None,
     samples: bool = True,
     clock: Callable[[], float] = time.monotonic,
@@ -127,6 +137,7 @@ def resume_training(
 
     Args:
         changes: settings given anew; only those in `CHANGEABLE` may differ from the run's own.
+        accept_change: go on with the text as it is now, although it is not the one the run was made with.
 
     Raises:
         ConfigError: a setting that cannot change, or a training that is complete already.
@@ -141,17 +152,23 @@ def resume_training(
         held.enter_context(opened.lock())
         checkpoint = opened.load_training()
         config = changed_config(opened.config, checkpoint.progress, changes)
-        data = open_run_data(opened, progress=progress)
+        data = open_run_data(opened, progress=progress, accept_change=accept_change)
+        other_text = text_change(opened.facts.get("corpus", {}), data.facts) is not None
         machine = machine_again(config, checkpoint.progress.get("machine"))
         learner = make_learner(config, data, machine)
         figures = checkpoint.progress.get("figures")
         trainer = make_trainer(
             opened, config, data, machine, learner, samples=samples, clock=clock, started=started, figures=figures
         )
-        trainer.restore(Capture(weights=checkpoint.weights, training=checkpoint.training, progress=checkpoint.progress))
+        capture = Capture(weights=checkpoint.weights, training=checkpoint.training, progress=checkpoint.progress)
+        trainer.restore(onto_another_text(capture, data) if other_text else capture)
         if any(name in changes for name in (*ENDS, "patience")):
             trainer.lengthen()
         _refuse_complete(opened, trainer)
+        if other_text:
+            # subtle: the checkpoint first; a run whose text is the new one has no place in the old one any more
+            trainer.keeper.save_capture(trainer.capture(), best=False)
+            opened.change_facts({"corpus": data.facts})
         baselines = remembered_baselines(data, "validation")
         notices = [*data.notices, *checkpoint.notices]
         return Training(config, data, opened, machine, trainer, notices, baselines, held.pop_all())

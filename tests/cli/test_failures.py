@@ -30,6 +30,7 @@ BAD = [
     (["train", "--device", "gpu"], 2, "--device must be one of auto, cpu, cuda, mps"),
     (["train", "--minutes", "0"], 2, "--minutes must be"),
     (["train", "--seed", "-1"], 2, "--seed must be a whole number in [0, 9223372036854775807]"),
+    (["train", "--accept-change"], 2, "--accept-change goes with --resume"),
     (["train", "--preset", "huge"], 2, "no preset 'huge'"),
     (["train", "--config", "absent.toml"], 2, "cannot read absent.toml"),
     (["train", "--config", HOSTILE], 2, escape_line(HOSTILE.replace("\n", " "))[:4]),

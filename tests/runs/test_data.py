@@ -129,7 +129,10 @@ def test_a_run_opens_its_own_text_again(made):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda text: text + "more\n", rf"had {len(TEXT):,} characters, has {len(TEXT) + 5:,}; start a new run"),
+        (
+            lambda text: text + "more\n",
+            rf"had {len(TEXT):,} characters, has {len(TEXT) + 5:,}; start a new run .*--accept-change",
+        ),
         (lambda text: text.replace("not", "now", 1), rf"had {len(TEXT):,} characters, has .*, not the same ones"),
     ],
 )
@@ -139,6 +142,7 @@ def test_a_changed_text_is_refused_and_may_be_accepted(made, poem, change, messa
         open_run_data(made)
     data = open_run_data(made, accept_change=True)
     assert data.facts["characters"] == len(change(TEXT))
+    assert "has changed since run a was made" in data.notices[-1]
 
 
 def test_a_text_that_is_gone_is_replaced_by_its_ids_with_a_notice(made, poem, tmp_path):

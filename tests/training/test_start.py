@@ -96,6 +96,39 @@ def test_resume_refuses_what_would_make_another_training(place):
         go_on(place, steps=9)
 
 
+def test_a_changed_text_can_be_accepted(place):
+    list(begin(place, steps=8, learning_rate=1e-3).events())
+    was = go_on(place, steps=9).trainer
+    (place / "tale.txt").write_text((place / "tale.txt").read_text() + "and then it rained.\n" * 150)
+    with pytest.raises(CorpusError, match="--accept-change"):
+        go_on(place, steps=12)
+    training = resume_training({"steps": 12}, run="tale", root=place / "runs", accept_change=True, samples=False)
+    assert "has changed since run tale was made" in training.notices[0]
+    lanes, before = training.trainer.learner.lanes, was.learner.lanes
+    assert lanes.state_dict()["predictions"] > before.state_dict()["predictions"]
+    assert lanes.epoch == pytest.approx(before.epoch, abs=0.01)
+    training.held.close()
+    # killed right here it is the run's text already, and needs no flag
+    training = go_on(place, steps=12)
+    events = list(training.events())
+    assert events[-1].step == 12
+    # the first loss on the new text is the best of it, whatever was the best of the old one
+    assert next(event for event in events if event.kind == "evaluate").best
+    assert find_run("tale", place / "runs").load().step == 12
+    assert training.summary().score.tokens == len(training.data.store.part("validation")) - 1
+
+
+def test_a_text_that_is_the_same_needs_no_acceptance_and_changes_nothing(place):
+    list(begin(place, steps=4).events())
+    run = find_run("tale", place / "runs").run
+    before = (run.folder / "run.json").read_bytes()
+    training = resume_training({"steps": 6}, run="tale", root=place / "runs", accept_change=True, samples=False)
+    assert training.notices == []
+    assert training.trainer.standing.best_nats < 10
+    list(training.events())
+    assert (run.folder / "run.json").read_bytes() == before
+
+
 def test_patience_that_ended_a_run_can_be_renewed(place):
     list(begin(place, steps=400, patience=1, evaluate_every=2, learning_rate=1e-9).events())
     with pytest.raises(ConfigError, match="--patience a larger number"):
