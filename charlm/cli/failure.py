@@ -26,7 +26,7 @@ def explain(error: BaseException) -> tuple[int, str]:
     if isinstance(error, click.ClickException):
         return 2, _usage(error)
     if is_out_of_memory(error):
-        return 5, "out of memory: try a smaller --batch-size, --window-length or --hidden-size"
+        return 5, "out of memory: free some, or take a smaller text or model (charlm train --batch-size, --hidden-size)"
     if isinstance(error, OSError):
         return 5, _system(error)
     return 1, f"{type(error).__name__}: {error} (this is a fault of charlm; run again with --debug for where)"

@@ -18,8 +18,13 @@ from charlm.config import Config, file_layer
 from charlm.config.shapes import count_parameters
 from charlm.errors import ConfigError, OutputError
 from charlm.runs import checkpoints_folder
+from charlm.tokenizers import parse_spec
 from charlm.training import Training, plan_training, resume_training, start_training
 from charlm.training.events import Stopped
+from charlm.training.plan import memory_estimate
+
+# Symbols that a vocabulary has where its size is not known: characters of a text, and 256 bytes.
+USUAL_VOCABULARY = 400
 
 
 def start(config: Config, *, run: str | None, json: bool, quiet: bool) -> int:
@@ -36,7 +41,7 @@ def start(config: Config, *, run: str | None, json: bool, quiet: bool) -> int:
             samples=view.wants_samples or config.training.sample_every is not None,
         )
 
-    with memory_advice(config.training.batch_size):
+    with memory_advice(config):
         return watch(prepare(), view)
 
 
@@ -65,13 +70,13 @@ def resume(
         progress=choose_progress(quiet=json or quiet),
         samples=view.wants_samples or "sample_every" in changes,
     )
-    with memory_advice(training.config.training.batch_size):
+    with memory_advice(training.config):
         return watch(training, view)
 
 
 def plan(config: Config, *, json: bool, quiet: bool) -> int:
     """Print what a training would cost."""
-    with memory_advice(config.training.batch_size):
+    with memory_advice(config):
         found = plan_training(config, progress=choose_progress(quiet=json or quiet))
     if json:
         console.print_json(dataclasses.asdict(found))
@@ -117,12 +122,24 @@ def title_of(training: Training) -> list[str]:
 
 
 @contextmanager
-def memory_advice(batch_size: int) -> Iterator[None]:
-    """Turn running out of memory into an error that says what to try."""
+def memory_advice(config: Config) -> Iterator[None]:
+    """Turn running out of memory into an error that says how much is needed and what to try."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not failure.is_out_of_memory(error):
             raise
-        smaller = f"--batch-size {batch_size // 2}" if batch_size > 1 else "a smaller --hidden-size or --window-length"
-        raise OutputError(f"out of memory with --batch-size {batch_size}: try {smaller}") from error
+        needed = memory_estimate(config, parse_spec(config.tokenizer.tokenizer)[1] or USUAL_VOCABULARY)
+        raise OutputError(
+            f"out of memory: this training needs about {needed / 2**20:,.0f} MB; try {_smaller(config, needed)}"
+        ) from error
+
+
+def _smaller(config: Config, needed: int) -> str:
+    """The flag that saves most: the batch, or the size of a model whose weights are most of what is needed."""
+    batch_size, hidden_size = config.training.batch_size, config.model.hidden_size
+    halved = dataclasses.replace(config, training=dataclasses.replace(config.training, batch_size=batch_size // 2 or 1))
+    saved = memory_estimate(config, USUAL_VOCABULARY) - memory_estimate(halved, USUAL_VOCABULARY)
+    if saved < needed / 4 and hidden_size > 1:
+        return f"--hidden-size {hidden_size // 2}"
+    return f"--batch-size {batch_size // 2}" if batch_size > 1 else "a smaller --window-length"

@@ -1,0 +1,48 @@
+"""What `charlm train` adds to a training: advice where memory runs out."""
+
+import pytest
+
+from charlm.cli.training_run import memory_advice
+from charlm.config import Config, ModelConfig, TokenizerConfig, TrainingConfig
+from charlm.config.shapes import count_parameters
+from charlm.errors import OutputError
+
+ALLOCATION = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+
+def advice(config, error=ALLOCATION):
+    with pytest.raises(OutputError) as caught, memory_advice(config):
+        raise error
+    return str(caught.value)
+
+
+def test_it_says_how_much_is_needed_and_what_saves_most():
+    large_batch = Config(training=TrainingConfig(batch_size=4096, window_length=256))
+    assert advice(large_batch).endswith("MB; try --batch-size 2048")
+    large_model = Config(model=ModelConfig(hidden_size=8192))
+    said = advice(large_model, MemoryError())
+    assert said.endswith("MB; try --hidden-size 4096")
+    # weights, gradients and two moments at the least, in numbers of four bytes
+    needed = int(said.split("about ")[1].split(" MB")[0].replace(",", ""))
+    assert needed > 16 * count_parameters(large_model.model, 400) / 2**20
+    one_lane = Config(training=TrainingConfig(batch_size=1, window_length=10**6), model=ModelConfig(hidden_size=8))
+    assert advice(one_lane).endswith("try --hidden-size 4")
+    smallest = Config(training=TrainingConfig(batch_size=1), model=ModelConfig(hidden_size=1))
+    assert advice(smallest).endswith("try a smaller --window-length")
+
+
+def test_a_vocabulary_of_a_known_size_is_counted():
+    def needed(tokenizer):
+        return int(
+            advice(Config(tokenizer=TokenizerConfig(tokenizer=tokenizer)))
+            .split("about ")[1]
+            .split(" ")[0]
+            .replace(",", "")
+        )
+
+    assert needed("bpe:30000") > needed("char") + 100
+
+
+def test_other_errors_pass():
+    with pytest.raises(RuntimeError, match="no such operator"), memory_advice(Config()):
+        raise RuntimeError("no such operator")
