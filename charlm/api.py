@@ -174,7 +174,8 @@ def train(
     values = {"corpus": texts, **settings} if texts else settings
     config = resolve([*layers, Layer(origin="flag", values=values)]).config
     root = root or checkpoints_folder()
-    training = start_training(config, run=run, root=root, now=datetime.now())
+    fit_batch = "batch_size" not in settings
+    training = start_training(config, run=run, root=root, now=datetime.now(), fit_batch=fit_batch)
     for event in training.events():
         if on_event is not None:
             on_event(event)

@@ -59,7 +59,7 @@ def train(
         )
     if accept_change:
         raise ConfigError("--accept-change goes with --resume: a new run takes its text as it is")
-    config = resolve_layers(flags, config_file, preset).config
+    resolved = resolve_layers(flags, config_file, preset)
     if plan:
-        return training_run.plan(config, json=json, quiet=quiet)
-    return training_run.start(config, run=run, json=json, quiet=quiet)
+        return training_run.plan(resolved, json=json, quiet=quiet)
+    return training_run.start(resolved, run=run, json=json, quiet=quiet)

@@ -14,7 +14,7 @@ from charlm.cli.ending import interrupted_facts, summary_facts, summary_record
 from charlm.cli.progress import choose_progress
 from charlm.cli.signals import stop_requests
 from charlm.cli.view import View, choose_view
-from charlm.config import Config, file_layer
+from charlm.config import Config, Resolved, file_layer
 from charlm.config.shapes import count_parameters
 from charlm.errors import ConfigError, OutputError
 from charlm.runs import checkpoints_folder
@@ -27,8 +27,9 @@ from charlm.training.plan import memory_estimate
 USUAL_VOCABULARY = 400
 
 
-def start(config: Config, *, run: str | None, json: bool, quiet: bool) -> int:
+def start(resolved: Resolved, *, run: str | None, json: bool, quiet: bool) -> int:
     """Train anew; returns the exit code."""
+    config = resolved.config
     view = choose_view(json=json, quiet=quiet)
 
     def prepare() -> Training:
@@ -37,6 +38,7 @@ def start(config: Config, *, run: str | None, json: bool, quiet: bool) -> int:
             run=run,
             root=checkpoints_folder(),
             now=datetime.now(),
+            fit_batch=_may_fit_batch(resolved),
             progress=choose_progress(quiet=json or quiet),
             samples=view.wants_samples or config.training.sample_every is not None,
         )
@@ -74,16 +76,22 @@ def resume(
         return watch(training, view)
 
 
-def plan(config: Config, *, json: bool, quiet: bool) -> int:
+def plan(resolved: Resolved, *, json: bool, quiet: bool) -> int:
     """Print what a training would cost."""
-    with memory_advice(config):
-        found = plan_training(config, progress=choose_progress(quiet=json or quiet))
+    with memory_advice(resolved.config):
+        progress = choose_progress(quiet=json or quiet)
+        found = plan_training(resolved.config, fit_batch=_may_fit_batch(resolved), progress=progress)
     if json:
         console.print_json(dataclasses.asdict(found))
     else:
         for line in found.lines():
             console.print_line(line)
     return 0
+
+
+def _may_fit_batch(resolved: Resolved) -> bool:
+    """Whether nobody asked for this batch size, so that a short text may have a smaller one."""
+    return resolved.origins["batch_size"].startswith(("default", "preset"))
 
 
 def watch(training: Training, view: View) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,6 @@ from charlm.corpora import Progress
 from charlm.errors import ConfigError, OutputError, RunError
 from charlm.evaluation import remembered_baselines
 from charlm.evaluation.score import Score
-from charlm.registry import lookup
 from charlm.runs import Data, Run, create_run, find_run, new_run_name, open_run_data, prepare
 from charlm.runs.data import text_change
 from charlm.training.assembly import (
@@ -33,7 +33,6 @@ from charlm.training.events import Event, SaveFailed
 from charlm.training.learner import Capture
 from charlm.training.pace import Pace
 from charlm.training.plan import Plan, make_plan
-from charlm.training.schedules import SCHEDULES
 from charlm.training.summary import Summary, summarise
 from charlm.training.trainer import Trainer
 
@@ -93,6 +92,7 @@ def start_training(
     root: Path,
     now: datetime,
     fetch: bool = True,
+    fit_batch: bool = False,
     progress: Progress | None = None,
     samples: bool = True,
     clock: Callable[[], float] = time.monotonic,
@@ -103,6 +103,7 @@ def start_training(
     Args:
         run: the run's name under `root`; None makes one of corpus and time.
         fetch: download a named corpus that is not there.
+        fit_batch: where the text is too short for `batch_size`, take one that fits, with a notice.
         samples: make short samples while training.
         started: when the time budget began, on `clock`; None for now.
 
@@ -111,10 +112,9 @@ def start_training(
     """
     started = clock() if started is None else started
     _check_folder(root)
-    data = prepare(config.corpus, config.tokenizer, progress=progress, fetch=fetch)
+    config, data = _prepared(config, fetch, fit_batch, progress)
     machine = choose_machine(config.training, config.model)
     learner = make_learner(config, data, machine)
-    lookup(SCHEDULES, config.training.schedule, "schedule")
     baselines = remembered_baselines(data, "validation")
     # the last thing that can fail for a reason of the user's: before it, nothing is left behind
     opened = _create(run, root, now, config, data, machine)
@@ -187,14 +187,28 @@ def _refuse_complete(run: Run, trainer: Trainer) -> None:
         )
 
 
-def plan_training(config: Config, *, fetch: bool = True, progress: Progress | None = None) -> Plan:
-    """What a training of `config` would cost; leaves no run behind."""
-    data = prepare(config.corpus, config.tokenizer, progress=progress, fetch=fetch)
+def plan_training(
+    config: Config, *, fetch: bool = True, fit_batch: bool = False, progress: Progress | None = None
+) -> Plan:
+    """What a training of `config` would cost; leaves no run behind. Arguments as of `start_training`."""
+    config, data = _prepared(config, fetch, fit_batch, progress)
     machine = choose_machine(config.training, config.model)
     learner = make_learner(config, data, machine)
     tokens = len(data.store.part("train")) - 1
     with machine.in_use():
         return make_plan(config, learner, Pace.of(config.training, tokens), tokens)
+
+
+def _prepared(config: Config, fetch: bool, fit_batch: bool, progress: Progress | None) -> tuple[Config, Data]:
+    """The text, and the settings with a batch that fits it."""
+    data = prepare(config.corpus, config.tokenizer, progress=progress, fetch=fetch)
+    symbols, training = len(data.store.part("train")), config.training
+    if not fit_batch or not 2 <= symbols <= training.batch_size:
+        return config, data
+    fitting = max(1, (symbols - 1) // training.window_length)
+    notice = f"the training split has only {symbols} symbols: --batch-size {fitting} in place of {training.batch_size}"
+    config = dataclasses.replace(config, training=dataclasses.replace(training, batch_size=fitting))
+    return config, dataclasses.replace(data, notices=(*data.notices, notice))
 
 
 def _check_folder(root: Path) -> None:

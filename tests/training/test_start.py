@@ -74,6 +74,21 @@ def test_a_text_too_short_to_learn_from(place):
         begin(place, steps=1)
 
 
+@pytest.mark.parametrize(("length", "window_length", "batch_size"), [(12, 64, 1), (30, 4, 6), (2000, 64, 32)])
+def test_a_batch_that_nobody_asked_for_fits_a_short_text(place, length, window_length, batch_size):
+    text = (place / "tale.txt").read_text()[:length]
+    (place / "tale.txt").write_text(text)
+    asked = config(place, steps=2, batch_size=32, window_length=window_length, split="90/10")
+    training = start_training(asked, root=place / "runs", now=NOW, fit_batch=True, samples=False)
+    assert training.config.training.batch_size == training.run.config.training.batch_size == batch_size
+    said = f"has only {len(text) * 9 // 10} symbols: --batch-size {batch_size} in place of 32"
+    assert [said in notice for notice in training.notices] == ([True] if batch_size < 32 else [])
+    assert [event.step for event in training.events()][-1] == 2
+    if batch_size < 32:
+        with pytest.raises(ConfigError, match="the largest that fits is"):
+            start_training(asked, root=place / "runs", now=NOW, samples=False)
+
+
 def test_resume_goes_on_to_a_longer_end_and_remembers_it(place):
     list(begin(place, steps=10).events())
     longer = go_on(place, steps=20)
