@@ -84,6 +84,8 @@ def plan(resolved: Resolved, *, json: bool, quiet: bool) -> int:
     if json:
         console.print_json(dataclasses.asdict(found))
     else:
+        for notice in () if quiet else found.notices:
+            console.note(notice)
         for line in found.lines():
             console.print_line(line)
     return 0

@@ -80,10 +80,15 @@ def make_trainer(
         pace=Pace.of(config.training, len(data.store.part("train")) - 1),
         evaluate=validation_scorer(validation, data.tokenizer, machine),
         sample=sampler(config.model, data.tokenizer, config.training.seed) if samples else None,
-        final_tokens=min(len(validation), MOST_SCORED) + TRAIN_SYMBOLS,
+        final_tokens=final_tokens(data),
         clock=clock,
         started=started,
     )
+
+
+def final_tokens(data: Data) -> int:
+    """How many symbols `charlm.training.summary` scores after the last step."""
+    return min(len(data.store.part("validation")), MOST_SCORED) + TRAIN_SYMBOLS
 
 
 def run_facts(data: Data, machine: Machine) -> dict[str, Any]:

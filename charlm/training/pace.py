@@ -16,6 +16,12 @@ FEWEST_EVALUATIONS = 10
 MOST_EVALUATIONS = 100
 STEPS_PER_EVALUATION = 1000
 MINUTES_PER_EVALUATION = 1.5
+# What all those evaluations together may take of a training's time, and what a symbol costs there beside one
+# that is learnt from: no way back, and more lanes side by side.
+EVALUATION_SHARE = 0.05
+EVALUATION_COST = 1 / 3
+# In one evaluation, whatever its share: enough to tell better from worse, and no more than brings anything.
+FEWEST_SYMBOLS, MOST_SYMBOLS = 2**13, 2**16
 # No more than this share of a time budget is kept for the last evaluation, however long it may take.
 LARGEST_RESERVE = 0.2
 
@@ -36,10 +42,15 @@ class Pace:
     reserve: float = 0.0
     steps_reason: str = "steps"
 
+    @staticmethod
+    def tokens_per_step(config: TrainingConfig) -> int:
+        """Predictions that a step learns from."""
+        return config.batch_size * config.window_length * config.accumulate
+
     @classmethod
     def of(cls, config: TrainingConfig, tokens_per_epoch: int) -> Pace:
         """The pace that `config` asks for; with no end given, `DEFAULT_MINUTES`."""
-        tokens_per_step = config.batch_size * config.window_length * config.accumulate
+        tokens_per_step = cls.tokens_per_step(config)
         candidates = {}
         if config.steps is not None:
             candidates["steps"] = config.steps
@@ -94,3 +105,23 @@ class Pace:
         by_time = (self.seconds or 0) / 60 / MINUTES_PER_EVALUATION
         wanted = by_steps if self.seconds is None else by_time
         return int(min(max(wanted, FEWEST_EVALUATIONS), MOST_EVALUATIONS))
+
+    def evaluations_of(self, steps: int, every: int | None) -> int:
+        """How many evaluations a training of so many steps has, `every` so many steps where that is given."""
+        return self.evaluations() if every is None else max(1, math.ceil(steps / every))
+
+    def evaluation_symbols(self, tokens_per_step: int, seconds_per_step: float, every: int | None = None) -> int:
+        """How many symbols an evaluation between steps may read."""
+        steps = self.planned_steps(0, 0.0, seconds_per_step)
+        evaluations = self.evaluations_of(steps, every)
+        symbols = EVALUATION_SHARE / EVALUATION_COST * steps * tokens_per_step / evaluations
+        return int(min(max(symbols, FEWEST_SYMBOLS), MOST_SYMBOLS))
+
+
+def last_scoring(evaluation_seconds: float, evaluated_tokens: int, final_tokens: int) -> float:
+    """Seconds that the scoring after the last step takes, as an evaluation of so many tokens tells.
+
+    It is in float32 and comes after a last evaluation.
+    """
+    # float32 takes up to twice the time of the format that a training is in
+    return 2 * evaluation_seconds / max(evaluated_tokens, 1) * final_tokens + evaluation_seconds

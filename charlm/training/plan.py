@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from charlm.config import Config
 from charlm.config.shapes import parameter_shapes
+from charlm.evaluation.score import Score
+from charlm.models import LanguageModel
 from charlm.training.learner import Learner
-from charlm.training.pace import Pace
+from charlm.training.pace import Pace, last_scoring
 
 BYTES = 4  # of a float32
 # Arrays of H numbers that a layer keeps per lane and time step for the way back: input, output, gates, memory.
@@ -30,9 +32,11 @@ class Plan:
         memory_bytes: estimated peak of the process.
         characters_per_second: measured over a few steps that were then thrown away.
         steps: optimiser steps to the end.
-        seconds: time to the end.
+        seconds: time to the end, evaluations and the last scoring in it.
+        evaluating_seconds: how much of it those take; one was timed.
         epochs: passes over the training split.
         machine: device, threads and number format, in words.
+        notices: lines for the user about how the text was read.
     """
 
     parameters: int
@@ -40,8 +44,10 @@ class Plan:
     characters_per_second: float
     steps: int
     seconds: float
+    evaluating_seconds: float
     epochs: float
     machine: str
+    notices: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """The plan in words, one fact a line."""
@@ -51,25 +57,46 @@ class Plan:
             f"machine         {self.machine}",
             f"speed           {self.characters_per_second:,.0f} characters/s, measured over {TIMED_STEPS} steps",
             f"length          {self.steps:,} steps, {self.epochs:.2f} passes over the training split",
-            f"time            about {_duration(self.seconds)}",
+            f"time            about {_duration(self.seconds)}, {_duration(self.evaluating_seconds)} of it to evaluate",
         ]
 
 
 def make_plan(
-    config: Config, learner: Learner, pace: Pace, tokens_per_epoch: int, clock: Callable[[], float] = time.perf_counter
+    config: Config,
+    learner: Learner,
+    pace: Pace,
+    tokens_per_epoch: int,
+    evaluate: Callable[[LanguageModel, int], Score] | None,
+    final_tokens: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Plan:
-    """Time a few steps of `learner`, which must not be used for training afterwards."""
+    """Time a few steps and an evaluation of `learner`, which must not be used for training afterwards.
+
+    Args:
+        evaluate, final_tokens: as `Trainer` has them.
+    """
     seconds_per_step, characters_per_step = _time_steps(learner, clock)
-    training = config.training
-    tokens_per_step = training.batch_size * training.window_length * training.accumulate
-    by_time = math.inf if pace.seconds is None else pace.seconds / seconds_per_step
-    steps = max(1, math.floor(min(by_time, math.inf if pace.steps is None else pace.steps)))
+    every, tokens_per_step = config.training.evaluate_every, pace.tokens_per_step(config.training)
+    evaluation, last = 0.0, 0.0
+    if evaluate is not None:
+        begun = clock()
+        score = evaluate(learner.model, pace.evaluation_symbols(tokens_per_step, seconds_per_step, every))
+        evaluation = clock() - begun
+        last = pace.keeping(last_scoring(evaluation, score.tokens, final_tokens)).reserve
+    steps = math.inf if pace.steps is None else pace.steps
+    if pace.seconds is not None:
+        left = pace.seconds - last - (0 if every else pace.evaluations() * evaluation)
+        # each of these steps brings its share of an evaluation with it
+        steps = min(steps, left / (seconds_per_step + (evaluation / every if every else 0)))
+    steps = max(1, math.floor(steps))
+    evaluating = pace.evaluations_of(steps, every) * evaluation + last
     return Plan(
         parameters=learner.model.count_parameters(),
         memory_bytes=memory_estimate(config, learner.model.vocab_size),
         characters_per_second=characters_per_step / seconds_per_step,
         steps=steps,
-        seconds=steps * seconds_per_step,
+        seconds=steps * seconds_per_step + evaluating,
+        evaluating_seconds=evaluating,
         epochs=steps * tokens_per_step / tokens_per_epoch,
         machine=learner.machine.describe(),
     )

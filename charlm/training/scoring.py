@@ -18,9 +18,6 @@ from charlm.tokenizers import Tokenizer
 from charlm.training.device import Machine
 from charlm.training.learner import Arrays
 
-# An evaluation between steps reads no more than this many symbols, so that it costs little beside them;
-# the figure at the end of a training is of the whole split.
-MOST_SYMBOLS = 2**16
 PASSAGES = 16
 
 SAMPLE = SamplingConfig(length=240, temperature=0.8)
@@ -28,7 +25,7 @@ SAMPLE = SamplingConfig(length=240, temperature=0.8)
 Ids = npt.NDArray[Any]
 
 
-def passages(ids: Ids, most: int = MOST_SYMBOLS) -> Ids:
+def passages(ids: Ids, most: int) -> Ids:
     """All of `ids` (N,) where that is no more than `most`, else `PASSAGES` evenly spaced stretches of it, joined."""
     if len(ids) <= most:
         return np.asarray(ids)
@@ -37,13 +34,13 @@ def passages(ids: Ids, most: int = MOST_SYMBOLS) -> Ids:
     return np.concatenate([ids[start : start + length] for start in starts])
 
 
-def validation_scorer(ids: Ids, tokenizer: Tokenizer, machine: Machine) -> Callable[[LanguageModel], Score] | None:
-    """Scores a model on `ids` as fast as the machine does; None where there is nothing to predict."""
-    text = passages(ids)
-    if len(text) < 2:
+def validation_scorer(ids: Ids, tokenizer: Tokenizer, machine: Machine) -> Callable[[LanguageModel, int], Score] | None:
+    """Scores a model on so many of `ids`, as fast as the machine does; None where there is nothing to predict."""
+    if len(ids) < 2:
         return None
 
-    def evaluate(model: LanguageModel) -> Score:
+    def evaluate(model: LanguageModel, most: int) -> Score:
+        text = passages(ids, most)
         predictions = score_stream(model, text, device=machine.device, dtype=machine.dtype)
         return score_of(predictions, text[1:], tokenizer)
 

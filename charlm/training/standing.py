@@ -21,6 +21,7 @@ class Standing:
         rollbacks: how often it went back.
         seconds: training time before this sitting; in a checkpoint, until then.
         reserve: seconds of a time budget that the last scoring needs, as far as known.
+        evaluated_symbols: how many symbols each evaluation reads, always the same ones; 0 before the first.
     """
 
     best_nats: float = math.inf
@@ -30,6 +31,7 @@ class Standing:
     rollbacks: int = 0
     seconds: float = 0.0
     reserve: float = 0.0
+    evaluated_symbols: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready; infinity as None."""

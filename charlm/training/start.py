@@ -22,6 +22,7 @@ from charlm.runs.data import text_change
 from charlm.training.assembly import (
     ENDS,
     changed_config,
+    final_tokens,
     machine_again,
     make_learner,
     make_trainer,
@@ -33,6 +34,7 @@ from charlm.training.events import Event, SaveFailed
 from charlm.training.learner import Capture
 from charlm.training.pace import Pace
 from charlm.training.plan import Plan, make_plan
+from charlm.training.scoring import validation_scorer
 from charlm.training.summary import Summary, summarise
 from charlm.training.trainer import Trainer
 
@@ -195,8 +197,10 @@ def plan_training(
     machine = choose_machine(config.training, config.model)
     learner = make_learner(config, data, machine)
     tokens = len(data.store.part("train")) - 1
+    evaluate = validation_scorer(data.store.part("validation"), data.tokenizer, machine)
     with machine.in_use():
-        return make_plan(config, learner, Pace.of(config.training, tokens), tokens)
+        plan = make_plan(config, learner, Pace.of(config.training, tokens), tokens, evaluate, final_tokens(data))
+    return dataclasses.replace(plan, notices=data.notices)
 
 
 def _prepared(config: Config, fetch: bool, fit_batch: bool, progress: Progress | None) -> tuple[Config, Data]:

@@ -28,7 +28,7 @@ from charlm.training.events import (
     Stopped,
 )
 from charlm.training.learner import Arrays, Capture, Learner, StepResult
-from charlm.training.pace import Pace
+from charlm.training.pace import Pace, last_scoring
 from charlm.training.schedules import PLATEAU_DIVISOR, SCHEDULES, warmup_factor
 from charlm.training.standing import Standing
 from charlm.training.watch import LossWatch
@@ -59,7 +59,7 @@ class Trainer:
     """Runs a `Learner` from where it stands to the end that its pace sets.
 
     Args:
-        evaluate: scores the validation split; None where there is none.
+        evaluate: scores a model on so many symbols of the validation split; None where there is none.
         sample: makes a short text of weights; None for no samples.
         final_tokens: tokens scored after the last step, to keep time for them.
         clock: seconds, monotonic.
@@ -73,7 +73,7 @@ class Trainer:
         *,
         keeper: Keeper,
         pace: Pace,
-        evaluate: Callable[[LanguageModel], Score] | None,
+        evaluate: Callable[[LanguageModel, int], Score] | None,
         sample: Callable[[Arrays], str] | None,
         final_tokens: int,
         clock: Callable[[], float],
@@ -95,6 +95,7 @@ class Trainer:
         # how far the time before the first step, for reading the text, had brought the position
         self._first_position = 0.0
         self._stepping = (0, 0.0)  # steps of this sitting, and the seconds they took
+        self._fastest = math.inf  # seconds of one step
 
     def request_stop(self) -> None:
         """Finish the step, save, and end. Safe to call from a signal handler."""
@@ -151,7 +152,9 @@ class Trainer:
             rate = self.learning_rate()
             begun = self.clock()
             result = self.learner.step(rate)
-            self._stepping = (self._stepping[0] + 1, self._stepping[1] + self.clock() - begun)
+            spent = self.clock() - begun
+            self._stepping = (self._stepping[0] + 1, self._stepping[1] + spent)
+            self._fastest = min(self._fastest, spent)
             trouble = self.watch.trouble(result.loss, result.gradient_norm)
             if trouble is not None:
                 yield from self._roll_back(trouble)
@@ -210,10 +213,15 @@ class Trainer:
         position = self.pace.position(self.learner.steps, self.seconds())
         return position * self.pace.evaluations() >= self.standing.evaluations + 1
 
-    def _evaluate(self, evaluate: Callable[[LanguageModel], Score]) -> Evaluated:
+    def _evaluate(self, evaluate: Callable[[LanguageModel, int], Score]) -> Evaluated:
+        if not self.standing.evaluated_symbols:
+            # settled once, so that all losses are of the same text; the first steps are slow, the fastest is not
+            self.standing.evaluated_symbols = self.pace.evaluation_symbols(
+                self.pace.tokens_per_step(self.config), self._fastest, self.config.evaluate_every
+            )
         begun = self.clock()
         with self.learner.averaged() as model:
-            score = evaluate(model)
+            score = evaluate(model, self.standing.evaluated_symbols)
         nats = score.nats_per_token
         nats = math.nan if nats is None else nats
         best = nats < self.standing.best_nats  # never true for nan
@@ -223,9 +231,7 @@ class Trainer:
         elif self.config.schedule == "plateau":
             self.standing.rate_scale /= PLATEAU_DIVISOR
         self._validation_nats = nats
-        # float32 and the whole split: slower per token than this evaluation was
-        spent = self.clock() - begun
-        self._keep_free(2 * spent / max(score.tokens, 1) * self.final_tokens + spent)
+        self._keep_free(last_scoring(self.clock() - begun, score.tokens, self.final_tokens))
         return Evaluated(
             **self.where(),
             train_nats=math.nan if self.watch.smoothed is None else self.watch.smoothed,

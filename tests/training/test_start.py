@@ -173,6 +173,22 @@ def test_a_plan_counts_and_times_without_a_run(place):
     assert plan.epochs == pytest.approx(100 * 32 / (begin(place, run="b").data.store.part("train").size - 1))
 
 
+def test_a_plan_by_time_leaves_room_for_evaluations_and_the_last_scoring(place):
+    plan = plan_training(config(place, minutes=0.1))
+    assert 0 < plan.evaluating_seconds < plan.seconds
+    per_step = 32 / plan.characters_per_second
+    assert plan.seconds == pytest.approx(6.0, abs=2 * per_step)
+    assert plan.steps * per_step == pytest.approx(plan.seconds - plan.evaluating_seconds)
+    often, seldom = (plan_training(config(place, steps=5000, evaluate_every=every)) for every in (1, 2500))
+    assert often.evaluating_seconds > 10 * seldom.evaluating_seconds  # 5,000 and 2, and the last scoring
+
+
+def test_a_plan_is_of_a_batch_that_fits(place):
+    (place / "tale.txt").write_text("a cat sat.\n")
+    plan = plan_training(config(place, steps=3, batch_size=32), fit_batch=True)
+    assert "--batch-size 1 in place of 32" in plan.notices[0]
+
+
 def test_a_summary_is_of_the_best_checkpoint(place):
     training = begin(place, steps=30, learning_rate=0.02)
     best = min(event.validation_nats for event in training.events() if event.kind == "evaluate")

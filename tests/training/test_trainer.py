@@ -68,7 +68,7 @@ def scores(*nats):
     """An evaluation that gives these losses, one after the other, then the last for ever."""
     left = list(nats)
 
-    def evaluate(model):
+    def evaluate(model, symbols):
         value = left.pop(0) if len(left) > 1 else left[0]
         return Score(total_nats=10 * value, tokens=10, characters=10, bytes=10)
 
@@ -153,6 +153,26 @@ def test_plateau_divides_the_rate_by_four(make_learner, make_trainer):
     assert rates == pytest.approx({5: 0.1, 10: 0.025, 15: 0.025, 20: 0.00625})
 
 
+def test_all_evaluations_of_a_training_read_the_same_symbols_resumed_or_not(make_learner, make_trainer):
+    seen = []
+
+    def evaluate(model, symbols):
+        seen.append(symbols)
+        return scores(1.0)(model, symbols)
+
+    settings = {"steps": 40_000, "batch_size": 8, "evaluate_every": 2}
+    trainer = make_trainer(make_learner(**settings), evaluate=evaluate)
+    trainer.pace = Pace(steps=400_000, seconds=None)  # a share of 400,000 x 64 symbols
+    for event in trainer.run():
+        if event.step == 6 and event.kind == "evaluate":
+            break
+    again = make_trainer(make_learner(**{**settings, "steps": 8}), evaluate=evaluate)
+    again.restore(trainer.capture())
+    list(again.run())
+    assert len(seen) == 4
+    assert set(seen) == {trainer.pace.evaluation_symbols(64, 1.0, 2)}
+
+
 def test_an_unknown_schedule_is_named(make_learner, make_trainer):
     with pytest.raises(UnknownNameError, match=r"no schedule 'cosin': .*did you mean cosine"):
         make_trainer(make_learner(schedule="cosin"))
@@ -195,10 +215,10 @@ def test_a_stop_request_finishes_the_step_and_saves(make_learner, make_trainer):
 def test_a_resumed_training_ends_in_the_same_numbers(make_learner, make_trainer, stop_at, settings):
     """N steps equal k steps, a stop, a resume and N - k steps, down to the last bit."""
 
-    def evaluate(model):
+    def evaluate(model, symbols):
         # a figure of the weights, so that plateau's decisions depend on them as in real training
         total = sum(float(p.detach().abs().sum()) for p in model.parameters())
-        return scores(1.0 + math.sin(total))(model)
+        return scores(1.0 + math.sin(total))(model, symbols)
 
     through = make_trainer(make_learner(**settings), evaluate=evaluate)
     list(through.run())
