@@ -173,12 +173,16 @@ def test_a_plan_counts_and_times_without_a_run(place):
     assert plan.epochs == pytest.approx(100 * 32 / (begin(place, run="b").data.store.part("train").size - 1))
 
 
-def test_a_plan_by_time_leaves_room_for_evaluations_and_the_last_scoring(place):
-    plan = plan_training(config(place, minutes=0.1))
+@pytest.mark.parametrize("every", [None, 1])
+def test_a_plan_by_time_leaves_room_for_evaluations_and_the_last_scoring(place, every):
+    plan = plan_training(config(place, minutes=0.1, evaluate_every=every))
     assert 0 < plan.evaluating_seconds < plan.seconds
     per_step = 32 / plan.characters_per_second
-    assert plan.seconds == pytest.approx(6.0, abs=2 * per_step)
     assert plan.steps * per_step == pytest.approx(plan.seconds - plan.evaluating_seconds)
+    assert plan.seconds == pytest.approx(6.0, abs=2 * plan.seconds / plan.steps)
+
+
+def test_a_plan_by_steps_counts_the_evaluations(place):
     often, seldom = (plan_training(config(place, steps=5000, evaluate_every=every)) for every in (1, 2500))
     assert often.evaluating_seconds > 10 * seldom.evaluating_seconds  # 5,000 and 2, and the last scoring
 
