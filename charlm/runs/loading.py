@@ -6,6 +6,7 @@ A checkpoint that is damaged is passed over for the newest one that is not, and 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -85,21 +86,21 @@ def _first_sound(
     path: Path, which: Which, kind: type[LoadedT], vocabulary: str, earlier: tuple[str, ...] = ()
 ) -> LoadedT:
     for look in range(1, LOOKS + 1):
-        notices = list(earlier)
+        notices, passed_over = list(earlier), {}
         with _open_run(path) as run:
             announced = _announced(run, which, notices)
             found = find_checkpoints(run)
-            notices += _not_whole(announced, found)
+            passed_over = _not_whole(announced, found)
             for one in _in_order(found, which, announced, path):
                 try:
-                    return _read(run, path, one, kind, vocabulary, notices)
+                    return _read(run, path, one, kind, vocabulary, [*notices, *_in_place_of(passed_over, one.step)])
                 except RunError as error:
                     if look < LOOKS and _is_gone(run, one):
                         break
-                    notices.append(_passed_over(one.step, str(error)))
+                    passed_over.setdefault(one.step, str(error))
             else:
                 break
-    raise RunError(_none_left(path, which, notices, found))
+    raise RunError(_none_left(path, which, [*notices, *map(_passed_over, passed_over, passed_over.values())], found))
 
 
 def _open_run(path: Path) -> Folder:
@@ -184,12 +185,18 @@ def _announced(run: Folder, which: Which, notices: list[str]) -> int | None:
     return step if isinstance(step, int) else None
 
 
-def _not_whole(announced: int | None, found: list[Found]) -> list[str]:
-    """A notice where the announced checkpoint is not among the readable ones."""
+def _not_whole(announced: int | None, found: list[Found]) -> dict[int, str]:
+    """The announced checkpoint and why it cannot be, where it is not among the readable ones."""
     one = next((one for one in found if one.step == announced), None)
     if announced is None or (one is not None and one.manifest is not None):
-        return []
-    return [_passed_over(announced, one.problem or "it cannot be read" if one else "its folder is gone")]
+        return {}
+    return {announced: one.problem or "it cannot be read" if one else "its folder is gone"}
+
+
+def _in_place_of(passed_over: Mapping[int, str], step: int) -> list[str]:
+    """Notices of what was passed over, the last of which says what is used instead."""
+    notices = [_passed_over(*one) for one in passed_over.items()]
+    return [*notices[:-1], f"{notices[-1]}; step {step} is used instead"] if notices else []
 
 
 def _passed_over(step: int, cause: str) -> str:

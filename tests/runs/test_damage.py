@@ -40,6 +40,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(new_run, assert_checkpoin
         assert_checkpoint(loaded, 100)
         assert len(loaded.notices) == 1
         assert loaded.notices[0].startswith(f"checkpoint of step 200 passed over: {name}")
+        assert loaded.notices[0].endswith("; step 100 is used instead")
 
 
 @pytest.mark.parametrize("kind", ["cut", "flip"])
@@ -71,7 +72,9 @@ def test_what_was_announced_and_is_gone_is_missed(new_run):
     run = new_run(steps=(100, 200))
     shutil.rmtree(run.folder / "steps" / "step-00000200")
     assert run.load().notices == ()  # no best was announced
-    assert run.load_training().notices == ("checkpoint of step 200 passed over: its folder is gone",)
+    assert run.load_training().notices == (
+        "checkpoint of step 200 passed over: its folder is gone; step 100 is used instead",
+    )
 
 
 def test_when_no_checkpoint_is_sound_the_error_names_file_and_cause(new_run):
