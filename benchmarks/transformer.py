@@ -1,0 +1,137 @@
+"""charlm's default model against a causal Transformer of equal cost, trained for the same time on the same windows.
+
+    python benchmarks/transformer.py                 about 4 minutes: a minute for each side, and the scoring
+    python benchmarks/transformer.py --quick         half a minute
+    python benchmarks/transformer.py --minutes 3
+
+The Transformer has 4 layers of width 128 with 4 heads, torch's own layers and scaled_dot_product_attention; both
+need about the same operations for a character (printed). Its rate was chosen from 1e-3, 2e-3, 4e-3 and 8e-3 by the
+loss after a minute (docs/benchmarks.md). charlm's time includes its evaluations, checkpoints and the choice of
+its number format; the Transformer's is training steps alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from harness.operations import per_character
+from harness.program import finish, options, show
+from harness.record import Case
+from harness.texts import write_text
+from opponents.transformer_model import Transformer, nats_per_character, train
+
+from charlm.config import Config, CorpusConfig, ModelConfig, TokenizerConfig, TrainingConfig
+from charlm.errors import CorpusError
+from charlm.evaluation import score_of, score_stream, score_windows
+from charlm.models import LanguageModel
+from charlm.runs import Data, prepare
+from charlm.streams import Lanes
+from charlm.training import start_training
+from charlm.training.device import choose_machine
+
+LAYERS, WIDTH, HEADS = 4, 128, 4
+RATE, WARMUP = 4e-3, 0.05
+STRIDE = 16
+UNKNOWN = "error"
+
+
+def open_text(corpus: str, folder: Path, quick: bool) -> tuple[str, Data]:
+    """A text and its ids; the made-up one where the other cannot be had, or where it is only to be quick."""
+    settings = TokenizerConfig(unknown=UNKNOWN)
+    if not quick:
+        try:
+            return corpus, prepare(CorpusConfig(corpus=(corpus,)), settings, fetch=True)
+        except CorpusError as error:
+            print(f"the made-up text is taken: {error}", file=sys.stderr)
+    corpus = str(write_text(folder, 60_000 if quick else 4_000_000))
+    return corpus, prepare(CorpusConfig(corpus=(corpus,)), settings)
+
+
+def charlm_side(case: Case, corpus: str, data: Data, config: Config, folder: Path) -> None:
+    """`charlm train` for so many minutes, then its latest weights scored by both protocols."""
+    training = start_training(config, run="charlm", root=folder, now=datetime(2000, 1, 1))
+    for event in training.events():
+        last = event
+    weights = training.run.load("latest").weights
+    model = LanguageModel.from_arrays(config.model, data.tokenizer.vocab_size, weights)
+    ids = np.asarray(data.store.part("validation"))
+    T = config.training.window_length
+    for words, predictions in (
+        (f"cold windows of {T}", score_windows(model, ids, T)),
+        ("stream, memory of all before", score_stream(model, ids)),
+    ):
+        found = score_of(predictions, ids[1:], data.tokenizer).nats_per_character
+        case.figures[f"charlm, {words}, nats"] = f"{found:.4f}"
+    steps = training.trainer._stepping
+    case.figures["charlm, characters/s of its steps"] = last.characters / steps[1]
+    case.figures["charlm, characters read"] = float(last.characters)
+
+
+def transformer_side(case: Case, data: Data, config: Config, asked: argparse.Namespace) -> None:
+    """The Transformer for the same time, on the same windows, scored as far back as it sees."""
+    training = config.training
+    V, T = data.tokenizer.vocab_size, training.window_length
+    torch.manual_seed(training.seed)
+    model = Transformer(V, T, layers=LAYERS, width=WIDTH, heads=HEADS)
+    machine = choose_machine(training, config.model)
+    lanes = Lanes(data.store.part("train"), training.batch_size)
+    seconds = 60 * asked.minutes
+    with machine.in_use():
+        read = train(
+            model,
+            lanes,
+            seconds=seconds,
+            rate=asked.rate,
+            warmup=WARMUP,
+            dtype=getattr(torch, asked.dtype),
+            clock=time.perf_counter,
+        )
+        ids = torch.from_numpy(np.asarray(data.store.part("validation")).astype(np.int64))
+        for words, stride in ((f"cold windows of {T}", T), (f"the last {T - STRIDE} to {T} symbols", STRIDE)):
+            case.figures[f"Transformer, {words}, nats"] = f"{nats_per_character(model, ids, stride):.4f}"
+    case.figures["Transformer, characters/s of its steps"] = read / seconds
+    case.figures["Transformer, characters read"] = float(read)
+    case.figures["Transformer, operations a character, MF"] = model.operations() / 1e6
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train both, one after the other; returns the exit code."""
+    parser = options(__doc__)
+    parser.add_argument("--minutes", type=float, help="training time of each side [1]")
+    parser.add_argument("--corpus", default="shakespeare", help="named corpus or file")
+    parser.add_argument("--rate", type=float, default=RATE, help="the Transformer's highest learning rate")
+    parser.add_argument("--dtype", default="bfloat16", choices=("float32", "bfloat16"), help="the Transformer's format")
+    parser.add_argument("--only", choices=("charlm", "transformer"), help="one side alone, to tune it")
+    asked = parser.parse_args(arguments)
+    asked.minutes = asked.minutes or (0.1 if asked.quick else 1.0)
+    with tempfile.TemporaryDirectory() as name:
+        corpus, data = open_text(asked.corpus, Path(name), asked.quick)
+        config = Config(
+            corpus=CorpusConfig(corpus=(corpus,)),
+            tokenizer=TokenizerConfig(unknown=UNKNOWN),
+            model=ModelConfig(),
+            training=TrainingConfig(minutes=asked.minutes, device="cpu"),
+        )
+        model, training = config.model, config.training
+        case = Case(title=f"{asked.minutes:g} minutes on {data.corpus_name}: lstm 2 x 256 and a Transformer")
+        if asked.only != "transformer":
+            charlm_side(case, corpus, data, config, Path(name))
+            window = training.batch_size * training.window_length
+            needed = per_character(model.cell, model.layers, model.hidden_size, data.tokenizer.vocab_size, window)
+            case.figures["charlm, operations a character, MF"] = needed / 1e6
+        if asked.only != "charlm":
+            transformer_side(case, data, config, asked)
+    show(case)
+    settings = {"minutes": asked.minutes, "corpus": data.corpus_name, "rate": asked.rate, "dtype": asked.dtype}
+    return finish("transformer", {"equal-time": case} if not asked.only else {}, asked, settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
