@@ -50,6 +50,25 @@ class Lanes:
         """B."""
         return len(self._starts)
 
+    @property
+    def ids(self) -> npt.NDArray[Any]:
+        """The text, (N,)."""
+        return self._ids
+
+    @property
+    def starts(self) -> npt.NDArray[np.int64]:
+        """The prediction that each lane starts at, (B,)."""
+        return self._starts[:, 0]
+
+    @property
+    def position(self) -> int:
+        """Predictions that every lane has given out, over all passes."""
+        return self._position
+
+    def skip(self, window_length: int) -> None:
+        """Go on by a window that the caller reads by itself."""
+        self._position += window_length
+
     def next(self, window_length: int) -> tuple[Window, Window]:
         """Inputs and targets, each (B, T) int64 and C-contiguous: the next T predictions of every lane."""
         if window_length < 1:
@@ -60,7 +79,7 @@ class Lanes:
         inputs = self._ids[where].astype(np.int64, copy=False)
         where += 1
         targets = self._ids[where].astype(np.int64, copy=False)
-        self._position += window_length
+        self.skip(window_length)
         return inputs, targets
 
     @property

@@ -17,6 +17,11 @@ def clip_by_norm(gradients: list[torch.Tensor], norm: float, threshold: float) -
         torch._foreach_mul_(gradients, threshold / norm)
 
 
+def clip_by_device_norm(gradients: list[torch.Tensor], norm: torch.Tensor, threshold: float) -> None:
+    """`clip_by_norm` with a norm, (), that stays on its device; a factor of exactly one where nothing is clipped."""
+    torch._foreach_mul_(gradients, torch.where(norm >= threshold, threshold / norm, torch.ones_like(norm)))
+
+
 def clip_by_value(gradients: list[torch.Tensor], threshold: float) -> None:
     """In place: every component into [-threshold, threshold]."""
     torch._foreach_clamp_max_(gradients, threshold)

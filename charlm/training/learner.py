@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from charlm.config import TrainingConfig
 from charlm.errors import RunError
@@ -21,6 +20,7 @@ from charlm.models import LanguageModel, State, detach, state_from_arrays, state
 from charlm.streams import Lanes
 from charlm.training.clipping import clip_by_norm, clip_by_value, global_norm
 from charlm.training.device import Machine
+from charlm.training.device_step import DeviceStep
 from charlm.training.optimizers import load_optimizer_arrays, make_optimizer, optimizer_arrays
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -52,7 +52,11 @@ class StepResult:
 
 
 class Learner:
-    """A model in training on lanes of text. One `step` is one optimiser update (B lanes, T steps each)."""
+    """A model in training on lanes of text. One `step` is one optimiser update (B lanes, T steps each).
+
+    On CUDA a step is only queued, see `DeviceStep`: `advance` then gives results some steps late, and `settle` the
+    rest. `steps` and the lanes count what is queued, `characters` what is known.
+    """
 
     def __init__(
         self,
@@ -61,29 +65,64 @@ class Learner:
         config: TrainingConfig,
         machine: Machine,
         characters_per_id: np.ndarray[Any, Any],
+        *,
+        queued: bool | None = None,
     ) -> None:
+        """`queued`: whether steps are queued on the device; None for where that is faster, which is CUDA."""
         self.model = model.to(machine.device)
         self.lanes = lanes
         self.config = config
         self.machine = machine
         self.characters_per_id = characters_per_id
         self.parameters = list(model.parameters())
-        self.optimizer = make_optimizer(self.parameters, config, machine.device)
         self.average = [p.detach().clone() for p in self.parameters] if config.ema else None
         self.state: State = model.initial_state(config.batch_size)
         self.masks = torch.Generator(machine.device) if _drops(model) else None
+        self.queue: DeviceStep | None = None
+        if machine.device.type == "cuda" if queued is None else queued:
+            self.queue = DeviceStep(model, lanes, config, machine, torch.from_numpy(characters_per_id), self.masks)
+            self.state = self.queue.state
+        rate = None if self.queue is None else self.queue.rate
+        self.optimizer = make_optimizer(self.parameters, config, machine.device, rate)
         self.steps = 0
         self.characters = 0
+
+    def advance(self, learning_rate: float) -> list[StepResult]:
+        """One `step`; the results that are known by now and were not given before, oldest first."""
+        if self.queue is None:
+            return [self.step(learning_rate)]
+        draws = self._draws()
+        self.queue.queue(
+            self.optimizer,
+            self.average,
+            rate=learning_rate,
+            average_towards=1 - self._decay(),
+            seed=int(draws.integers(2**63)) if self.masks is not None else 0,
+            lengths=[self._window_length(draws) for _ in range(self.config.accumulate)],
+        )
+        self.steps += 1
+        return [self._result(*numbers) for numbers in self.queue.outcomes.overdue()]
+
+    def settle(self) -> list[StepResult]:
+        """Wait for the steps that are queued; their results that were not given before, oldest first."""
+        return [] if self.queue is None else [self._result(*numbers) for numbers in self.queue.outcomes.all()]
+
+    def _result(self, loss: float, norm: float, characters: float) -> StepResult:
+        self.characters += int(characters)
+        applied = bool(np.isfinite(loss) and np.isfinite(norm))
+        return StepResult(loss=loss, gradient_norm=norm, characters=int(characters), applied=applied)
 
     def step(self, learning_rate: float) -> StepResult:
         """Read the next window(s), backpropagate, clip and update.
 
         The update is left out (`applied` is False) when loss or gradient is not finite.
         """
+        if self.queue is not None:
+            return (self.advance(learning_rate) + self.settle())[-1]
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.zero_grad(set_to_none=True)
-        draws = np.random.default_rng([self.config.seed, self.steps])
+        draws = self._draws()
         if self.masks is not None:
             # subtle: seeded per step, not carried on, so that a resumed run draws the same masks
             self.masks.manual_seed(int(draws.integers(2**63)))
@@ -101,6 +140,14 @@ class Learner:
         self.characters += characters
         return StepResult(loss=loss, gradient_norm=norm, characters=characters, applied=bool(applied))
 
+    def _draws(self) -> np.random.Generator:
+        """What is random in the next step: nothing of it needs saving."""
+        return np.random.default_rng([self.config.seed, self.steps])
+
+    def _decay(self) -> float:
+        """Of the averaged weights: a short memory at first, so that the average forgets the random start."""
+        return min(self.config.ema, (1 + self.steps) / (10 + self.steps))
+
     def _window_length(self, draws: np.random.Generator) -> int:
         length, jitter = self.config.window_length, self.config.window_jitter
         if not jitter:
@@ -112,10 +159,10 @@ class Learner:
         inputs, targets = self.lanes.next(length)
         wanted = torch.from_numpy(targets).to(self.machine.device)
         with self.machine.autocast():
-            logits, state = self.model(torch.from_numpy(inputs).to(self.machine.device), self.state, self.masks)
+            ids = torch.from_numpy(inputs).to(self.machine.device)
+            loss, state = self.model.loss(ids, wanted, self.state, self.masks)
         # truncated backpropagation: the state goes on into the next window, its gradient does not
         self.state = detach(state)
-        loss = F.cross_entropy(logits.float().flatten(0, 1), wanted.flatten())
         (loss / self.config.accumulate).backward()  # type: ignore[no-untyped-call]
         return loss.item(), int(self.characters_per_id[targets].sum())
 
@@ -126,9 +173,7 @@ class Learner:
             clip_by_value(gradients, self.config.clip_value)
         self.optimizer.step()
         if self.average is not None:
-            # a short memory at first, so that the average forgets the random start
-            decay = min(self.config.ema, (1 + self.steps) / (10 + self.steps))
-            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - self._decay())
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[LanguageModel]:
@@ -148,7 +193,7 @@ class Learner:
             torch._foreach_copy_([p.detach() for p in self.parameters], values)
 
     def capture(self) -> Capture:
-        """A copy of all that training has changed so far."""
+        """A copy of all that training has changed so far. Call `settle` first: its results are part of it."""
         training = {f"optimizer.{key}": array for key, array in optimizer_arrays(self.optimizer).items()}
         training |= {f"state.{key}": array for key, array in state_to_arrays(self.state).items()}
         if self.average is not None:
@@ -166,13 +211,17 @@ class Learner:
         """
         if self.average is not None:
             self.model.load_arrays(capture.weights)
-            self.average = [p.detach().clone() for p in self.parameters]
+            torch._foreach_copy_(self.average, [p.detach() for p in self.parameters])
             self.model.load_arrays(_prefixed(capture.training, "trained."))
         else:
             self.model.load_arrays(capture.weights)
         load_optimizer_arrays(self.optimizer, _prefixed(capture.training, "optimizer."))
         like = self.model.initial_state(self.config.batch_size)
-        self.state = state_from_arrays(_prefixed(capture.training, "state."), like)
+        state = state_from_arrays(_prefixed(capture.training, "state."), like)
+        if self.queue is None:
+            self.state = state
+        else:
+            self.queue.restart(state)
         try:
             self.steps = int(capture.progress["steps"])
             self.characters = int(capture.progress["characters"])

@@ -1,4 +1,8 @@
-"""The optimisers, by name. Each is torch's own, with its fused or multi-tensor kernel."""
+"""The optimisers, by name. Each is torch's own, with its fused or multi-tensor kernel.
+
+For a step that the host does not wait for, `make_optimizer` takes the learning rate as a tensor on the device, and
+`step_unless` a flag there that says whether to leave the step out.
+"""
 
 from __future__ import annotations
 
@@ -13,31 +17,49 @@ from charlm.errors import RunError
 from charlm.registry import lookup
 
 Parameters = Iterable[torch.nn.Parameter]
+Rate = float | torch.Tensor
+Maker = Callable[[Parameters, TrainingConfig, Rate, bool], torch.optim.Optimizer]
 
 
-def _adamw(parameters: Parameters, config: TrainingConfig, fused: bool) -> torch.optim.Optimizer:
+def _adamw(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: bool) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay (Loshchilov & Hutter, 2019, arXiv:1711.05101)."""
-    return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
-
-
-def _adam(parameters: Parameters, config: TrainingConfig, fused: bool) -> torch.optim.Optimizer:
-    """Adam (Kingma & Ba, 2015, arXiv:1412.6980)."""
-    return torch.optim.Adam(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
-
-
-def _rmsprop(parameters: Parameters, config: TrainingConfig, fused: bool) -> torch.optim.Optimizer:
-    """RMSprop (Hinton, 2012) with the smoothing of char-rnn, 0.95. It has no fused kernel."""
-    return torch.optim.RMSprop(
-        parameters, lr=config.learning_rate, alpha=0.95, weight_decay=config.weight_decay, foreach=True
+    return torch.optim.AdamW(
+        parameters, lr=rate, weight_decay=config.weight_decay, fused=fused, capturable=_on_cuda(rate)
     )
 
 
-def _sgd(parameters: Parameters, config: TrainingConfig, fused: bool) -> torch.optim.Optimizer:
+def _adam(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: bool) -> torch.optim.Optimizer:
+    """Adam (Kingma & Ba, 2015, arXiv:1412.6980)."""
+    return torch.optim.Adam(
+        parameters, lr=rate, weight_decay=config.weight_decay, fused=fused, capturable=_on_cuda(rate)
+    )
+
+
+def _rmsprop(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: bool) -> torch.optim.Optimizer:
+    """RMSprop (Hinton, 2012) with the smoothing of char-rnn, 0.95. It has no fused kernel."""
+    capturable = _on_cuda(rate)
+    return torch.optim.RMSprop(
+        parameters,
+        lr=rate,
+        alpha=0.95,
+        weight_decay=config.weight_decay,
+        # torch has no multi-tensor step with a rate in a tensor that is not capturable
+        foreach=capturable or isinstance(rate, float),
+        capturable=capturable,
+    )
+
+
+def _sgd(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: bool) -> torch.optim.Optimizer:
     """Plain stochastic gradient descent, without momentum."""
-    return torch.optim.SGD(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
+    return torch.optim.SGD(parameters, lr=rate, weight_decay=config.weight_decay, fused=fused)
 
 
-OPTIMIZERS: dict[str, Callable[[Parameters, TrainingConfig, bool], torch.optim.Optimizer]] = {
+def _on_cuda(rate: Rate) -> bool:
+    """Whether the step must be fit to be recorded in a CUDA graph."""
+    return isinstance(rate, torch.Tensor) and rate.device.type == "cuda"
+
+
+OPTIMIZERS: dict[str, Maker] = {
     "adam": _adam,
     "adamw": _adamw,
     "rmsprop": _rmsprop,
@@ -45,10 +67,37 @@ OPTIMIZERS: dict[str, Callable[[Parameters, TrainingConfig, bool], torch.optim.O
 }
 
 
-def make_optimizer(parameters: Parameters, config: TrainingConfig, device: torch.device) -> torch.optim.Optimizer:
-    """The optimiser that `config` names, for parameters on `device`."""
+def make_optimizer(
+    parameters: Parameters, config: TrainingConfig, device: torch.device, rate: torch.Tensor | None = None
+) -> torch.optim.Optimizer:
+    """The optimiser that `config` names, for parameters on `device`.
+
+    Args:
+        rate: () float32 on `device`, read at each step; None for a number, set by the caller in each group.
+    """
     fused = device.type in ("cpu", "cuda")
-    return lookup(OPTIMIZERS, config.optimizer, "optimizer")(parameters, config, fused)
+    make = lookup(OPTIMIZERS, config.optimizer, "optimizer")
+    return make(parameters, config, config.learning_rate if rate is None else rate, fused)
+
+
+def step_unless(optimizer: torch.optim.Optimizer, skip: torch.Tensor) -> None:
+    """One step of `optimizer`, left out where `skip`, () float32 on the device, is 1. The host does not learn which."""
+    if getattr(optimizer, "_step_supports_amp_scaling", False):
+        # what torch's gradient scaler sets: a fused kernel then changes nothing, the count of steps neither
+        optimizer.found_inf = skip  # type: ignore[attr-defined]
+        optimizer.step()
+        return
+    left_out = skip > 0
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    before = [(parameter, parameter.detach().clone()) for parameter in parameters]
+    moments = {parameter: {k: v.clone() for k, v in optimizer.state[parameter].items()} for parameter in parameters}
+    optimizer.step()
+    for parameter in parameters:
+        for name, value in optimizer.state[parameter].items():
+            before.append((value, moments[parameter].get(name, torch.zeros_like(value))))
+    with torch.no_grad():
+        for now, then in before:
+            now.copy_(torch.where(left_out.to(now.device), then, now))
 
 
 def optimizer_arrays(optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray[Any, Any]]:

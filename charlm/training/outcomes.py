@@ -1,0 +1,55 @@
+"""What steps on a device came to, read some steps later, so that the host never waits for the step it queued."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import torch
+from torch import Tensor
+
+# A result is read after so many further steps were queued. They keep the device busy in the meantime; the host
+# is never further ahead.
+LAG = 8
+
+
+class Outcomes:
+    """A queue of results on their way from the device: each is three numbers in float64."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device.type == "cuda"
+        # pinned memory, or the copy would wait
+        self._slots = torch.empty((LAG + 1, 3), dtype=torch.float64, pin_memory=self._cuda)
+        self._pending: deque[tuple[int, torch.cuda.Event | None]] = deque()
+        self._next = 0
+
+    def push(self, outcome: Tensor) -> None:
+        """Take a copy of `outcome`, (3,), as it will be once the device has come this far.
+
+        No more than `LAG` may be pending: call `overdue` after each.
+        """
+        slot, self._next = self._next, (self._next + 1) % len(self._slots)
+        self._slots[slot].copy_(outcome, non_blocking=True)
+        event = None
+        if self._cuda:
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            event.record()
+        self._pending.append((slot, event))
+
+    def overdue(self) -> list[list[float]]:
+        """The results that are `LAG` steps old, oldest first. The same ones at every run of the same training."""
+        return [self._pop() for _ in range(len(self._pending) - LAG)]
+
+    def all(self) -> list[list[float]]:
+        """Wait for the rest, oldest first."""
+        return [self._pop() for _ in range(len(self._pending))]
+
+    def forget(self) -> None:
+        """Drop what is pending."""
+        self._pending.clear()
+
+    def _pop(self) -> list[float]:
+        slot, event = self._pending.popleft()
+        if event is not None:
+            event.synchronize()
+        numbers: list[float] = self._slots[slot].tolist()
+        return numbers

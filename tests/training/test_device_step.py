@@ -1,0 +1,142 @@
+"""Queued steps compute what plain steps do; here on a CPU, where the same code runs without a graph."""
+
+import numpy as np
+import pytest
+import torch
+
+from charlm.streams import Lanes
+from charlm.training.device_lanes import DeviceLanes
+from charlm.training.optimizers import OPTIMIZERS
+from charlm.training.outcomes import LAG
+
+CPU = torch.device("cpu")
+# model, training
+SETTINGS = [
+    ({}, {}),
+    ({"cell": "gru", "tie_weights": True}, {"ema": 0.9, "clip_value": 0.01}),
+    ({"cell": "gru-reset-before", "embedding_size": 5, "tie_weights": True}, {"clip_norm": 0}),
+    (
+        {"dropout": 0.3, "dropout_input": 0.1, "dropout_recurrent": 0.2, "dropout_embedding": 0.1},
+        {"ema": 0.9, "accumulate": 2, "window_jitter": 0.5, "clip_norm": 0.1, "weight_decay": 0.01},
+    ),
+]
+
+
+def run(learner, steps, rate=0.01):
+    results = [result for _ in range(steps) for result in learner.advance(rate)]
+    return results + learner.settle()
+
+
+def arrays(learner):
+    capture = learner.capture()
+    return capture.weights | capture.training
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("model", "training"), SETTINGS, ids=str)
+def test_queued_steps_equal_plain_ones(make_learner, optimizer, model, training):
+    plain = make_learner(model, optimizer=optimizer, **training)
+    queued = make_learner(model, optimizer=optimizer, queued=True, **training)
+    rates = [0.01 * (1 + step % 3) for step in range(20)]
+    expected = [plain.step(rate) for rate in rates]
+    found = [result for rate in rates for result in queued.advance(rate)] + queued.settle()
+    assert [result.loss for result in found] == pytest.approx([result.loss for result in expected], abs=1e-5)
+    assert [result.characters for result in found] == [result.characters for result in expected]
+    norms = [result.gradient_norm for result in expected]
+    assert [result.gradient_norm for result in found] == pytest.approx(norms, rel=1e-3)
+    theirs = arrays(plain)
+    for name, array in arrays(queued).items():
+        np.testing.assert_allclose(array, theirs[name], atol=2e-4, rtol=1e-3, err_msg=name)
+    assert queued.capture().progress == plain.capture().progress
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_restored_queue_goes_on_bit_for_bit(make_learner, optimizer):
+    settings = {"optimizer": optimizer, "ema": 0.9, "window_jitter": 0.5, "accumulate": 2, "queued": True}
+    through = make_learner(**settings)
+    run(through, 5)
+    capture = through.capture()
+    losses = [result.loss for result in run(through, 12)]
+    again = make_learner(**settings)
+    again.restore(capture)
+    assert [result.loss for result in run(again, 12)] == losses
+    for name, array in arrays(through).items():
+        np.testing.assert_array_equal(arrays(again)[name], array, err_msg=name)
+    # back in the same learner too, with steps still on their way
+    again.advance(0.01)
+    again.restore(capture)
+    assert [result.loss for result in run(again, 12)] == losses
+
+
+def test_results_come_in_order_and_no_later_than_they_should(make_learner):
+    plain, queued = make_learner(), make_learner(queued=True)
+    expected = [plain.step(0.01).loss for _ in range(2 * LAG + 3)]
+    found = []
+    for step in range(len(expected)):
+        found += [result.loss for result in queued.advance(0.01)]
+        assert len(found) == max(0, step + 1 - LAG)
+    found += [result.loss for result in queued.settle()]
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert queued.settle() == []
+    assert queued.step(0.01).loss == pytest.approx(plain.step(0.01).loss, abs=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_device_leaves_a_step_out_that_is_not_finite(make_learner, optimizer):
+    learner = make_learner(optimizer=optimizer, ema=0.9, queued=True)
+    run(learner, 3)
+    learner.state[0].hidden[1, 0] = float("nan")
+    before = arrays(learner)
+    assert [result.applied for result in run(learner, 2)] == [False, False]
+    for name, array in arrays(learner).items():
+        if not name.startswith("state."):
+            np.testing.assert_array_equal(array, before[name], err_msg=name)
+    assert learner.steps == 5
+
+
+def test_a_step_that_is_left_out_at_the_very_beginning_leaves_moments_at_zero(make_learner):
+    for optimizer in OPTIMIZERS:
+        learner = make_learner(optimizer=optimizer, queued=True)
+        learner.state[0].hidden[1, 0] = float("inf")
+        assert not learner.step(0.01).applied
+        moments = {name: array for name, array in arrays(learner).items() if name.startswith("optimizer.")}
+        assert all(not array.any() for array in moments.values()), optimizer
+
+
+def test_nothing_but_the_lag_reads_from_the_device(make_learner, monkeypatch):
+    """A host that asks for a number waits for the device: no tensor's value may be asked for in a step."""
+    learner = make_learner({"dropout": 0.2}, ema=0.9, queued=True, optimizer="sgd")
+    run(learner, 1)
+    learner.model._check = lambda ids: None  # done on a CPU alone
+
+    def refuse(*_, **__):
+        raise AssertionError("asked the device for a number")
+
+    for name in ("item", "tolist", "numpy", "__bool__", "__float__", "__int__"):
+        monkeypatch.setattr(torch.Tensor, name, refuse)
+    for _ in range(LAG):
+        learner.advance(0.01)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.int64])
+@pytest.mark.parametrize("batch_size", [1, 3, 7])
+def test_the_device_reads_the_windows_of_the_lanes(dtype, batch_size):
+    top = min(np.iinfo(dtype).max, 2**32 - 1)
+    ids = np.random.default_rng(0).integers(0, top, size=59, dtype=np.int64).astype(dtype)
+    ids[:2] = top
+    lanes = Lanes(ids, batch_size)
+    text = DeviceLanes(lanes, CPU)
+    assert text.ids.element_size() == ids.itemsize
+    for length in (1, 5, 8, 60, 130, 3):
+        inputs, targets = text.window(torch.tensor(lanes.position), length)
+        expected = lanes.next(length)
+        np.testing.assert_array_equal(inputs.t().numpy(), expected[0])
+        np.testing.assert_array_equal(targets.t().numpy(), expected[1])
+
+
+def test_a_text_that_does_not_fit_is_read_on_the_host(make_learner, monkeypatch):
+    monkeypatch.setattr("charlm.training.device_step.fits", lambda ids, device: False)
+    plain, queued = make_learner(accumulate=2), make_learner(accumulate=2, queued=True)
+    losses = [plain.step(0.01).loss for _ in range(12)]
+    assert [result.loss for result in run(queued, 12)] == pytest.approx(losses, abs=1e-5)
+    assert queued.lanes.state_dict() == plain.lanes.state_dict()
