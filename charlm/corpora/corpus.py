@@ -46,14 +46,15 @@ class Corpus:
     Attributes:
         name: short and safe in file names.
         sources: as the user gave them.
-        encodings: of the documents, each once.
+        encodings: of the documents, each once; none of those read as bytes.
         notices: what the user should be told, one line each.
     """
 
     def __init__(self, config: CorpusConfig, sources: Sources) -> None:
         self.name = short_name(config)
         self.sources = config.corpus
-        self.encodings = tuple(dict.fromkeys(document.form.encoding for document in sources.documents))
+        forms = (document.form for document in sources.documents)
+        self.encodings = tuple(dict.fromkeys(form.encoding for form in forms if not form.as_bytes))
         self.notices = tuple(sources.notices)
         self._config = config
         self._found = sources

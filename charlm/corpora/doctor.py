@@ -29,13 +29,14 @@ class CorpusReport:
     """What the doctor found.
 
     Attributes:
-        encodings: of the documents, each once.
+        encodings: of the documents, each once; none of texts read as bytes.
         once_only: characters that occur once in the whole text.
         controls: control, format and unassigned characters (tab and line ends apart), with their counts.
         crlf, cr: line ends of Windows, and carriage returns alone.
         duplicates: groups of documents with the same content.
         unseen: characters of validation and test that training never sees.
-        shared: for validation and test, the share of its windows of 32 characters that occur in train.
+        shared: for validation and test, the share of its windows of 32 characters that occur in train; parts
+            that are too short for one are left out.
         split, preset, min_count: what is suggested; the corpus' own split where it has one by document.
         notes: all that is worth saying, in words, most important first.
     """
@@ -63,7 +64,7 @@ def check_corpus(config: CorpusConfig, *, progress: Progress | None = None, fetc
     Raises:
         CorpusError, ConfigError: as `open_corpus` and `Corpus.measure`.
     """
-    from charlm.corpora.overlap import Seen  # needs numpy, which nothing else here does
+    from charlm.corpora.overlap import WINDOW, Seen  # needs numpy, which nothing else here does
 
     progress = progress or NoProgress()
     corpus = open_corpus(config, progress=progress, fetch=fetch)
@@ -76,7 +77,7 @@ def check_corpus(config: CorpusConfig, *, progress: Progress | None = None, fetc
         seen = Seen(corpus.chunks("train"), facts.parts["train"][1])
         for part, (start, end) in facts.parts.items():
             counts[part] = _count(corpus, part, line_ends)
-            if part != "train" and end > start:
+            if part != "train" and min(end - start, facts.parts["train"][1]) >= WINDOW:
                 shares[part] = seen.share(corpus.chunks(part))
             progress.advance(1)
     finally:
@@ -167,7 +168,8 @@ def _notes(report: CorpusReport) -> list[str]:
     notes = [
         f"{found.characters:,} characters, {found.bytes:,} bytes,"
         f" {found.documents:,} document{'s' * (found.documents != 1)},"
-        f" {report.distinct_characters:,} distinct characters; encoding {', '.join(report.encodings)}",
+        f" {report.distinct_characters:,} distinct characters; "
+        + (f"encoding {', '.join(report.encodings)}" if report.encodings else "read as bytes"),
         f"split {found.split}: {sizes}",
     ]
     notes += [

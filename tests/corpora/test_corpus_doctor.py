@@ -69,6 +69,21 @@ def test_tiny_texts(tmp_path, length, split):
     report = check(tmp_path / "t", split=split)
     assert report.distinct_characters == 1
     assert (report.once_only == ("x",)) is (length == 1)
+    assert report.shared == {}
+    assert not any("word for word" in note for note in report.notes)
+
+
+def test_a_part_too_short_for_a_window_is_not_said_to_be_new(tmp_path):
+    (tmp_path / "t").write_text("x" * 100)
+    assert check(tmp_path / "t", split="60/32/8").shared == {"validation": 1.0}
+    assert check(tmp_path / "t", split="20/80").shared == {}  # nor where train is
+
+
+def test_texts_read_as_bytes_have_no_encoding(tmp_path):
+    (tmp_path / "t").write_bytes(bytes(range(256)) * 4)
+    report = check(tmp_path / "t", bytes=True)
+    assert report.encodings == ()
+    assert report.notes[0].endswith("; read as bytes")
 
 
 def test_shares_of_windows_by_hand():
