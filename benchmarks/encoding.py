@@ -3,29 +3,36 @@
     python benchmarks/encoding.py            about a minute
     python benchmarks/encoding.py --quick    a few seconds
 
-The opponent is what a character RNN's users write themselves: `[table[c] for c in text]`. It runs in turn
-with the others, in the same process, and its ids are compared with charlm's first. The text is made up of
-seeded random words; `mixed` has every tenth word in Cyrillic. MB are 10^6 bytes of UTF-8.
+The opponent is what a character RNN's users write themselves: `[table[c] for c in text]`. It takes turns with
+the others, and its ids are compared with charlm's first. The text is made up of seeded random words; `mixed`
+has every tenth word in Cyrillic. MB are 10^6 bytes of UTF-8.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-import statistics
+import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from harness.program import finish, options, show
+from harness.record import Case
+from harness.timing import Side, measure
 
 from charlm.config import TokenizerConfig
 from charlm.streams import Lanes, open_store, write_store
 from charlm.tokenizers import Tokenizer, train_tokenizer
 
 CHUNK = 1 << 22
+TEXTS = {"ascii": 0.0, "mixed": 0.1}
+WINDOWS = ((32, 64), (64, 64), (256, 256))
+SUBWORDS = ("bpe:1000", "unigram:1000")
 
 
 def make_text(characters: int, share_of_cyrillic: float) -> str:
@@ -44,7 +51,7 @@ def make_text(characters: int, share_of_cyrillic: float) -> str:
     return once * (characters // len(once) + 1)
 
 
-def dict_loop(tokenizer: Tokenizer, text: str) -> np.ndarray:
+def dict_loop(tokenizer: Tokenizer, text: str) -> npt.NDArray[Any]:
     """Ids of a text without unknown characters, one dictionary look-up a character."""
     table = {character: index for index, character in enumerate(sorted(set(text)))}
     return np.array([table[character] for character in text], dtype=tokenizer.dtype)
@@ -56,61 +63,69 @@ def store(tokenizer: Tokenizer, text: str, folder: Path) -> None:
     write_store(folder, "benchmark", vocab_size=tokenizer.vocab_size, parts={"train": pieces}, facts={})
 
 
-def measure(cases: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each case, `repeats` times, in turn."""
-    seconds: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(repeats):
-        for name, case in cases.items():
-            start = time.perf_counter()
-            case()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
+def again(function: Callable[[], object]) -> Callable[[int], None]:
+    """The function so many times."""
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            function()
+
+    return run
 
 
-def report(kind: str, text: str, repeats: int, folder: Path, subwords: bool) -> None:
-    """Measure one text and print a line for each case."""
+def encode(kind: str, asked: argparse.Namespace, folder: Path) -> Case:
+    """One text, by every way there is."""
+    text = make_text(2_000_000 if asked.quick else 10_000_000, TEXTS[kind])
     char = train_tokenizer(TokenizerConfig(), [text])
-    assert np.array_equal(dict_loop(char, text), char.encode(text)), "the two sides do not compute the same"
-    cases: dict[str, Callable[[], object]] = {
+    case = Case(title=f"encoding, {kind} text", unit="MB/s", reference="dict loop")
+    different = int((dict_loop(char, text) != char.encode(text)).sum())
+    case.checks["ids that differ, char against dict loop"] = (different, 0)
+    store(char, text, folder)
+    ways: dict[str, Callable[[], object]] = {
         "dict loop": lambda: dict_loop(char, text),
         "char: count the vocabulary": lambda: train_tokenizer(TokenizerConfig(), [text]),
         "char: encode": lambda: char.encode(text),
         "char: encode and store": lambda: store(char, text, folder),
         "store: open and check": lambda: open_store(folder, "benchmark"),
     }
-    store(char, text, folder)
-    for spec in ("byte", "bpe:1000", "unigram:1000") if subwords else ("byte",):
+    for spec in ("byte", *(() if asked.quick else SUBWORDS)):
         tokenizer = train_tokenizer(TokenizerConfig(tokenizer=spec), [text])
-        cases[f"{spec}: encode"] = partial(tokenizer.encode, text)
+        ways[f"{spec}: encode"] = partial(tokenizer.encode, text)
     size = len(text.encode()) / 1e6
-    seconds = measure(cases, repeats)
-    slow = statistics.median(seconds["dict loop"])
-    for name, found in seconds.items():
-        middle = statistics.median(found)
-        spread = (max(found) - min(found)) / middle
-        print(f"{kind:6} {name:28} {size / middle:9.1f} MB/s  {slow / middle:7.1f} x dict loop  (spread {spread:4.0%})")
+    sides = {name: Side(again(way), size) for name, way in ways.items()}
+    case.sides = measure(sides, repeats=asked.repeats, seconds=asked.seconds)
+    return case
 
 
-def report_lanes(folder: Path, repeats: int) -> None:
-    """Time of one window of several shapes, from the store on disk."""
+def read_windows(asked: argparse.Namespace, folder: Path) -> Case:
+    """Windows of several shapes, from the store on disk."""
     found = open_store(folder, "benchmark")
     assert found is not None
-    for batch_size, window_length in ((32, 64), (64, 64), (256, 256)):
+    sides = {}
+    for batch_size, window_length in WINDOWS:
         lanes = Lanes(found.part("train"), batch_size)
-        times = measure({"next": partial(lanes.next, window_length)}, 100 * repeats)["next"]
-        print(f"lanes  next, B {batch_size:3}, T {window_length:3}  {statistics.median(times) * 1e6:14.1f} us a window")
+        side = Side(again(partial(lanes.next, window_length)), batch_size * window_length / 1e6)
+        sides[f"windows, B {batch_size}, T {window_length}"] = side
+    case = Case(title="reading windows", unit="million ids/s")
+    case.sides = measure(sides, repeats=asked.repeats, seconds=asked.seconds)
+    return case
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smaller text, fewer repeats, no sub-words")
-    quick = parser.parse_args().quick
-    characters, repeats = (2_000_000, 3) if quick else (10_000_000, 7)
-    with tempfile.TemporaryDirectory() as folder:
-        for kind, share in (("ascii", 0.0), ("mixed", 0.1)):
-            report(kind, make_text(characters, share), repeats, Path(folder), not quick)
-        report_lanes(Path(folder), repeats)
+def main(arguments: list[str] | None = None) -> int:
+    """Measure all texts; returns the exit code."""
+    asked = options(__doc__).parse_args(arguments)
+    asked.repeats = asked.repeats or (3 if asked.quick else 5)
+    asked.seconds = asked.seconds or (0.05 if asked.quick else 0.3)
+    cases = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for kind in TEXTS:
+            cases[kind] = encode(kind, asked, folder)
+            show(cases[kind])
+        cases["windows"] = read_windows(asked, folder)
+        show(cases["windows"])
+    return finish("encoding", cases, asked, {})
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
