@@ -43,12 +43,16 @@ class Capture:
 
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
-    """One step: mean loss per token in nats, global gradient norm before clipping, characters read."""
+    """One step: mean loss per token in nats, global gradient norm before clipping, characters read.
+
+    `seconds` is the time that the device took for it, where it was queued there; None if nobody measured it.
+    """
 
     loss: float
     gradient_norm: float
     characters: int
     applied: bool
+    seconds: float | None = None
 
 
 class Learner:
@@ -107,10 +111,10 @@ class Learner:
         """Wait for the steps that are queued; their results that were not given before, oldest first."""
         return [] if self.queue is None else [self._result(*numbers) for numbers in self.queue.outcomes.all()]
 
-    def _result(self, loss: float, norm: float, characters: float) -> StepResult:
+    def _result(self, loss: float, norm: float, characters: float, seconds: float | None) -> StepResult:
         self.characters += int(characters)
         applied = bool(np.isfinite(loss) and np.isfinite(norm))
-        return StepResult(loss=loss, gradient_norm=norm, characters=int(characters), applied=applied)
+        return StepResult(loss=loss, gradient_norm=norm, characters=int(characters), applied=applied, seconds=seconds)
 
     def step(self, learning_rate: float) -> StepResult:
         """Read the next window(s), backpropagate, clip and update.

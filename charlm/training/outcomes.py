@@ -11,9 +11,14 @@ from torch import Tensor
 # is never further ahead.
 LAG = 8
 
+Outcome = tuple[float, float, float, float | None]
+
 
 class Outcomes:
-    """A queue of results on their way from the device: each is three numbers in float64."""
+    """A queue of results on their way from the device: each is three numbers, and the seconds it took or None.
+
+    The seconds are the device's own, from the end of the step before; a CPU has no such clock.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
@@ -21,6 +26,7 @@ class Outcomes:
         self._slots = torch.empty((LAG + 1, 3), dtype=torch.float64, pin_memory=self._cuda)
         self._pending: deque[tuple[int, torch.cuda.Event | None]] = deque()
         self._next = 0
+        self._last: torch.cuda.Event | None = None
 
     def push(self, outcome: Tensor) -> None:
         """Take a copy of `outcome`, (3,), as it will be once the device has come this far.
@@ -31,25 +37,29 @@ class Outcomes:
         self._slots[slot].copy_(outcome, non_blocking=True)
         event = None
         if self._cuda:
-            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             event.record()
         self._pending.append((slot, event))
 
-    def overdue(self) -> list[list[float]]:
+    def overdue(self) -> list[Outcome]:
         """The results that are `LAG` steps old, oldest first. The same ones at every run of the same training."""
         return [self._pop() for _ in range(len(self._pending) - LAG)]
 
-    def all(self) -> list[list[float]]:
+    def all(self) -> list[Outcome]:
         """Wait for the rest, oldest first."""
         return [self._pop() for _ in range(len(self._pending))]
 
     def forget(self) -> None:
         """Drop what is pending."""
         self._pending.clear()
+        self._last = None
 
-    def _pop(self) -> list[float]:
+    def _pop(self) -> Outcome:
         slot, event = self._pending.popleft()
+        seconds = None
         if event is not None:
             event.synchronize()
-        numbers: list[float] = self._slots[slot].tolist()
-        return numbers
+            seconds = None if self._last is None else self._last.elapsed_time(event) / 1e3
+            self._last = event
+        loss, norm, characters = self._slots[slot].tolist()
+        return loss, norm, characters, seconds

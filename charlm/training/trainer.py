@@ -96,6 +96,7 @@ class Trainer:
         self._first_position = 0.0
         self._stepping = (0, 0.0)  # steps of this sitting, and the seconds they took
         self._fastest = math.inf  # seconds of one step
+        self._result: StepResult | None = None  # of the last step that is known
 
     def request_stop(self) -> None:
         """Finish the step, save, and end. Safe to call from a signal handler."""
@@ -151,21 +152,35 @@ class Trainer:
         while reason is None:
             rate = self.learning_rate()
             begun = self.clock()
-            result = self.learner.step(rate)
+            results = self.learner.advance(rate)
             spent = self.clock() - begun
             self._stepping = (self._stepping[0] + 1, self._stepping[1] + spent)
-            self._fastest = min(self._fastest, spent)
-            trouble = self.watch.trouble(result.loss, result.gradient_norm)
+            reason = self._ending()
+            # what is due is done even when told to stop: a resumed training must not have missed it
+            due = self._due(last=reason not in (None, "interrupted"))
+            if reason or any(due):
+                results += self.learner.settle()
+            self._fastest = min([self._fastest, *(spent if r.seconds is None else r.seconds for r in results)])
+            trouble = self._judge(results)
+            if trouble is None:
+                if self._result and (reason or self.clock() - self._reported[0] >= REPORT_INTERVAL):
+                    yield self._tell(self._stepped(rate, self._result))
+                yield from self._look_up(*due)
+                reason = reason or self._ending()
+                # a training must not end on steps that nobody has looked at
+                trouble = self._judge(self.learner.settle()) if reason else None
             if trouble is not None:
                 yield from self._roll_back(trouble)
-                continue
-            reason = self._ending()
-            if reason or self.clock() - self._reported[0] >= REPORT_INTERVAL:
-                yield self._tell(self._stepped(rate, result))
-            # what is due is done even when told to stop: a resumed training must not have missed it
-            yield from self._look_up(last=reason not in (None, "interrupted"))
-            reason = reason or self._ending()
+                reason = None
         yield from self._finish(reason)
+
+    def _judge(self, results: list[StepResult]) -> str | None:
+        """What is wrong with the first of these steps that went wrong, in words."""
+        for self._result in results:
+            trouble = self.watch.trouble(self._result.loss, self._result.gradient_norm)
+            if trouble is not None:
+                return trouble
+        return None
 
     def _ending(self) -> str | None:
         if self.stop_requested:
@@ -183,10 +198,19 @@ class Trainer:
         if self._unsaved is not None:
             raise self._unsaved
 
-    def _look_up(self, *, last: bool) -> Iterator[Event]:
-        """Between two steps: evaluate, save and sample where it is time to."""
+    def _due(self, *, last: bool) -> tuple[bool, bool, bool]:
+        """Whether it is time to evaluate, to save, and to sample."""
         step = self.learner.steps
-        evaluated = last or self._evaluation_is_due()
+        evaluate = last or self._evaluation_is_due()
+        save, sample = self.config.checkpoint_every, self.config.sample_every
+        return (
+            evaluate,
+            last or (evaluate if save is None else step % save == 0),
+            self.sample is not None and (evaluate if sample is None else step % sample == 0),
+        )
+
+    def _look_up(self, evaluated: bool, saved: bool, sampled: bool) -> Iterator[Event]:
+        """Between two steps: evaluate, save and sample where it is time to."""
         best = False
         if evaluated:
             self.standing.evaluations = self._evaluations_until_now()
@@ -194,12 +218,10 @@ class Trainer:
             event = self._evaluate(self.evaluate)
             best = event.best
             yield self._tell(event)
-        every = self.config.checkpoint_every
-        if last or best or (evaluated if every is None else step % every == 0):
+        if saved or best:
             self._good = self.capture()
             yield from self._save(self._good, best=best)
-        every = self.config.sample_every
-        if self.sample is not None and (evaluated if every is None else step % every == 0):
+        if sampled and self.sample is not None:
             with self.learner.averaged() as model:
                 text = self.sample(model.to_arrays())
             yield Sampled(**self.where(), text=text)
