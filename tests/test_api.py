@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 import charlm
 from charlm.errors import ConfigError, RunError, TokenizerError
@@ -77,6 +78,27 @@ def test_evaluate_scores_its_own_splits_and_other_texts(model, place):
     other.write_text("a cat sat. the dog ran. " * 30)
     assert model.evaluate(str(other)).score.tokens == 24 * 30 - 1
     assert model.evaluate(split="validation", protocol="windows:8", baselines=False).baselines == {}
+
+
+def test_evaluate_leaves_the_threads_of_torch_as_they_were(model):
+    before = torch.get_num_threads()
+    assert model.evaluate(threads=before + 1, baselines=False).score.tokens
+    assert torch.get_num_threads() == before
+
+
+def test_baselines_that_cannot_learn_are_said_to_be_left_out(model, place, monkeypatch):
+    (place / "new.txt").write_text("the dog ran. " * 30)
+    monkeypatch.setenv("CHARLM_CACHE", str(place / "empty"))
+    (place / "tale.txt").rename(place / "gone.txt")
+    try:
+        found = model.evaluate(place / "new.txt")
+        assert found.baselines == {}
+        assert [notice[:12] for notice in found.notices] == ["no baselines"]
+        assert "tale.txt" in found.notices[0]
+        assert model.evaluate(place / "new.txt", baselines=False).notices == ()
+    finally:
+        (place / "gone.txt").rename(place / "tale.txt")
+    assert set(model.evaluate(place / "new.txt").baselines) == {"uniform", "unigram", "5-gram", "xz"}
 
 
 def test_unknown_characters_follow_the_policy_asked_for(model, place):

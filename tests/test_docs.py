@@ -226,6 +226,15 @@ def test_metrics_and_resume_rules_are_those_of_training():
     assert set(INLINE.findall(allowed)) == CHANGEABLE
 
 
+def test_the_keys_of_an_evaluation_are_listed():
+    from charlm.evaluation import Evaluation, Score, parse_protocol
+
+    score = Score(total_nats=1.0, tokens=1, characters=1, bytes=1)
+    found = Evaluation(score=score, accuracy=None, interval=None, protocol=parse_protocol("stream"), split="test")
+    (listed,) = re.findall(r"`charlm eval --json` prints `(.*?)`", (DOCS / "evaluation.md").read_text(), re.DOTALL)
+    assert listed.replace("\n", " ").split(", ") == list(found.to_json())
+
+
 def test_named_corpora_are_listed_as_their_recipes_say(monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("CHARLM_CORPORA", raising=False)

@@ -16,9 +16,9 @@ from charlm.cli.layers import machine_settings
 from charlm.cli.options import given, json_option, run_option, setting_options
 from charlm.cli.progress import choose_progress
 from charlm.config import CorpusConfig, TokenizerConfig, TrainingConfig
+from charlm.config.parts import SPLITS
 from charlm.errors import ConfigError
 
-SPLITS = ("test", "validation", "train", "all")
 EXAMPLES = (
     ("charlm eval", "the latest run on its own test text"),
     ("charlm eval --run mine@1200 --split validation", "a run at a step"),
@@ -82,8 +82,8 @@ def evaluate(
     )
     for notice in (*model.checkpoint.notices, *found.notices):
         console.note(notice)
-    if not found.score.tokens:
-        console.note("0 predictions: the first symbol of a text is only read, so there is nothing to measure")
+    if found.note:
+        console.note(found.note)
     if json:
         console.print_json(found.to_json())
         return

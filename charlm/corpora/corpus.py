@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from charlm.config import CorpusConfig
+from charlm.config.parts import PARTS
 from charlm.corpora.progress import Progress
 from charlm.corpora.reading import Document, read_text
 from charlm.corpora.sources import Sources, gather, short_name
-from charlm.corpora.splits import DEFAULT_SPLIT, PARTS, parse_split
+from charlm.corpora.splits import DEFAULT_SPLIT, parse_split
 from charlm.errors import CorpusError
 from charlm.registry import lookup
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from charlm.config.parts import PARTS
 from charlm.corpora.archives import LARGEST_CONTENT, is_archive, read_members
 from charlm.corpora.converters import CONVERTERS
 from charlm.corpora.fetch import Downloads
@@ -15,7 +16,6 @@ from charlm.corpora.patterns import matches
 from charlm.corpora.progress import Progress
 from charlm.corpora.reading import Document, Form, read_text
 from charlm.corpora.recipe import Recipe, Source
-from charlm.corpora.splits import PARTS
 from charlm.errors import CorpusError
 
 

@@ -9,7 +9,6 @@ from fractions import Fraction
 from charlm.errors import ConfigError
 
 DEFAULT_SPLIT = "90/5/5"
-PARTS = ("train", "validation", "test")
 _SHARES = re.compile(r"\d{1,3}(?:\.\d{1,6})?(?:/\d{1,3}(?:\.\d{1,6})?){0,2}", re.ASCII)
 
 

@@ -45,10 +45,20 @@ class Evaluation:
     baselines: Mapping[str, Score] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 
+    @property
+    def note(self) -> str:
+        """Why there are no figures; empty where there are some."""
+        if self.score.tokens:
+            return ""
+        return "0 predictions: the first symbol of a text is only read, so there is nothing to measure"
+
     def to_json(self) -> dict[str, Any]:
-        """What `charlm eval --json` prints: plain values; what is not finite, or of no predictions, is None."""
+        """What `charlm eval --json` prints: plain values; what is not finite, or of no predictions, is None.
+
+        There is a ``note`` only where there is something to say.
+        """
         score = self.score
-        return {
+        record = {
             "nats_per_character": _finite(score.nats_per_character),
             "perplexity": _finite(score.perplexity),
             "bits_per_character": _finite(score.bits_per_character),
@@ -64,6 +74,7 @@ class Evaluation:
             "checkpoint": self.checkpoint,
             "baselines": {name: _finite(known.nats_per_character) for name, known in self.baselines.items()},
         }
+        return record | ({"note": self.note} if self.note else {})
 
 
 def evaluate(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from charlm.config import CorpusConfig
+from charlm.config.parts import SPLITS
 from charlm.corpora import NoProgress, Progress
 from charlm.errors import CorpusError
 from charlm.evaluation.baselines import baseline_scores
@@ -19,8 +22,6 @@ from charlm.kernels.devices import choose_device
 from charlm.models import LanguageModel
 from charlm.registry import lookup
 from charlm.runs import Checkpoint, Data, Run, open_run_data, prepare
-
-SPLITS = ("train", "validation", "test", "all")
 
 
 def evaluate_run(
@@ -46,8 +47,6 @@ def evaluate_run(
     home = choose_device(device)
     if split is not None:
         lookup(dict.fromkeys(SPLITS), split, "split")
-    if threads is not None:
-        torch.set_num_threads(threads)
     own = corpus is None
     if corpus is None:
         data = open_run_data(run, progress=progress)
@@ -57,22 +56,34 @@ def evaluate_run(
         split = split or "all"
     ids = data.store.part(split) if split == "all" or split in data.store.parts else _none_such(split, data)
     model = LanguageModel.from_arrays(run.config.model, run.tokenizer.vocab_size, checkpoint.weights)
-    compared = _baselines(run, data, own, split, ids, progress) if baselines else {}
+    compared, notices = _baselines(run, data, own, split, ids, progress) if baselines else ({}, ())
     report = progress or NoProgress()
     report.start("scoring", max(0, len(ids) - 1))
-    found = evaluate(
-        model.to(home),
-        run.tokenizer,
-        ids,
-        split=split,
-        protocol=chosen,
-        baselines=compared,
-        run=run.name,
-        checkpoint=checkpoint.folder.name,
-        advance=report.advance,
-    )
+    with _threads(threads):
+        found = evaluate(
+            model.to(home),
+            run.tokenizer,
+            ids,
+            split=split,
+            protocol=chosen,
+            baselines=compared,
+            run=run.name,
+            checkpoint=checkpoint.folder.name,
+            advance=report.advance,
+        )
     report.finish()
-    return dataclasses.replace(found, notices=data.notices)
+    return dataclasses.replace(found, notices=(*data.notices, *notices))
+
+
+@contextmanager
+def _threads(wanted: int | None) -> Iterator[None]:
+    """While in here torch computes with so many threads; None for as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if wanted is None else wanted)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _first_that_predicts(data: Data) -> str:
@@ -85,13 +96,15 @@ def _none_such(split: str, data: Data) -> Ids:
     raise CorpusError(f"{data.corpus_name} has no {split} split: choose {', '.join(data.store.parts)} or all")
 
 
-def _baselines(run: Run, data: Data, own: bool, split: str, ids: Ids, progress: Progress | None) -> dict[str, Score]:
-    """The baselines on `ids`, learnt from the run's training split; none where that is gone or part of `ids`."""
+def _baselines(
+    run: Run, data: Data, own: bool, split: str, ids: Ids, progress: Progress | None
+) -> tuple[dict[str, Score], tuple[str, ...]]:
+    """The baselines on `ids`, learnt from the run's training split, and notices of why there are none."""
     if own:
         # on text that they have learnt by heart they say nothing
-        return {} if split in ("train", "all") else remembered_baselines(data, split)
+        return ({} if split in ("train", "all") else remembered_baselines(data, split)), ()
     try:
         learnt = open_run_data(run, progress=progress)
-    except CorpusError:
-        return {}
-    return baseline_scores(learnt.store.part("train"), ids, run.tokenizer)
+    except CorpusError as error:
+        return {}, (f"no baselines, they learn from the run's own text: {error}",)
+    return baseline_scores(learnt.store.part("train"), ids, run.tokenizer), ()

@@ -96,6 +96,8 @@ def test_nothing_to_predict(model, tokenizer, ids, length, name):
     for key in ("nats_per_character", "perplexity", "bits_per_character", "bits_per_byte", "accuracy", "interval"):
         assert record[key] is None
     assert record["baselines"] == dict.fromkeys(BASELINES)
+    assert record["note"].startswith("0 predictions")
+    assert list(record) == [*KEYS, "note"]
 
 
 @pytest.mark.parametrize("broken", [torch.nan, torch.inf])
