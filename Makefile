@@ -50,8 +50,12 @@ format: $(READY)  ## put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)  ## run the benchmarks, each side by side in one process
-	@for program in benchmarks/*.py; do echo "== $$program"; $(BIN)/python $$program || exit 1; done
+# make bench ARGS=--quick shows that they run, in a few minutes
+BENCHMARKS := machine training sampling commands transformer encoding
+
+bench: $(READY)  ## run the benchmarks and put what they found into the pages
+	@for program in $(BENCHMARKS); do echo "== $$program"; $(BIN)/python benchmarks/$$program.py $(ARGS) || exit 1; done
+	$(BIN)/python benchmarks/report.py
 
 clean:  ## remove .venv and caches; corpora and checkpoints stay
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .hypothesis
