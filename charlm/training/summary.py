@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charlm.config import Config
-from charlm.evaluation import score_of, score_stream
+from charlm.evaluation import evaluate
 from charlm.evaluation.score import Score
 from charlm.models import LanguageModel
 from charlm.runs import Data, Run
@@ -78,11 +78,10 @@ def summarise(
 
 
 def _score(model: LanguageModel, data: Data, part: str, machine: Machine, most: int) -> Score | None:
-    ids = data.store.part(part)
-    text = passages(ids, most)
+    text = passages(data.store.part(part), most)
     if len(text) < 2:
         return None
-    return score_of(score_stream(model, text, device=machine.device), text[1:], data.tokenizer)
+    return evaluate(model, data.tokenizer, text, split=part, device=machine.device).score
 
 
 def _nats(baselines: Mapping[str, Score]) -> dict[str, float]:
