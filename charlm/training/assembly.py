@@ -88,7 +88,7 @@ def make_trainer(
 
 def final_tokens(data: Data) -> int:
     """How many symbols `charlm.training.summary` scores after the last step."""
-    return min(len(data.store.part("validation")), MOST_SCORED) + TRAIN_SYMBOLS
+    return min(len(data.store.part("validation")), MOST_SCORED) + min(len(data.store.part("train")), TRAIN_SYMBOLS)
 
 
 def run_facts(data: Data, machine: Machine) -> dict[str, Any]:
