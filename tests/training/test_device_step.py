@@ -140,3 +140,21 @@ def test_a_text_that_does_not_fit_is_read_on_the_host(make_learner, monkeypatch)
     losses = [plain.step(0.01).loss for _ in range(12)]
     assert [result.loss for result in run(queued, 12)] == pytest.approx(losses, abs=1e-5)
     assert queued.lanes.state_dict() == plain.lanes.state_dict()
+
+
+def test_a_gradient_that_two_parameters_share_is_clipped_once(make_learner, monkeypatch):
+    """As kernels give it that make one gradient for both biases of a layer."""
+    grad = torch.autograd.grad
+
+    def shared(loss, parameters):
+        gradients = list(grad(loss, parameters))
+        gradients[6] = gradients[5]  # the biases of the first layer
+        return gradients
+
+    monkeypatch.setattr(torch.autograd, "grad", shared)
+    learner = make_learner({"dropout": 0.0}, queued=True, optimizer="sgd", clip_norm=1e-3)
+    before = [parameter.detach().clone() for parameter in learner.parameters]
+    result = learner.step(1.0)
+    moved = [(b - p).norm() for b, p in zip(before, learner.parameters, strict=True)]
+    assert torch.stack(moved).norm().item() == pytest.approx(1e-3, rel=1e-3)
+    assert result.gradient_norm > 1e-2

@@ -1,5 +1,6 @@
 """A training whose steps are queued tells and saves what one tells and saves that waits for each step."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,20 @@ class Forgetful:
         pass
 
 
-def make_trainer(learner):
+def poison(learner, at):
+    """From now on, let the state not be finite when step `at` begins for the first time."""
+    advance, done = learner.advance, []
+
+    def poisoned(rate):
+        if learner.steps == at and not done:
+            done.append(at)
+            learner.state[0].hidden[0, 0] = float("nan")
+        return advance(rate)
+
+    learner.advance = poisoned
+
+
+def make_trainer(learner, clock=lambda: 0.0):
     return Trainer(
         learner,
         learner.config,
@@ -37,7 +51,7 @@ def make_trainer(learner):
         evaluate=lambda model, symbols: SCORE,
         sample=None,
         final_tokens=0,
-        clock=lambda: 0.0,
+        clock=clock,
         started=0.0,
     )
 
@@ -59,23 +73,32 @@ def test_a_training_that_is_queued_ends_as_one_that_is_not(make_learner):
     assert queued_progress == progress
 
 
-@pytest.mark.parametrize("at", [10, 28])
+@pytest.mark.parametrize("at", [10, 17, 28])
 def test_a_queued_training_goes_back_before_it_saves_what_went_wrong(make_learner, at):
     """The fault is known steps after it was queued; in the end, or before a checkpoint, it is waited for."""
     learner = make_learner(queued=True, steps=30, evaluate_every=10)
-    advance, poisoned = learner.advance, []
-
-    def poison(rate):
-        if learner.steps == at and not poisoned:
-            poisoned.append(at)
-            learner.state[0].hidden[0, 0] = float("nan")
-        return advance(rate)
-
-    learner.advance = poison
+    poison(learner, at)
     trainer = make_trainer(learner)
     events = list(trainer.run())
     back = [event for event in events if event.kind == "rollback"]
     assert [event.step for event in back] == [at // 10 * 10]
     assert events[-1].reason == "steps"
+    for capture in trainer.keeper.captures:
+        assert all(np.isfinite(array).all() for array in (capture.weights | capture.training).values())
+
+
+def test_a_queued_training_that_is_stopped_saves_no_step_that_nobody_looked_at(make_learner):
+    learner = make_learner(queued=True, steps=30, evaluate_every=10)
+    poison(learner, 14)
+    seconds = itertools.count()
+    trainer = make_trainer(learner, clock=lambda: float(next(seconds)))
+    events = []
+    for event in trainer.run():
+        events.append(event)
+        if event.kind == "train" and event.step == 16:
+            trainer.request_stop()
+    assert [event.step for event in events if event.kind == "rollback"] == [10]
+    assert events[-1].reason == "interrupted"
+    assert len(trainer.keeper.captures) == 2
     for capture in trainer.keeper.captures:
         assert all(np.isfinite(array).all() for array in (capture.weights | capture.training).values())
