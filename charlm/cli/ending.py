@@ -27,6 +27,7 @@ def summary_facts(summary: Summary, config: Config) -> list[Fact]:
                 f" · {figure(score.bits_per_character)} bits per character",
             )
         )
+        facts.append(("split", summary.division))
     if summary.baselines:
         ranked = sorted(summary.baselines.items(), key=lambda item: item[1])
         facts.append(("baselines", " · ".join(f"{name} {figure(nats)}" for name, nats in ranked)))

@@ -21,7 +21,7 @@ def evaluation_facts(found: Evaluation, tokenizer: str) -> list[Fact]:
     score = found.score
     facts = {
         "run": f"{found.run}, {found.checkpoint}",
-        "text": f"{found.split} split, {score.characters:,} characters, {score.tokens:,} predictions",
+        "text": f"{_part(found)}, {score.characters:,} characters, {score.tokens:,} predictions",
         "nats": f"{figure(score.nats_per_character)} per character{_interval(found)}",
         "perplexity": _perplexity(found, tokenizer),
         "bits": f"{figure(score.bits_per_character)} per character, {figure(score.bits_per_byte)} per byte",
@@ -32,6 +32,12 @@ def evaluation_facts(found: Evaluation, tokenizer: str) -> list[Fact]:
     if not score.tokens:  # nothing to predict: there is no figure, and none is made up
         facts = {name: facts[name] for name in ("run", "text")}
     return [(name, value) for name, value in facts.items() if value]
+
+
+def _part(found: Evaluation) -> str:
+    if found.split == "all":
+        return "all of it"
+    return f"{found.split} split" + (f" ({found.division})" if found.division else "")
 
 
 def _interval(found: Evaluation) -> str:

@@ -15,7 +15,7 @@ from charlm.cli.completion import complete_runs
 from charlm.cli.escape import escape_line
 from charlm.cli.facts import print_facts
 from charlm.cli.figures import figure, size
-from charlm.cli.options import json_option
+from charlm.cli.options import json_option, run_option
 from charlm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ EXAMPLES = (
 )
 
 runs = Group(name="runs", table=COMMANDS, help="Look after trainings.", examples=EXAMPLES)
-run_argument = click.argument("run", required=False, shell_complete=complete_runs)
+run_argument = click.argument("named", metavar="[RUN]", required=False, shell_complete=complete_runs)
+run_flag = run_option("the same as RUN", group="common")
 
 
 @click.command(name="list", cls=Command, examples=[("charlm runs list --json", "for a program")])
@@ -56,11 +57,13 @@ def list_(json: bool) -> None:
 
 @click.command(cls=Command, examples=[("charlm runs show mine", ""), ("charlm runs show --json", "the latest run")])
 @run_argument
+@run_flag
 @json_option("the same in JSON")
-def show(run: str | None, json: bool) -> None:
+def show(named: str | None, run: str | None, json: bool) -> None:
     """Show RUN, a name or folder; the latest when it is left out."""
     from charlm.runs import checkpoints_folder, find_folder, find_run, summarise
 
+    run = one_name(named, run)
     root = checkpoints_folder()
     found = summarise(find_run(None, root).run.folder if run is None else find_folder(run, root))
     if json:
@@ -85,13 +88,17 @@ def show(run: str | None, json: bool) -> None:
 
 
 @click.command(cls=Command, examples=[("charlm runs rm old-run", ""), ("charlm runs rm a b c --yes", "without asking")])
-@click.argument("run", nargs=-1, required=True, shell_complete=complete_runs)
+@click.argument("named", metavar="RUN...", nargs=-1, shell_complete=complete_runs)
+@run_flag
 @click.option("--yes", cls=Option, is_flag=True, help="do not ask")
-def rm(run: tuple[str, ...], yes: bool) -> None:
+def rm(named: tuple[str, ...], run: str | None, yes: bool) -> None:
     """Remove each RUN, a name or folder, with all its checkpoints."""
     from charlm.runs import checkpoints_folder, find_folder, remove_run
 
-    folders = [find_folder(name, checkpoints_folder()) for name in run]
+    names_given = named if run is None else (*named, run)
+    if not names_given:
+        raise ConfigError("which run? runs rm takes no run but those that are named; charlm runs list shows them")
+    folders = [find_folder(name, checkpoints_folder()) for name in names_given]
     if not yes:
         names = ", ".join(escape_line(folder.name) for folder in folders)
         if not console.is_terminal(sys.stdin):
@@ -106,12 +113,25 @@ def rm(run: tuple[str, ...], yes: bool) -> None:
     name="export-config", cls=Command, examples=[("charlm runs export-config mine > mine.toml", "and train again")]
 )
 @run_argument
-def export_config(run: str | None) -> None:
+@run_flag
+def export_config(named: str | None, run: str | None) -> None:
     """Print the settings of RUN (the latest when it is left out) as TOML, for charlm train --config."""
     from charlm.config import to_toml
     from charlm.runs import checkpoints_folder, find_run
 
+    run = one_name(named, run)
     console.print_line(to_toml(find_run(run, checkpoints_folder()).run.config).rstrip("\n"))
+
+
+def one_name(named: str | None, run: str | None) -> str | None:
+    """The run that is meant, by RUN or by --run; None for the latest.
+
+    Raises:
+        ConfigError: both are given.
+    """
+    if named is not None and run is not None:
+        raise ConfigError(f"give RUN or --run, not both, was {named!r} and {run!r}")
+    return run if named is None else named
 
 
 def _record(found: RunSummary) -> dict[str, object]:

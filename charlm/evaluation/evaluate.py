@@ -30,6 +30,7 @@ class Evaluation:
         interval: 95 % interval of nats per character; None for a text too short for one.
         protocol: how the text was put before the model.
         split: which part of which text this is: train, validation, test or all.
+        division: how the text was split, in words; empty where that is not known.
         run, checkpoint: what was measured, by name; None where it has none.
         baselines: scores of the baselines on the same text, by name.
         notices: lines for the user about how the text was read.
@@ -44,6 +45,7 @@ class Evaluation:
     checkpoint: str | None = None
     baselines: Mapping[str, Score] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    division: str = ""
 
     @property
     def note(self) -> str:

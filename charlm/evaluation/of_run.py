@@ -72,7 +72,7 @@ def evaluate_run(
             advance=report.advance,
         )
     report.finish()
-    return dataclasses.replace(found, notices=(*data.notices, *notices))
+    return dataclasses.replace(found, notices=(*data.notices, *notices), division=data.facts["split"])
 
 
 @contextmanager

@@ -33,6 +33,7 @@ class Summary:
         training: of that checkpoint on passages of the training split, without dropout.
         baselines: nats per character by name, on the same split.
         judgement: sentences.
+        division: how the text was split, in words.
     """
 
     run: Path
@@ -41,6 +42,7 @@ class Summary:
     training: Score | None
     baselines: dict[str, float]
     judgement: list[str]
+    division: str
 
 
 def summarise(
@@ -74,6 +76,7 @@ def summarise(
         training=training,
         baselines=nats,
         judgement=judgement,
+        division=data.facts["split"],
     )
 
 

@@ -75,13 +75,15 @@ def test_runs_are_listed_shown_exported_and_removed(charlm, workplace, hostile_r
     assert (record["name"], record["step"], record["problem"]) == (hostile_run.name, 1, None)
     assert json.loads(charlm("runs", "show", "--json"))["name"] == hostile_run.name
     shown = charlm("runs", "show", hostile_run.name)
+    assert charlm("runs", "show", "--run", hostile_run.name) == shown
     assert "checkpoints 1 (best)" in shown
     (workplace / "mine.toml").write_text(charlm("runs", "export-config"))
     model = ModelConfig(hidden_size=4, layers=1)
     assert resolve([file_layer(workplace / "mine.toml")]).config == Config(model=model)
     charlm("runs", "rm", hostile_run.name, code=2)  # nobody to ask, no --yes
     assert (root / hostile_run.name).exists()
-    charlm("runs", "rm", hostile_run.name, "--yes")
+    assert charlm("runs", "export-config", "--run", hostile_run.name) == (workplace / "mine.toml").read_text()
+    charlm("runs", "rm", "--run", hostile_run.name, "--yes")
     assert not (root / hostile_run.name).exists()
     assert charlm("runs", "list") == ""
 
@@ -112,7 +114,9 @@ def test_a_broken_recipe_does_not_hide_the_others(workplace, capsys):
     out, err = capsys.readouterr()
     assert {"small", "shakespeare"} <= {line.split()[0] for line in out.splitlines()}
     first, second = err.splitlines()
-    assert "left out: " in first and "broken/corpus.toml" in first and "title" in first
+    assert "left out: " in first
+    assert "broken/corpus.toml" in first
+    assert "title" in first
     assert "garbled/corpus.toml" in second
     assert entry.run(["corpora", "show", "broken"]) == 3
 

@@ -25,6 +25,13 @@ def test_figures_of_characters():
     assert facts["baselines"] == "5-gram 1.500 · unigram 3.300 (nats per character)"
 
 
+def test_how_the_text_was_split_stands_with_the_result():
+    score = Score(total_nats=1500.0, tokens=1000, characters=1000, bytes=1200)
+    facts = dict(evaluation_facts(made(score, division="90/5/5, contiguous"), "char"))
+    assert facts["text"].startswith("test split (90/5/5, contiguous), 1,000 characters")
+    assert dict(evaluation_facts(made(score, split="all"), "char"))["text"].startswith("all of it, 1,000 characters")
+
+
 def test_perplexity_per_token_says_so_and_stands_beside_that_per_character():
     score = Score(total_nats=1500.0, tokens=500, characters=1000, bytes=1000)
     facts = dict(evaluation_facts(made(score), "bpe:500"))

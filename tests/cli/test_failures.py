@@ -59,6 +59,8 @@ BAD = [
     (["eval", "--run", "absent"], 4, "no run"),
     (["eval", "--encoding", "latin-1"], 2, "--encoding says how to read a TEXT"),
     (["runs", "show"], 4, "no runs yet in"),
+    (["runs", "show", "a", "--run", "b"], 2, "give RUN or --run, not both, was 'a' and 'b'"),
+    (["runs", "rm", "--yes"], 2, "which run?"),
     (["runs", "rm", "absent", "--yes"], 4, "no run"),
     (["runs", "export-config", "absent"], 4, "no run"),
     (["tokenize", "x", "--tokenizer", "chra"], 2, "no tokenizer 'chra'", "did you mean char?"),
