@@ -17,6 +17,7 @@ import torch
 from charlm.config import TrainingConfig
 from charlm.errors import RunError
 from charlm.models import LanguageModel, State, detach, state_from_arrays, state_to_arrays
+from charlm.models.whole_stack import join_layers
 from charlm.streams import Lanes
 from charlm.training.clipping import clip_by_norm, clip_by_value, global_norm
 from charlm.training.device import Machine
@@ -84,6 +85,7 @@ class Learner:
         self.masks = torch.Generator(machine.device) if _drops(model) else None
         self.queue: DeviceStep | None = None
         if machine.device.type == "cuda" if queued is None else queued:
+            join_layers(model)
             self.queue = DeviceStep(model, lanes, config, machine, torch.from_numpy(characters_per_id), self.masks)
             self.state = self.queue.state
         rate = None if self.queue is None else self.queue.rate
