@@ -1,0 +1,214 @@
+"""Many streams of text at once on a GPU: one step, or one step with its draw, recorded in a graph and replayed.
+
+`TorchModel` has the methods of `charlm.runtime.NumpyModel`, so generation can ask it as it asks that; its states are
+tensors that stay on the device. It runs on any device that torch has: without a graph on all but CUDA.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from charlm.config import ModelConfig
+from charlm.errors import ConfigError, RunError
+from charlm.models.language_model import LanguageModel
+from charlm.models.stack import Layer
+
+Array = npt.NDArray[Any]
+EngineState = Sequence[Sequence[Tensor]]  # of each layer, tensors (N, H)
+
+# Ids that `write` draws at most before the host reads them.
+LONGEST_BLOCK = 64
+# Steps before a graph is recorded: libraries set themselves up in them, which may not happen while recording.
+STEPS_BEFORE_GRAPH = 3
+
+
+class TorchModel:
+    """A model at work on a device. Letters: N rows, R rows computed at once, V, H.
+
+    Every step computes R rows, whatever N is, so row i of a result does not depend on the other rows or on how many
+    there are, but in its last digits on R.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        arrays: Mapping[str, Array],
+        vocab_size: int,
+        *,
+        device: torch.device,
+        rows: int = 64,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """
+        Args:
+            arrays: all tensors by name, as `LanguageModel.to_arrays` gives them.
+            rows: R.
+            dtype: format of weights and states; logits are float32.
+
+        Raises:
+            ConfigError: `rows` is no count.
+            RunError: naming a tensor that is missing, one too many, misshapen, not of floats or not finite.
+            UnknownNameError: `config.cell` is no cell.
+        """
+        if rows < 1:
+            raise ConfigError(f"rows must be a whole number >= 1, was {rows}")
+        self.config, self.vocab_size, self.rows, self.device = config, vocab_size, rows, device
+        self._model = LanguageModel.from_arrays(config, vocab_size, arrays).to(device, dtype).requires_grad_(False)
+        self._ids = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._state = [[part.clone() for part in layer] for layer in self._model.initial_state(rows)]
+        self._logits = torch.zeros((rows, vocab_size), device=device)
+        # of `write`: uniform numbers, what was drawn with them, and how far it has come
+        self._uniforms = torch.zeros((LONGEST_BLOCK, rows), dtype=torch.float64, device=device)
+        self._drawn = torch.zeros((LONGEST_BLOCK, rows), dtype=torch.int64, device=device)
+        self._at = torch.zeros(1, dtype=torch.int64, device=device)
+        self._temperature = torch.ones((), dtype=torch.float64, device=device)
+        self._graphs: dict[str, torch.cuda.CUDAGraph] = {}
+
+    def initial_state(self, n: int) -> EngineState:
+        """The state of n rows before any text: zeros, each (n, H)."""
+        return self._model.initial_state(n)
+
+    def step(self, ids: Array, state: EngineState) -> tuple[npt.NDArray[np.float32], EngineState]:
+        """ids: (N,), state of N rows -> logits (N, V) of the id that follows, state after."""
+        found, after = [], []
+        for start in range(0, len(ids), self.rows):
+            n = self._take(ids[start : start + self.rows], [[part[start:] for part in layer] for layer in state])
+            self._run("step", self._step)
+            found.append(self._logits[:n].to("cpu", copy=True).numpy())
+            after.append(self._state_of(n))
+        return np.concatenate(found), _joined(after)
+
+    def prime(self, ids: Array, n: int = 1) -> tuple[npt.NDArray[np.float32], EngineState]:
+        """Read a text, (T,), and hand out its last step n times over; equal to one `step` an id.
+
+        Raises:
+            RunError: no ids, or one outside the vocabulary.
+        """
+        ids = np.asarray(ids)
+        if not len(ids):
+            raise RunError("a model must read at least one symbol before it can write")
+        if int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size:
+            raise RunError(
+                f"ids from {ids.min()} to {ids.max()} do not fit a vocabulary of {self.vocab_size}: "
+                "this text was encoded for another model"
+            )
+        self._take(ids[:1], self.initial_state(1))
+        read = torch.from_numpy(ids.astype(np.int64)).to(self.device)
+        for index in range(len(ids)):
+            self._ids[:1] = read[index]
+            self._run("step", self._step)
+        state = [[part.expand(n, -1).clone() for part in layer] for layer in self._state_of(1)]
+        return np.repeat(self._logits[:1].to("cpu", copy=True).numpy(), n, axis=0), state
+
+    def write(
+        self, ids: Array, state: EngineState, uniforms: Array, temperature: float = 1.0
+    ) -> tuple[Array, EngineState]:
+        """Feed each row its id, draw the next, feed that, and so on, K times; the host is not asked in between.
+
+        Args:
+            ids: (N,), N at most R.
+            uniforms: (K, N) float64 in [0, 1): a draw inverts the cumulative distribution, ids in ascending order.
+            temperature: divides the logits.
+
+        Returns:
+            what was drawn, (K, N) int64, and the state in which the last of it is not yet fed.
+
+        Raises:
+            ConfigError: more rows than R.
+        """
+        if len(ids) > self.rows:
+            raise ConfigError(f"rows must be at most {self.rows}, as this engine was made for, was {len(ids)}")
+        n = self._take(ids, state)
+        self._temperature.fill_(temperature)
+        drawn = []
+        for start in range(0, len(uniforms), LONGEST_BLOCK):
+            block = torch.from_numpy(np.array(uniforms[start : start + LONGEST_BLOCK], dtype=np.float64))
+            self._uniforms[: len(block), :n].copy_(block)
+            self._at.zero_()
+            for _ in range(len(block)):
+                self._run("draw", self._draw)
+            drawn.append(self._drawn[: len(block), :n].to("cpu", copy=True).numpy())
+        return np.concatenate(drawn), self._state_of(n)
+
+    def _take(self, ids: Array, state: EngineState) -> int:
+        """Put rows where the graph reads them. Returns how many."""
+        n = min(len(ids), self.rows)
+        self._ids[:n].copy_(torch.from_numpy(np.asarray(ids[:n], dtype=np.int64)))
+        for own, its in zip(self._state, state, strict=True):
+            for part, new in zip(own, its, strict=True):
+                part[:n].copy_(new[:n])
+        return n
+
+    def _state_of(self, n: int) -> EngineState:
+        return [[part[:n].clone() for part in layer] for layer in self._state]
+
+    @torch.no_grad()
+    def _step(self) -> None:
+        model = self._model
+        x = F.embedding(self._ids, model.embedding)
+        for layer, state in zip(model.layers, self._state, strict=True):
+            y, after = layer.cell_type(layer.weights).step(_normalised(layer, x), layer.cell_type.state_type(*state))
+            x = x + y if layer.residual and x.shape == y.shape else y
+            torch._foreach_copy_(state, list(after))
+        if model.config.tie_weights and model.config.embedding != model.config.hidden_size:
+            x = F.linear(x, model.projection)
+        weight = model.embedding if model.config.tie_weights else model.output_weight
+        self._logits.copy_(F.linear(x, weight, model.output_bias))
+
+    @torch.no_grad()
+    def _draw(self) -> None:
+        self._step()
+        wide = self._logits.double() / self._temperature
+        cumulative = (wide - wide.amax(1, keepdim=True)).exp().cumsum(1)
+        total = cumulative[:, -1:]
+        wanted = self._uniforms.index_select(0, self._at).t() * total
+        # subtle: a product that rounds up to the total means the last id that has any probability
+        at = torch.minimum(
+            torch.searchsorted(cumulative, wanted, right=True), torch.searchsorted(cumulative, total.contiguous())
+        )
+        self._ids.copy_(at[:, 0])
+        self._drawn.index_copy_(0, self._at, at.t())
+        self._at.add_(1)
+
+    def _run(self, name: str, compute: Callable[[], None]) -> None:
+        if self.device.type != "cuda":
+            compute()
+            return
+        if name not in self._graphs:
+            self._graphs[name] = self._recorded(compute)
+        self._graphs[name].replay()
+
+    def _recorded(self, compute: Callable[[], None]) -> torch.cuda.CUDAGraph:
+        """The graph of one call. What the steps before it change is put back."""
+        changed = [self._ids, self._at, *(part for layer in self._state for part in layer)]
+        kept = [tensor.clone() for tensor in changed]
+        aside = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        aside.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(aside):
+            for _ in range(STEPS_BEFORE_GRAPH):
+                compute()
+                self._at.zero_()
+        torch.cuda.current_stream(self.device).wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            compute()
+        torch._foreach_copy_(changed, kept)
+        return graph
+
+
+def _normalised(layer: Layer, x: Tensor) -> Tensor:
+    if not layer.layer_norm:
+        return x
+    return F.layer_norm(x, x.shape[-1:], layer.norm_weight, layer.norm_bias)
+
+
+def _joined(states: Sequence[EngineState]) -> EngineState:
+    """States of some rows each, as the state of all of them."""
+    return [[torch.cat(parts) for parts in zip(*layers, strict=True)] for layers in zip(*states, strict=True)]
