@@ -101,6 +101,13 @@ def test_baselines_that_cannot_learn_are_said_to_be_left_out(model, place, monke
     assert set(model.evaluate(place / "new.txt").baselines) == {"uniform", "unigram", "5-gram", "xz"}
 
 
+@pytest.mark.parametrize(("split", "named"), [("train", False), ("all", False), ("all", True)])
+def test_baselines_are_not_scored_on_what_they_have_learnt(model, place, split, named):
+    found = model.evaluate(place / "tale.txt" if named else None, split=split)
+    assert found.baselines == {}
+    assert ["part of this text" in notice for notice in found.notices] == [True]
+
+
 def test_unknown_characters_follow_the_policy_asked_for(model, place):
     odd = place / "odd.txt"
     odd.write_text("a cat sat. " * 20 + "ΩΩΩ" + "the dog ran. " * 20)

@@ -100,9 +100,11 @@ def _baselines(
     run: Run, data: Data, own: bool, split: str, ids: Ids, progress: Progress | None
 ) -> tuple[dict[str, Score], tuple[str, ...]]:
     """The baselines on `ids`, learnt from the run's training split, and notices of why there are none."""
+    learnt_by_heart = own or data.facts["sha256"] == run.facts.get("corpus", {}).get("sha256")
+    if learnt_by_heart and split in ("train", "all"):
+        return {}, (f"no baselines: what they learn from is part of this text ({split}), so they would say nothing",)
     if own:
-        # on text that they have learnt by heart they say nothing
-        return ({} if split in ("train", "all") else remembered_baselines(data, split)), ()
+        return remembered_baselines(data, split), ()
     try:
         learnt = open_run_data(run, progress=progress)
     except CorpusError as error:
