@@ -11,6 +11,7 @@ is tested on a CPU.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -21,8 +22,8 @@ from charlm.config import TrainingConfig
 from charlm.models import LanguageModel, State, detach
 from charlm.streams import Lanes
 from charlm.training.clipping import clip_by_device_norm, clip_by_value, global_norm
-from charlm.training.device import Machine
 from charlm.training.device_lanes import DeviceLanes, fits
+from charlm.training.machine import Machine
 from charlm.training.optimizers import step_unless
 from charlm.training.outcomes import Outcomes
 
@@ -39,6 +40,7 @@ class DeviceStep:
         rate: () float32, the learning rate of the step under way; the optimiser was made with it.
         outcomes: (loss, gradient norm, characters) of queued steps.
         state: the carried state, in tensors that stay where they are.
+        record: whether steps are to be recorded; set to False before the first one to run them as they stand.
         graph: what is replayed, once it is recorded.
     """
 
@@ -67,7 +69,8 @@ class DeviceStep:
         self._text = DeviceLanes(lanes, device) if fits(lanes.ids, device) else None
         self._steps_run = 0
         fixed = not config.window_jitter and config.accumulate <= LONGEST_GRAPH and self._text is not None
-        self._aside = _stream(device) if fixed and device.type == "cuda" else None
+        self.record = fixed and device.type == "cuda"
+        self._aside = _stream(device) if self.record else None
 
     def queue(
         self,
@@ -91,8 +94,8 @@ class DeviceStep:
         if self.masks is not None:
             self.masks.manual_seed(seed)
         compute = self._computation(optimizer, average, lengths)
-        if self._aside is not None and self.graph is None and self._steps_run >= STEPS_BEFORE_GRAPH:
-            self._record(compute)
+        if self.record and self.graph is None and self._steps_run >= STEPS_BEFORE_GRAPH:
+            self._try_to_record(compute)
         if self.graph is not None:
             self.graph.replay()
         else:
@@ -204,6 +207,17 @@ class DeviceStep:
         with torch.cuda.stream(self._aside):
             compute()
         torch.cuda.current_stream().wait_stream(self._aside)
+
+    def _try_to_record(self, compute: Callable[[], None]) -> None:
+        try:
+            self._record(compute)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            # recording changes no number, so the training can go on without it
+            self.record = False
+            reason = str(error).partition("\n")[0]
+            warnings.warn(f"the training step cannot be recorded and will be slower: {reason}", stacklevel=2)
 
     def _record(self, compute: Callable[[], None]) -> None:
         graph = torch.cuda.CUDAGraph()

@@ -20,8 +20,8 @@ from charlm.models import LanguageModel, State, detach, state_from_arrays, state
 from charlm.models.whole_stack import join_layers
 from charlm.streams import Lanes
 from charlm.training.clipping import clip_by_norm, clip_by_value, global_norm
-from charlm.training.device import Machine
 from charlm.training.device_step import DeviceStep
+from charlm.training.machine import Machine
 from charlm.training.optimizers import load_optimizer_arrays, make_optimizer, optimizer_arrays
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -46,7 +46,8 @@ class Capture:
 class StepResult:
     """One step: mean loss per token in nats, global gradient norm before clipping, characters read.
 
-    `seconds` is the time that the device took for it, where it was queued there; None if nobody measured it.
+    `seconds` is the time that the device took for it, where it was queued there, infinite if unknown; None if
+    nobody measured it.
     """
 
     loss: float

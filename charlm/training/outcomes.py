@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import torch
@@ -17,7 +18,8 @@ Outcome = tuple[float, float, float, float | None]
 class Outcomes:
     """A queue of results on their way from the device: each is three numbers, and the seconds it took or None.
 
-    The seconds are the device's own, from the end of the step before; a CPU has no such clock.
+    The seconds are the device's own, from the end of the step before, infinite where that is not known; a CPU has no
+    such clock.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -59,7 +61,7 @@ class Outcomes:
         seconds = None
         if event is not None:
             event.synchronize()
-            seconds = None if self._last is None else self._last.elapsed_time(event) / 1e3
+            seconds = math.inf if self._last is None else self._last.elapsed_time(event) / 1e3
             self._last = event
         loss, norm, characters = self._slots[slot].tolist()
         return loss, norm, characters, seconds

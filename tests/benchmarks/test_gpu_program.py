@@ -1,0 +1,61 @@
+"""The program for GPUs: what it says where there is none, and that all of it runs, on a CPU."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+FOLDER = Path(__file__).parent.parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import gpu
+
+    yield gpu
+    # its neighbours' names are not for other tests
+    for name in [name for name in sys.modules if name == "gpu" or name.split(".")[0] in ("harness", "opponents")]:
+        del sys.modules[name]
+
+
+def test_without_a_device_it_says_so_in_one_line(gpu, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu.main([]) == 0
+    assert capsys.readouterr() == ("gpu: no CUDA device here, nothing measured\n", "")
+    assert gpu.main(["--check"]) == 2
+    assert capsys.readouterr() == ("", "gpu: no CUDA device here, nothing measured\n")
+
+
+@pytest.mark.slow
+def test_all_cases_run_and_are_written(gpu, tmp_path, capsys):
+    arguments = ["--quick", "--device", "cpu", "--repeats", "1", "--seconds", "0.01", "--results", str(tmp_path)]
+    assert gpu.main(arguments) == 0
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert set(found["cases"]) == set(gpu.CASES)
+    training = found["cases"]["train-3x512"]
+    assert training["reference"] == "cuDNN alone, one call"
+    assert training["sides"]["charlm"]["median"] > 0
+    assert training["figures"]["charlm, per cent of cuDNN alone"] > 0
+    assert "per cent of cuDNN alone" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_number_that_is_not_the_cpu_s_fails_the_check(gpu, monkeypatch, capsys):
+    from opponents import gpu_checks
+
+    monkeypatch.setattr(gpu_checks, "STEPS", 2)
+    monkeypatch.setattr(gpu, "CHECKS", {"resume": gpu_checks.check_resume, "text": gpu_checks.check_text})
+    assert gpu.main(["--check", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.endswith("all of it holds\n")
+    write = gpu_checks.TorchModel.prime
+
+    def off(self, ids, n=1):
+        logits, state = write(self, ids, n)
+        return logits + 0.01, state
+
+    monkeypatch.setattr(gpu_checks.TorchModel, "prime", off)
+    assert gpu.main(["--check", "--device", "cpu"]) == 1
+    assert "text: lstm: logits after 64 symbols" in capsys.readouterr().out
