@@ -79,7 +79,7 @@ def test_unset_flags_stay_unset():
 def test_flags_become_values(arguments, expected):
     train = command("train")
     with train.make_context("train", arguments) as context:
-        switches = {"resume", "plan", "json", "quiet"}
+        switches = {"resume", "accept_change", "plan", "json", "quiet"}
         assert given({n: v for n, v in context.params.items() if n not in switches}) == expected
 
 
@@ -104,3 +104,8 @@ def test_completion_offers_the_choices():
     (device,) = (one for one in train.params if one.name == "device")
     assert isinstance(device.type, SettingType)
     assert [item.value for item in device.type.shell_complete(click.Context(train), device, "c")] == ["cpu", "cuda"]
+    (cell,) = (one for one in train.params if one.name == "cell")
+    assert [item.value for item in cell.type.shell_complete(click.Context(train), cell, "g")] == [
+        "gru",
+        "gru-reset-before",
+    ]
