@@ -170,6 +170,12 @@ class TrainingConfig(Section):
     dtype: str = setting(
         "auto", "number format of the products", group="machine", choices=("auto", "float32", "bfloat16")
     )
+    kernels: str = setting(
+        "auto",
+        "loops of the layers: charlm's own, compiled, or torch's [the fastest of a short trial]",
+        group="machine",
+        choices=("auto", "compiled", "torch"),
+    )
     threads: int | None = setting(None, "processor threads [all cores]", group="machine", minimum=1, maximum=4096)
 
 
@@ -206,6 +212,18 @@ class SamplingConfig(Section):
         "characters of the prompt outside the vocabulary: an error, write as bytes, or drop",
         group="sampling",
         choices=("error", "bytes", "drop"),
+    )
+    engine: str = setting(
+        "auto",
+        "what computes: a compiled loop, NumPy or torch",
+        group="machine",
+        choices=("auto", "numba", "numpy", "torch"),
+    )
+    precision: str = setting(
+        "auto",
+        "number format of the weights; auto is the fastest that changes the loss by less than 0.002 nats",
+        group="machine",
+        choices=("auto", "exact", "int16", "int8"),
     )
 
 

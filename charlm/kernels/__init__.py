@@ -2,16 +2,85 @@
 
 A kernel knows arrays, not models: ``(inputs (B, T, in), state, weights) -> (outputs (B, T, H), state)``,
 where `state` is a tuple of tensors (B, H) and `weights` are (input_weight (GH, in), recurrent_weight (GH, H),
-input_bias (GH,), recurrent_bias (GH,)). A cell that is not in this table is stepped through time as it reads.
+input_bias (GH,), recurrent_bias (GH,)). Inputs may also be a `Lookup`. A cell without a kernel is stepped through
+time as it reads.
+
+Kernels come in families. Which one computes is said by `using`; `charlm.training.device` measures which is the
+fastest.
 """
 
-from charlm.kernels.torch_layers import Kernel, elman, elman_relu, gru, lstm
+from __future__ import annotations
 
-KERNELS: dict[str, Kernel] = {
-    "elman": elman,
-    "elman-relu": elman_relu,
-    "gru": gru,
-    "lstm": lstm,
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from charlm.kernels import torch_layers
+from charlm.kernels.inputs import Inputs, Lookup, gathered
+
+Tensors = tuple[Tensor, ...]
+Kernel = Callable[[Inputs, Tensors, Tensors], tuple[Tensor, Tensors]]
+
+
+def _compiled(cell: str, *arguments: Any) -> tuple[Tensor, Tensors]:
+    # Numba is imported when it is needed
+    from charlm.kernels.compiled_layers import run
+
+    return run(cell, *arguments)
+
+
+KERNELS: dict[str, dict[str, Kernel]] = {
+    # under torch's own layers, on any device
+    "torch": {
+        "elman": torch_layers.elman,
+        "elman-relu": torch_layers.elman_relu,
+        "gru": torch_layers.gru,
+        "lstm": torch_layers.lstm,
+    },
+    # charlm's own loops in machine code: float32 weights on a CPU
+    "compiled": {
+        "elman": partial(_compiled, "elman"),
+        "elman-relu": partial(_compiled, "elman-relu"),
+        "gru": partial(_compiled, "gru"),
+        "lstm": partial(_compiled, "lstm"),
+    },
+    # none: every cell as it reads
+    "readable": {},
 }
 
-__all__ = ["KERNELS", "Kernel"]
+_in_use = ["torch"]
+
+
+@contextlib.contextmanager
+def using(family: str) -> Iterator[None]:
+    """While in here, layers compute with this family, where it fits; elsewhere with torch's. For the whole process."""
+    _in_use.append(family)
+    try:
+        yield
+    finally:
+        _in_use.pop()
+
+
+def find_kernel(cell: str, weight: Tensor) -> Kernel | None:
+    """The kernel in use for a cell with weights like this one, or None: step it as it reads."""
+    family = _in_use[-1]
+    if family == "compiled" and not _compiled_fits(weight):
+        family = "torch"
+    return KERNELS[family].get(cell)
+
+
+def _compiled_fits(weight: Tensor) -> bool:
+    if weight.device.type != "cpu" or weight.dtype != torch.float32:
+        return False
+    if not torch.is_autocast_enabled("cpu"):
+        return True
+    from charlm.simd import HAS_BFLOAT16
+
+    return HAS_BFLOAT16 and torch.get_autocast_dtype("cpu") == torch.bfloat16
+
+
+__all__ = ["KERNELS", "Inputs", "Kernel", "Lookup", "find_kernel", "gathered", "using"]

@@ -13,32 +13,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from charlm.kernels.inputs import Inputs, gathered
+
 Tensors = tuple[Tensor, ...]
-Kernel = Callable[[Tensor, Tensors, Tensors], tuple[Tensor, Tensors]]
 
 
-def lstm(inputs: Tensor, state: Tensors, weights: Tensors) -> tuple[Tensor, Tensors]:
+def lstm(inputs: Inputs, state: Tensors, weights: Tensors) -> tuple[Tensor, Tensors]:
     """LSTM over a window; state: hidden, memory."""
     return _run(torch._VF.lstm, inputs, state, weights)
 
 
-def gru(inputs: Tensor, state: Tensors, weights: Tensors) -> tuple[Tensor, Tensors]:
+def gru(inputs: Inputs, state: Tensors, weights: Tensors) -> tuple[Tensor, Tensors]:
     """GRU over a window, reset gate after the product; state: hidden."""
     return _run(torch._VF.gru, inputs, state, weights)
 
 
-def elman(inputs: Tensor, state: Tensors, weights: Tensors) -> tuple[Tensor, Tensors]:
+def elman(inputs: Inputs, state: Tensors, weights: Tensors) -> tuple[Tensor, Tensors]:
     """Elman network with tanh over a window; state: hidden."""
     return _run(torch._VF.rnn_tanh, inputs, state, weights)
 
 
-def elman_relu(inputs: Tensor, state: Tensors, weights: Tensors) -> tuple[Tensor, Tensors]:
+def elman_relu(inputs: Inputs, state: Tensors, weights: Tensors) -> tuple[Tensor, Tensors]:
     """Elman network with rectified linear units over a window; state: hidden."""
     return _run(torch._VF.rnn_relu, inputs, state, weights)
 
 
-def _run(layer: Callable[..., Any], inputs: Tensor, state: Tensors, weights: Tensors) -> tuple[Tensor, Tensors]:
+def _run(layer: Callable[..., Any], inputs: Inputs, state: Tensors, weights: Tensors) -> tuple[Tensor, Tensors]:
     """Call one of torch's layers. The state comes back in the format it came in."""
+    inputs = gathered(inputs)
     device = inputs.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weights[0].dtype
     carried = [tensor.to(dtype).unsqueeze(0) for tensor in state]

@@ -39,15 +39,14 @@ def drop_connections(weight: Tensor, rate: float, masks: torch.Generator | None)
     return weight * _mask(tuple(weight.shape), rate, masks, weight)
 
 
-def drop_symbols(embedded: Tensor, ids: Tensor, vocab_size: int, rate: float, masks: torch.Generator | None) -> Tensor:
-    """Dropout of whole rows of the embedding: a missing symbol is missing everywhere in the window.
+def drop_symbols(embedding: Tensor, rate: float, masks: torch.Generator | None) -> Tensor:
+    """Dropout of whole rows of the embedding (V, E): a missing symbol is missing everywhere in the window.
 
-    embedded: (B, T, E); ids: (B, T). One coin for each of the V symbols (Gal and Ghahramani, 2016).
+    One coin for each of the V symbols (Gal and Ghahramani, 2016).
     """
     if masks is None or rate == 0:
-        return embedded
-    mask = _mask((vocab_size,), rate, masks, embedded)
-    return embedded * mask[ids].unsqueeze(-1)
+        return embedding
+    return embedding * _mask((len(embedding),), rate, masks, embedding).unsqueeze(-1)
 
 
 def _mask(shape: tuple[int, ...], rate: float, masks: torch.Generator, like: Tensor) -> Tensor:

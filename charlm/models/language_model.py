@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from charlm.config import ModelConfig
 from charlm.config.shapes import check_shapes, parameter_shapes
 from charlm.errors import RunError
+from charlm.kernels import Lookup
 from charlm.models.arrays import array_of, tensors_of
 from charlm.models.cells import CELLS
 from charlm.models.dropout import drop, drop_symbols
@@ -115,26 +116,44 @@ class LanguageModel(nn.Module):
         Raises:
             RunError: an id is outside the vocabulary (on a CPU; a GPU stops with an error of its own).
         """
+        y, state = self._outputs(ids, state, masks)
+        return self._logits(y.transpose(0, 1)).transpose(0, 1), state
+
+    def loss(
+        self, ids: Tensor, targets: Tensor, state: State | None, masks: torch.Generator | None = None
+    ) -> tuple[Tensor, State]:
+        """Mean loss of the targets in nats, a scalar, and the state after; see `forward`.
+
+        Args:
+            targets: (B, T) int64, the id that follows each id.
+        """
+        y, state = self._outputs(ids, state, masks)
+        logits = self._logits(y.transpose(0, 1))  # (T, B, V)
+        return F.cross_entropy(logits.float().flatten(0, 1), targets.t().flatten()), state
+
+    def _outputs(self, ids: Tensor, state: State | None, masks: torch.Generator | None) -> tuple[Tensor, State]:
+        """What the layers give for ids (B, T): (B, T, H), time-major in memory, and the state after."""
         config = self.config
+        self._check(ids)
         if state is None:
             state = self.initial_state(ids.shape[0])
-        x = drop_symbols(self._embed(ids), ids, self.vocab_size, config.dropout_embedding, masks)
-        y, state = self.layers(x, state, masks)
-        y = drop(y, config.output, masks, locked=config.locked_dropout)
-        return self._logits(y), state
+        rows = drop_symbols(self.embedding, config.dropout_embedding, masks)
+        y, state = self.layers(Lookup(ids, rows), state, masks)
+        return drop(y, config.output, masks, locked=config.locked_dropout), state
 
-    def _embed(self, ids: Tensor) -> Tensor:
-        try:
-            # (B, T) -> (T, B, E) -> (B, T, E): time-major in memory, see Stack
-            return F.embedding(ids.t(), self.embedding).transpose(0, 1)
-        except IndexError:
+    def _check(self, ids: Tensor) -> None:
+        # on a GPU, looking would mean waiting; there the look-up itself stops
+        if ids.device.type != "cpu" or ids.numel() == 0:
+            return
+        least, most = ids.aminmax()
+        if least < 0 or most >= self.vocab_size:
             raise RunError(
-                f"ids from {ids.min()} to {ids.max()} do not fit a vocabulary of {self.vocab_size}: "
+                f"ids from {least} to {most} do not fit a vocabulary of {self.vocab_size}: "
                 "this text was encoded for another model"
-            ) from None
+            )
 
     def _logits(self, y: Tensor) -> Tensor:
-        """y: (B, T, H) -> (B, T, V)"""
+        """y: (T, B, H) -> (T, B, V)"""
         if "projection" in self._parameters:
             y = F.linear(y, self.projection)
         weight = self.embedding if self.config.tie_weights else self.output_weight

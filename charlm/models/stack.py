@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from charlm.config import ModelConfig
 from charlm.config.shapes import layer_shapes
-from charlm.kernels import KERNELS
+from charlm.kernels import Inputs, Lookup, find_kernel, gathered
 from charlm.models.cells import CELLS, Cell, Weights
 from charlm.models.dropout import drop, drop_connections
 from charlm.models.state import LayerState, State
@@ -38,8 +38,8 @@ class Layer(nn.Module):
 
     def __init__(self, config: ModelConfig, index: int) -> None:
         super().__init__()
+        self.cell = config.cell
         self.cell_type: type[Cell[Any]] = lookup(CELLS, config.cell, "cell")
-        self.kernel = KERNELS.get(config.cell)
         self.layer_norm = config.layer_norm
         self.residual = config.residual
         self.dropout = config.dropout_input if index == 0 else config.between
@@ -66,20 +66,35 @@ class Layer(nn.Module):
                 self.norm_weight.fill_(1.0)
                 self.norm_bias.zero_()
 
-    def forward(self, x: Tensor, state: LayerState, masks: torch.Generator | None) -> tuple[Tensor, LayerState]:
+    def forward(self, x: Inputs, state: LayerState, masks: torch.Generator | None) -> tuple[Tensor, LayerState]:
         """x: (B, T, in), state of (B, H) -> y: (B, T, H), state after the window."""
-        inner = x
-        if self.layer_norm:
-            inner = F.layer_norm(inner.to(self.norm_weight.dtype), inner.shape[-1:], self.norm_weight, self.norm_bias)
-        inner = drop(inner, self.dropout, masks, locked=self.locked)
+        inner = self._inner(x, masks)
         recurrent = drop_connections(self.recurrent_weight, self.dropout_recurrent, masks)
         weights = self.weights._replace(recurrent_weight=recurrent)
-        if self.kernel is not None:
-            y, after = self.kernel(inner, state, weights)
-            state = self.cell_type.state_type(*after)
+        kernel = find_kernel(self.cell, recurrent)
+        if kernel is not None:
+            y, after = kernel(inner, state, weights)
         else:
-            y, state = step_through(self.cell_type(_cast_once(weights)), inner, state)
-        return (x + y if self.residual and x.shape == y.shape else y), state
+            y, after = step_through(self.cell_type(_cast_once(weights)), gathered(inner), state)
+        # what is carried on keeps its format, whatever the products are in
+        state = self.cell_type.state_type(*(new.to(old.dtype) for new, old in zip(after, state, strict=True)))
+        width = x.rows.shape[1] if isinstance(x, Lookup) else x.shape[2]
+        return (gathered(x) + y if self.residual and width == y.shape[2] else y), state
+
+    def _inner(self, x: Inputs, masks: torch.Generator | None) -> Inputs:
+        """The layer's input as its cell gets it: normalised, with dropout."""
+        if isinstance(x, Lookup):
+            x = x._replace(rows=self._normalised(x.rows))  # what is done to rows is done once to each
+            if masks is None or self.dropout == 0:
+                return x
+            return drop(x.gather(), self.dropout, masks, locked=self.locked)
+        return drop(self._normalised(x), self.dropout, masks, locked=self.locked)
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        """x: (..., in)"""
+        if not self.layer_norm:
+            return x
+        return F.layer_norm(x.to(self.norm_weight.dtype), x.shape[-1:], self.norm_weight, self.norm_bias)
 
 
 def _cast_once(weights: Weights) -> Weights:
@@ -103,13 +118,13 @@ class Stack(nn.ModuleList):
         """Zeros for every layer."""
         return tuple(layer.initial_state(B) for layer in self)
 
-    def forward(self, x: Tensor, state: State, masks: torch.Generator | None) -> tuple[Tensor, State]:
+    def forward(self, x: Inputs, state: State, masks: torch.Generator | None) -> tuple[Tensor, State]:
         """x: (B, T, E) -> y: (B, T, H), state after the window. `masks` None: no dropout."""
         after = []
         for layer, before in zip(self, state, strict=True):
             x, layer_state = layer(x, before, masks)
             after.append(layer_state)
-        return x, tuple(after)
+        return gathered(x), tuple(after)
 
 
 def step_through(cell: Cell[Any], x: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:

@@ -10,10 +10,10 @@ seconds; its machine code is kept on disk for every process that comes after.
 """
 
 from charlm.simd.activations import exp, sigmoid, tanh
-from charlm.simd.compiling import compiled
+from charlm.simd.compiling import compiled, telling
 from charlm.simd.processor import HAS_BFLOAT16, WIDTH
 from charlm.simd.tiles import MOST_ROWS, PANEL, accumulate
-from charlm.simd.vectors import fill, largest, load, smallest, store, total
+from charlm.simd.vectors import fill, largest, load, smallest, store, total, where_positive
 
 __all__ = [
     "HAS_BFLOAT16",
@@ -30,5 +30,7 @@ __all__ = [
     "smallest",
     "store",
     "tanh",
+    "telling",
     "total",
+    "where_positive",
 ]

@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 
 import numba
 from numba import config as numba_config
+from numba.core import event
 
 from charlm.config.folders import cache_folder
 
@@ -33,6 +34,25 @@ def compiled(function: Function) -> Function:
         except RuntimeError:  # no folder can be written: compile in every process
             made = numba.njit(nogil=True, error_model="numpy")(function)
     return cast(Function, made)
+
+
+@contextlib.contextmanager
+def telling(begun: Callable[[], None]) -> Iterator[None]:
+    """Call `begun` when the first function has to be compiled in here, which takes seconds; at most once."""
+
+    class Listener(event.Listener):
+        told = False
+
+        def on_start(self, event: object) -> None:
+            if not self.told:
+                self.told = True
+                begun()
+
+        def on_end(self, event: object) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Listener()):
+        yield
 
 
 @cache

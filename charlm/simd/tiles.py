@@ -52,12 +52,12 @@ def accumulate(
 
 
 @overload(accumulate, prefer_literal=True)
-def _accumulate(x, x_offset, row_stride, rows, weights, offset, depth, vectors, sums):  # type: ignore[no-untyped-def]
+def _accumulate(x, x_offset, row_stride, rows, weights, offset, depth, vectors, sums):
     if not isinstance(vectors, types.IntegerLiteral):
         return None
     tile1, tile2, tile3, tile4, tile5, tile6 = (_tile(height, vectors.literal_value) for height in range(1, 7))
 
-    def implement(x, x_offset, row_stride, rows, weights, offset, depth, vectors, sums):  # type: ignore[no-untyped-def]
+    def implement(x, x_offset, row_stride, rows, weights, offset, depth, vectors, sums):
         if rows == 6:
             tile6(x, x_offset, row_stride, weights, offset, depth, sums)
         elif rows == 5:

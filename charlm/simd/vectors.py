@@ -154,6 +154,12 @@ def _binary(emit: Callable[[Any, Any, Any], Any]) -> Any:
 # subtle: where one of the two is nan it is the second that comes out, so that `largest(bound, x)` keeps a nan
 largest = _binary(lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
 smallest = _binary(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), a, b))
+# the second where the first is above zero, elsewhere 0
+where_positive = _binary(
+    lambda builder, a, b: builder.select(
+        builder.fcmp_ordered(">", a, ir.Constant(FLOATS, [0.0] * WIDTH)), b, ir.Constant(FLOATS, [0.0] * WIDTH)
+    )
+)
 _FUSED = ("contract",)
 _OPERATORS: dict[Any, Any] = {
     operator.add: _binary(lambda builder, a, b: builder.fadd(a, b, flags=_FUSED)),
@@ -165,7 +171,7 @@ _OPERATORS: dict[Any, Any] = {
 
 def _overload(symbol: Any, function: Any) -> None:
     # numba wants the same signature here and in what comes out, so there are no types
-    def implement(a, b):  # type: ignore[no-untyped-def]
+    def implement(a, b):
         vectors = isinstance(a, VectorType), isinstance(b, VectorType)
         if all(vectors):
             return lambda a, b: function(a, b)
@@ -183,5 +189,5 @@ for _symbol, _function in _OPERATORS.items():
 
 
 @overload(operator.neg)
-def _negative(a):  # type: ignore[no-untyped-def]
+def _negative(a):
     return (lambda a: 0.0 - a) if isinstance(a, VectorType) else None

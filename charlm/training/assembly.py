@@ -12,13 +12,15 @@ import torch
 
 from charlm import __version__
 from charlm.config import Config, TrainingConfig
+from charlm.corpora import Progress
 from charlm.errors import ConfigError, CorpusError, RunError
 from charlm.models import LanguageModel
 from charlm.runs import Data, Run
 from charlm.streams import Lanes
-from charlm.training.device import Machine, choose_machine
+from charlm.training.device import choose_machine
 from charlm.training.keeper import RunKeeper
 from charlm.training.learner import Capture, Learner
+from charlm.training.machine import Machine
 from charlm.training.pace import Pace
 from charlm.training.scoring import sampler, validation_scorer
 from charlm.training.summary import MOST_SCORED, TRAIN_SYMBOLS
@@ -27,7 +29,8 @@ from charlm.training.trainer import Trainer
 # What may change when a run is resumed. All else decides what the checkpoint's numbers mean.
 CHANGEABLE = frozenset(
     {"minutes", "epochs", "steps", "patience", "learning_rate", "schedule"}
-    | {"evaluate_every", "checkpoint_every", "sample_every", "keep", "device", "dtype", "threads"}
+    | {"evaluate_every", "checkpoint_every", "sample_every", "keep"}
+    | {"device", "dtype", "kernels", "threads"}
 )
 # So many symbols are enough to know how frequent each one is.
 MOST_COUNTED = 2**24
@@ -144,10 +147,10 @@ def onto_another_text(capture: Capture, data: Data) -> Capture:
     return dataclasses.replace(capture, progress={**capture.progress, **progress})
 
 
-def machine_again(config: Config, before: Mapping[str, Any] | None) -> Machine:
+def machine_again(config: Config, before: Mapping[str, Any] | None, progress: Progress | None = None) -> Machine:
     """What the last sitting ran on, so that numbers stay the same; settings other than ``auto`` go first."""
     training = config.training
     for name, value in (before or {}).items():
         if getattr(training, name) in ("auto", None):
             training = dataclasses.replace(training, **{name: value})
-    return choose_machine(training, config.model)
+    return choose_machine(training, config.model, progress=progress)

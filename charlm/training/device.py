@@ -1,78 +1,54 @@
-"""Where to compute, and in which number format."""
+"""Which machine a training runs on: what was asked for, or what a short measurement finds the fastest."""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
 
 from charlm.config import ModelConfig, TrainingConfig
+from charlm.corpora import Progress
+from charlm.errors import ConfigError
 from charlm.kernels import KERNELS
 from charlm.kernels.devices import choose_device
-
-# bfloat16 must be this much faster than float32 in a product before it is chosen
-WORTHWHILE = 1.2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """What a training runs on. Stored with it, so that a resumed run computes the same numbers."""
-
-    device: torch.device
-    dtype: torch.dtype
-    threads: int
-
-    def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """Products in bfloat16 where that was chosen; weights stay in float32."""
-        if self.dtype == torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, self.dtype)
-
-    @contextlib.contextmanager
-    def in_use(self) -> Iterator[None]:
-        """While in here: its threads, and denormal numbers flushed (they slow an LSTM up to 20 times).
-
-        This is the calling thread's setting; torch's own threads have had theirs since `choose_machine`.
-        """
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        torch.set_flush_denormal(True)
-        try:
-            yield
-        finally:
-            torch.set_flush_denormal(False)
-            torch.set_num_threads(before)
-
-    def to_json(self) -> dict[str, str | int]:
-        """What `TrainingConfig` calls device, dtype and threads."""
-        return {
-            "device": self.device.type,
-            "dtype": str(self.dtype).removeprefix("torch."),
-            "threads": self.threads,
-        }
-
-    def describe(self) -> str:
-        """In words: ``cpu, 2 threads, bfloat16``."""
-        threads = f", {self.threads} thread{'s' * (self.threads != 1)}" if self.device.type == "cpu" else ""
-        return f"{self.device.type}{threads}, {str(self.dtype).removeprefix('torch.')}"
+from charlm.training.machine import Machine
+from charlm.training.trial import fastest
 
 
 def choose_machine(
-    training: TrainingConfig, model: ModelConfig, clock: Callable[[], float] = time.perf_counter
+    training: TrainingConfig,
+    model: ModelConfig,
+    clock: Callable[[], float] = time.perf_counter,
+    progress: Progress | None = None,
 ) -> Machine:
     """The machine that `training` asks for; ``auto`` takes the fastest there is.
 
+    Args:
+        progress: told when loops have to be compiled, which takes seconds the first time.
+
     Raises:
-        ConfigError: a device that this machine or this build of torch does not have.
+        ConfigError: a device, or kernels, that this machine or this build of torch does not have.
     """
     _start_workers()
     device = choose_device(training.device)
     threads = training.threads or torch.get_num_threads()
-    dtype = _choose_dtype(device, model, clock) if training.dtype == "auto" else getattr(torch, training.dtype)
-    return Machine(device=device, dtype=dtype, threads=threads)
+    if device.type != "cpu" or model.cell not in KERNELS["torch"]:
+        # elsewhere there is one family; and a cell that is stepped as it reads has products too small to gain
+        lower = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        automatic = torch.bfloat16 if lower else torch.float32
+        dtype = automatic if training.dtype == "auto" else getattr(torch, training.dtype)
+        return Machine(device=device, dtype=dtype, threads=threads)
+    families = [training.kernels] if training.kernels != "auto" else ["compiled", "torch"]
+    families = [family for family in families if family != "compiled" or _can_compile(training.kernels)]
+    dtypes = [torch.float32, torch.bfloat16] if training.dtype == "auto" else [getattr(torch, training.dtype)]
+    candidates = [
+        Machine(device=device, dtype=dtype, threads=threads, kernels=family) for dtype in dtypes for family in families
+    ]
+    with _told(progress):
+        return fastest(candidates, training, model, clock)
 
 
 def _start_workers() -> None:
@@ -82,24 +58,33 @@ def _start_workers() -> None:
     torch.set_flush_denormal(False)
 
 
-def _choose_dtype(device: torch.device, model: ModelConfig, clock: Callable[[], float]) -> torch.dtype:
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    # a cell without a kernel is stepped one by one, where the products are too small to gain
-    if device.type == "cpu" and model.cell in KERNELS and _bfloat16_is_faster(clock):
-        return torch.bfloat16
-    return torch.float32
+def _can_compile(wanted: str) -> bool:
+    try:
+        import charlm.simd  # noqa: F401
+    except ImportError as error:  # no Numba for this processor or Python
+        if wanted == "compiled":
+            raise ConfigError(f"kernels 'compiled' need Numba, which cannot be imported: {error}") from None
+        return False
+    return True
 
 
-def _bfloat16_is_faster(clock: Callable[[], float]) -> bool:
-    """A short measurement (some 20 ms): the best of several products in either format."""
-    best = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        left, right = torch.ones(64, 512, dtype=dtype), torch.ones(512, 2048, dtype=dtype)
-        times = []
-        for _ in range(7):
-            start = clock()
-            left @ right
-            times.append(clock() - start)
-        best[dtype] = min(times)
-    return best[torch.float32] > WORTHWHILE * best[torch.bfloat16]
+@contextlib.contextmanager
+def _told(progress: Progress | None) -> Iterator[None]:
+    """Say so when loops are compiled in here."""
+    if progress is None or "charlm.simd" not in sys.modules:
+        yield
+        return
+    from charlm.simd import telling
+
+    begun = []
+
+    def begin() -> None:
+        begun.append(True)
+        progress.start("Compiling fast loops for this processor, once", None)
+
+    with telling(begin):
+        try:
+            yield
+        finally:
+            if begun:
+                progress.finish()

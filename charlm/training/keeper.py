@@ -10,9 +10,9 @@ from typing import Any
 from charlm.config import Config
 from charlm.errors import OutputError
 from charlm.runs import Run
-from charlm.training.device import Machine
 from charlm.training.events import Evaluated, Event, Sampled
 from charlm.training.learner import Capture
+from charlm.training.machine import Machine
 
 
 class RunKeeper:

@@ -15,8 +15,8 @@ from charlm.generation import generate
 from charlm.models import LanguageModel
 from charlm.runtime import NumpyModel
 from charlm.tokenizers import Tokenizer
-from charlm.training.device import Machine
 from charlm.training.learner import Arrays
+from charlm.training.machine import Machine
 
 PASSAGES = 16
 

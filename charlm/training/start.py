@@ -29,9 +29,10 @@ from charlm.training.assembly import (
     onto_another_text,
     run_facts,
 )
-from charlm.training.device import Machine, choose_machine
+from charlm.training.device import choose_machine
 from charlm.training.events import Event, SaveFailed
 from charlm.training.learner import Capture
+from charlm.training.machine import Machine
 from charlm.training.pace import Pace
 from charlm.training.plan import Plan, make_plan
 from charlm.training.scoring import validation_scorer
@@ -115,7 +116,7 @@ def start_training(
     started = clock() if started is None else started
     _check_folder(root)
     config, data = _prepared(config, fetch, fit_batch, progress)
-    machine = choose_machine(config.training, config.model)
+    machine = choose_machine(config.training, config.model, progress=progress)
     learner = make_learner(config, data, machine)
     baselines = remembered_baselines(data, "validation")
     # the last thing that can fail for a reason of the user's: before it, nothing is left behind
@@ -156,7 +157,7 @@ def resume_training(
         config = changed_config(opened.config, checkpoint.progress, changes)
         data = open_run_data(opened, progress=progress, accept_change=accept_change)
         other_text = text_change(opened.facts.get("corpus", {}), data.facts) is not None
-        machine = machine_again(config, checkpoint.progress.get("machine"))
+        machine = machine_again(config, checkpoint.progress.get("machine"), progress)
         learner = make_learner(config, data, machine)
         figures = checkpoint.progress.get("figures")
         trainer = make_trainer(
@@ -194,7 +195,7 @@ def plan_training(
 ) -> Plan:
     """What a training of `config` would cost; leaves no run behind. Arguments as of `start_training`."""
     config, data = _prepared(config, fetch, fit_batch, progress)
-    machine = choose_machine(config.training, config.model)
+    machine = choose_machine(config.training, config.model, progress=progress)
     learner = make_learner(config, data, machine)
     tokens = len(data.store.part("train")) - 1
     evaluate = validation_scorer(data.store.part("validation"), data.tokenizer, machine)

@@ -11,8 +11,8 @@ from charlm.evaluation import evaluate
 from charlm.evaluation.score import Score
 from charlm.models import LanguageModel
 from charlm.runs import Data, Run
-from charlm.training.device import Machine
 from charlm.training.judgement import judge
+from charlm.training.machine import Machine
 from charlm.training.scoring import passages
 
 # So much of the training split is scored, to tell over- from underfitting.

@@ -18,7 +18,7 @@ KINDS: dict[str, Callable[[torch.Generator, torch.dtype], Tensor]] = {
     "plain": lambda g, dtype: drop(torch.ones(4, 10, 30, dtype=dtype), 0.3, g, locked=False),
     "locked": lambda g, dtype: drop(torch.ones(4, 10, 30, dtype=dtype), 0.3, g, locked=True),
     "connections": lambda g, dtype: drop_connections(torch.ones(30, 40, dtype=dtype), 0.3, g),
-    "symbols": lambda g, dtype: drop_symbols(torch.ones(4, 10, 3, dtype=dtype), IDS, 9, 0.3, g),
+    "symbols": lambda g, dtype: drop_symbols(torch.ones(9, 3, dtype=dtype), 0.3, g)[IDS],
 }
 
 
@@ -84,7 +84,7 @@ def test_a_locked_mask_is_shared_over_time_and_not_over_lanes_or_units() -> None
 
 
 def test_a_dropped_symbol_is_missing_everywhere_in_the_window() -> None:
-    masked = drop_symbols(torch.ones(4, 10, 3), IDS, 9, 0.5, seeded(4))
+    masked = drop_symbols(torch.ones(9, 3), 0.5, seeded(4))[IDS]
     values = {symbol: masked[symbol == IDS].unique().tolist() for symbol in range(9)}
     assert all(len(found) == 1 for found in values.values())
     assert {found[0] for found in values.values()} == {0.0, 2.0}

@@ -44,7 +44,7 @@ def random_ids(B: int, T: int, seed: int = 3) -> Tensor:
 def written_out(model: LanguageModel, ids: Tensor, masks: torch.Generator | None) -> Tensor:
     """The model as docs/models.md has it, over readable cells: (B, T) -> (B, T, V)."""
     config, locked = model.config, model.config.locked_dropout
-    x = drop_symbols(model.embedding[ids], ids, V, config.dropout_embedding, masks)
+    x = drop_symbols(model.embedding, config.dropout_embedding, masks)[ids]
     for index, layer in enumerate(model.layers):
         inner = x
         if config.layer_norm:

@@ -7,8 +7,8 @@ import torch
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.models import LanguageModel
 from charlm.streams import Lanes
-from charlm.training.device import Machine
 from charlm.training.learner import Learner
+from charlm.training.machine import Machine
 
 V = 6
 CPU = Machine(device=torch.device("cpu"), dtype=torch.float32, threads=1)

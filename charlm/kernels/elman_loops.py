@@ -1,0 +1,86 @@
+"""The Elman network over a window, forward and back, with tanh or rectified.
+
+One plane, for going back alone. Its panels hold PANEL vectors of units, so that a tile has enough to add up.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from charlm.kernels.loops import add_to, products
+from charlm.simd import MOST_ROWS, PANEL, WIDTH, accumulate, compiled, fill, largest, load, store, tanh, where_positive
+
+
+@compiled
+def forward_tanh(first, last, window):
+    """One layer, `charlm.kernels.loops.Window`."""
+    _forward(first, last, window, False)
+
+
+@compiled
+def forward_rectified(first, last, window):
+    """One layer, `charlm.kernels.loops.Window`."""
+    _forward(first, last, window, True)
+
+
+@compiled
+def backward_tanh(first, last, window, gradients):
+    """Its gradients, `charlm.kernels.loops.Gradients`."""
+    _backward(first, last, window, gradients, False)
+
+
+@compiled
+def backward_rectified(first, last, window, gradients):
+    """Its gradients, `charlm.kernels.loops.Gradients`."""
+    _backward(first, last, window, gradients, True)
+
+
+@compiled
+def _forward(first, last, window, rectified):
+    T, B, H, depth, h = window.T, window.B, window.H, window.depth, window.h
+    wide = PANEL * WIDTH
+    sums = np.empty(MOST_ROWS * wide, np.float32)
+    tiles = (last - first + MOST_ROWS - 1) // MOST_ROWS
+    for t in range(T):
+        for unit in range(0, H, wide):
+            for tile in range(tiles):
+                lane = first + (last - first) * tile // tiles
+                rows = first + (last - first) * (tile + 1) // tiles - lane
+                here = t * B + lane
+                for row in range(rows):
+                    begin = window.ids[here + row] * H + unit
+                    for place in range(0, wide, WIDTH):
+                        store(sums, row * wide + place, load(window.start, begin + place))
+                if depth > 0:
+                    panel = unit * depth
+                    accumulate(window.x, here * depth, depth, rows, window.input_panels, panel, depth, PANEL, sums)
+                accumulate(h, here * H, H, rows, window.recurrent_panels, unit * H, H, PANEL, sums)
+                for row in range(rows):
+                    after = (here + row + B) * H + unit
+                    for place in range(0, wide, WIDTH):
+                        value = load(sums, row * wide + place)
+                        if rectified:
+                            store(h, after + place, largest(fill(0.0), value))
+                        else:
+                            store(h, after + place, tanh(value))
+
+
+@compiled
+def _backward(first, last, window, gradients, rectified):
+    T, B, H, depth = window.T, window.B, window.H, window.depth
+    planes = window.planes
+    sums = np.empty(MOST_ROWS * PANEL * WIDTH, np.float32)
+    for t in range(T - 1, -1, -1):
+        for lane in range(first, last):
+            here = t * B + lane
+            for unit in range(0, H, WIDTH):
+                now = here * H + unit
+                output = load(window.h, now + B * H)
+                dh = load(gradients.y, now) + load(gradients.h, lane * H + unit)
+                dh = where_positive(output, dh) if rectified else dh * (1.0 - output * output)
+                store(planes, now, dh)
+                add_to(gradients.start, window.ids[here] * H + unit, dh)
+        products(first, last, planes, t * B * H, H, H, gradients.recurrent_panels, H, gradients.h, 0, sums)
+        if depth > 0:
+            out = t * B * depth
+            products(first, last, planes, t * B * H, H, H, gradients.input_panels, depth, gradients.x, out, sums)

@@ -1,0 +1,91 @@
+"""The gated recurrent unit over a window, forward and back; reset gate after the product.
+
+Planes: n, the candidate; the gates r and z; s, the former output's share of the candidate. The input's product
+adds to the first three, the former output's to the last three. `memory` holds the outputs in float32: what is
+handed on from step to step must not be rounded at each of them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from charlm.kernels.loops import add_to, products
+from charlm.simd import MOST_ROWS, PANEL, WIDTH, accumulate, compiled, fill, load, sigmoid, store, tanh
+
+
+@compiled
+def forward(first, last, window):
+    """One layer, `charlm.kernels.loops.Window`."""
+    T, B, H, depth = window.T, window.B, window.H, window.depth
+    h, memory, planes = window.h, window.memory, window.planes
+    above = np.empty(MOST_ROWS * 3 * WIDTH, np.float32)  # n, r, z
+    beside = np.empty(MOST_ROWS * 3 * WIDTH, np.float32)  # r, z, s
+    tiles = (last - first + MOST_ROWS - 1) // MOST_ROWS
+    for t in range(T):
+        for unit in range(0, H, WIDTH):
+            for tile in range(tiles):
+                lane = first + (last - first) * tile // tiles
+                rows = first + (last - first) * (tile + 1) // tiles - lane
+                here = t * B + lane
+                for row in range(rows):
+                    begin, place = window.ids[here + row] * 4 * H + unit, row * 3 * WIDTH
+                    store(above, place, load(window.start, begin))
+                    store(above, place + WIDTH, load(window.start, begin + H))
+                    store(above, place + 2 * WIDTH, load(window.start, begin + 2 * H))
+                    store(beside, place, fill(0.0))
+                    store(beside, place + WIDTH, fill(0.0))
+                    store(beside, place + 2 * WIDTH, load(window.start, begin + 3 * H))
+                if depth > 0:
+                    panel = unit * 3 * depth
+                    accumulate(window.x, here * depth, depth, rows, window.input_panels, panel, depth, 3, above)
+                accumulate(h, here * H, H, rows, window.recurrent_panels, unit * 3 * H, H, 3, beside)
+                for row in range(rows):
+                    place = row * 3 * WIDTH
+                    r = sigmoid(load(above, place + WIDTH) + load(beside, place))
+                    z = sigmoid(load(above, place + 2 * WIDTH) + load(beside, place + WIDTH))
+                    s = load(beside, place + 2 * WIDTH)
+                    n = tanh(load(above, place) + r * s)
+                    before = (here + row) * H + unit
+                    output = n + z * (load(memory, before) - n)
+                    store(memory, before + B * H, output)
+                    store(h, before + B * H, output)
+                    kept = ((here if window.keep else lane) + row) * 4 * H + unit
+                    store(planes, kept, n)
+                    store(planes, kept + H, r)
+                    store(planes, kept + 2 * H, z)
+                    store(planes, kept + 3 * H, s)
+
+
+@compiled
+def backward(first, last, window, gradients):
+    """Its gradients, `charlm.kernels.loops.Gradients`. That of the state is the sum of `h` and `memory`."""
+    T, B, H, depth = window.T, window.B, window.H, window.depth
+    planes = window.planes
+    sums = np.empty(MOST_ROWS * PANEL * WIDTH, np.float32)
+    for t in range(T - 1, -1, -1):
+        for lane in range(first, last):
+            here = t * B + lane
+            for unit in range(0, H, WIDTH):
+                place, now, carried = here * 4 * H + unit, here * H + unit, lane * H + unit
+                n, r = load(planes, place), load(planes, place + H)
+                z, s = load(planes, place + 2 * H), load(planes, place + 3 * H)
+                dh = load(gradients.y, now) + load(gradients.h, carried) + load(gradients.memory, carried)
+                store(gradients.memory, carried, dh * z)
+                dn = dh * (1.0 - z) * (1.0 - n * n)
+                dz = dh * (load(window.memory, now) - n) * z * (1.0 - z)
+                dr = dn * s * r * (1.0 - r)
+                ds = dn * r
+                store(planes, place, dn)
+                store(planes, place + H, dr)
+                store(planes, place + 2 * H, dz)
+                store(planes, place + 3 * H, ds)
+                begin = window.ids[here] * 4 * H + unit
+                add_to(gradients.start, begin, dn)
+                add_to(gradients.start, begin + H, dr)
+                add_to(gradients.start, begin + 2 * H, dz)
+                add_to(gradients.start, begin + 3 * H, ds)
+        begin = t * B * 4 * H
+        products(first, last, planes, begin + H, 4 * H, 3 * H, gradients.recurrent_panels, H, gradients.h, 0, sums)
+        if depth > 0:
+            out = t * B * depth
+            products(first, last, planes, begin, 4 * H, 3 * H, gradients.input_panels, depth, gradients.x, out, sums)

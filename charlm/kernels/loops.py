@@ -1,0 +1,70 @@
+"""What the loops of all cells share: their arrays, and products that go back through the weights.
+
+Letters are those of the models. Arrays are flat; `H` and `depth`, the width of the layer's input, are padded to
+whole vectors. Numbers that are multiplied, `x`, `h` and `planes`, are all float32 or all bfloat16, held as uint16.
+
+A loop works on the lanes from `first` to `last`: lanes do not meet, so each thread has its own for a whole window.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from charlm.simd import MOST_ROWS, PANEL, WIDTH, accumulate, compiled, fill, load, store
+
+
+class Window(NamedTuple):
+    """A layer's window on its way forward."""
+
+    T: int
+    B: int
+    H: int
+    depth: int  # 0 where there is no x
+    keep: bool  # keep the planes of all steps, for going back; else there is room for one step
+    ids: Any  # (T, B) int64: the row of `start` that a lane begins a step with; zeros where it has one row
+    start: Any  # (rows, planes, H) float32: biases, or a table with the whole input product as well
+    x: Any  # (T, B, depth)
+    input_panels: Any  # packed weights, see `charlm.kernels.packing`
+    recurrent_panels: Any
+    h: Any  # (T + 1, B, H): the state before the window, then the outputs
+    memory: Any  # (T + 1, B, H) float32: what is carried on beside `h`, where the cell does
+    planes: Any  # (T, B, planes, H): what going back needs
+
+
+class Gradients(NamedTuple):
+    """The same window on its way back. The gradient of each plane takes the plane's place."""
+
+    start: Any  # (rows, planes, H) float32, added to
+    x: Any  # (T, B, depth)
+    y: Any  # (T, B, H): of the outputs
+    h: Any  # (B, H) float32: of the state after the window; in the end of that before it
+    memory: Any  # (B, H) float32: likewise
+    input_panels: Any  # packed for going back
+    recurrent_panels: Any
+
+
+@compiled
+def products(first, last, values, begin, stride, depth, panels, columns, result, result_begin, sums):
+    """result[lane] = values[lane] @ panels for some lanes.
+
+    values: lane b begins at ``begin + b * stride``, with `depth` numbers; result: lane b at
+    ``result_begin + b * columns``; sums: room for one tile.
+    """
+    tiles = (last - first + MOST_ROWS - 1) // MOST_ROWS
+    for column in range(0, columns, PANEL * WIDTH):
+        for tile in range(tiles):
+            lane = first + (last - first) * tile // tiles
+            rows = first + (last - first) * (tile + 1) // tiles - lane
+            for place in range(0, rows * PANEL * WIDTH, WIDTH):
+                store(sums, place, fill(0.0))
+            accumulate(values, begin + lane * stride, stride, rows, panels, column * depth, depth, PANEL, sums)
+            for row in range(rows):
+                for vector in range(0, min(PANEL * WIDTH, columns - column), WIDTH):
+                    value = load(sums, row * PANEL * WIDTH + vector)
+                    store(result, result_begin + (lane + row) * columns + column + vector, value)
+
+
+@compiled
+def add_to(array, place, value):
+    """array[place] += value, for a vector."""
+    store(array, place, load(array, place) + value)

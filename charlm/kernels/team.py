@@ -1,0 +1,28 @@
+"""Threads that share the lanes of a window: each has its own from the first step to the last, and nobody waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import torch
+
+
+def shares(count: int, threads: int) -> list[tuple[int, int]]:
+    """`count` things in at most `threads` ranges (first, last), none of them empty, that differ by at most one."""
+    parts = max(1, min(threads, count))
+    return [(count * part // parts, count * (part + 1) // parts) for part in range(parts)]
+
+
+def together(tasks: list[Callable[[], Any]]) -> None:
+    """Run all tasks at the same time, and wait. They must let other threads run, as compiled functions do."""
+    for future in [_pool(len(tasks)).submit(task) for task in tasks]:
+        future.result()
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    # denormal numbers slow a recurrent layer up to 20 times; each thread has its own setting
+    return ThreadPoolExecutor(threads, "charlm", initializer=torch.set_flush_denormal, initargs=(True,))

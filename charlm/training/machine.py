@@ -1,0 +1,58 @@
+"""What a training runs on: device, number format, threads and kernels."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from charlm.kernels import using
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What a training runs on. Stored with it, so that a resumed run computes the same numbers."""
+
+    device: torch.device
+    dtype: torch.dtype
+    threads: int
+    kernels: str = "torch"
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """Products in bfloat16 where that was chosen; weights stay in float32."""
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While in here: its threads, its kernels, and denormal numbers flushed (they slow an LSTM up to 20 times).
+
+        This is the calling thread's setting; torch's own threads have had theirs since `choose_machine`.
+        """
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        torch.set_flush_denormal(True)
+        try:
+            with using(self.kernels):
+                yield
+        finally:
+            torch.set_flush_denormal(False)
+            torch.set_num_threads(before)
+
+    def to_json(self) -> dict[str, str | int]:
+        """What `TrainingConfig` calls device, dtype and threads."""
+        return {
+            "device": self.device.type,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "threads": self.threads,
+            "kernels": self.kernels,
+        }
+
+    def describe(self) -> str:
+        """In words: ``cpu, 2 threads, bfloat16``."""
+        threads = f", {self.threads} thread{'s' * (self.threads != 1)}" if self.device.type == "cpu" else ""
+        loops = ", compiled loops" if self.kernels == "compiled" else ""
+        return f"{self.device.type}{threads}, {str(self.dtype).removeprefix('torch.')}{loops}"
