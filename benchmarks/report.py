@@ -131,6 +131,20 @@ def encoding(results: Mapping[str, Results]) -> list[str]:
     return [*conditions(found), "", *by_side(texts), "", *by_side(windows), "", *spread(found)]
 
 
+def gpu(results: Mapping[str, Results]) -> list[str]:
+    """Training, then text; the device stands in the settings."""
+    found = results["gpu"]
+    trained = {**found, "cases": {name: case for name, case in found["cases"].items() if case["reference"]}}
+    written = {**found, "cases": {name: case for name, case in found["cases"].items() if not case["reference"]}}
+    device = ", ".join(f"{name} {value}" for name, value in found["settings"].items())
+    lines = [*conditions(found), "", f"{device}."]
+    if trained["cases"]:
+        lines += ["", *by_side(trained), "", *by_figure(trained)]
+    if written["cases"]:
+        lines += ["", *by_side(written)]
+    return [*lines, "", *spread(found)]
+
+
 def figures_of(program: str, table: Callable[[Results], list[str]]) -> Callable[[Mapping[str, Results]], list[str]]:
     """A table of figures alone."""
     return lambda results: [*conditions(results[program]), "", *table(results[program])]
@@ -159,6 +173,7 @@ TABLES: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, Results]], list[
     "commands": (("commands",), figures_of("commands", one_by_one)),
     "transformer": (("transformer",), figures_of("transformer", one_by_one)),
     "encoding": (("encoding",), encoding),
+    "gpu": (("gpu",), gpu),
     "summary": (("training", "sampling"), summary),
 }
 CHARTS = {
