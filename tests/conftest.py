@@ -1,8 +1,14 @@
 """What holds for every test."""
 
+import os
 import signal
 
 from hypothesis import settings
+
+from charlm.config.folders import cache_folder
+
+# tests have caches of their own; machine code is made once for all of them, and for all commands they start
+os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder() / "compiled"))
 
 # no folder of examples in the working directory; the same examples in every run
 settings.register_profile("charlm", database=None, derandomize=True, deadline=None)

@@ -57,12 +57,16 @@ def telling(begun: Callable[[], None]) -> Iterator[None]:
 
 @cache
 def code_folder() -> Path:
-    """Where machine code is kept: one folder for each state of the loops' source. It need not exist."""
+    """Where machine code is kept: one folder for each state of the loops' source. It need not exist.
+
+    It lies in ``$NUMBA_CACHE_DIR`` where that is set, as all that Numba keeps, else in charlm's cache.
+    """
     digest = hashlib.sha256(numba.__version__.encode())
     for room in ROOMS:
         for path in sorted((PACKAGE / room).glob("*.py")):
             digest.update(path.read_bytes())
-    return cache_folder() / "compiled" / digest.hexdigest()[:16]
+    root = Path(numba_config.CACHE_DIR) if numba_config.CACHE_DIR else cache_folder() / "compiled"
+    return root / f"charlm-{digest.hexdigest()[:16]}"
 
 
 @contextlib.contextmanager
