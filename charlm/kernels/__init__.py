@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from charlm.kernels import torch_layers
+from charlm.kernels import cudnn, torch_layers
 from charlm.kernels.inputs import Inputs, Lookup, gathered
 
 Tensors = tuple[Tensor, ...]
@@ -41,6 +41,8 @@ KERNELS: dict[str, dict[str, Kernel]] = {
         "gru": torch_layers.gru,
         "lstm": torch_layers.lstm,
     },
+    # the same with weights in one flat piece, as cuDNN wants them: what computes on CUDA
+    "cudnn": {cell: partial(cudnn.layer, cell) for cell in cudnn.CELLS},
     # charlm's own loops in machine code: float32 weights on a CPU
     "compiled": {
         "elman": partial(_compiled, "elman"),
@@ -57,7 +59,10 @@ _in_use = ["torch"]
 
 @contextlib.contextmanager
 def using(family: str) -> Iterator[None]:
-    """While in here, layers compute with this family, where it fits; elsewhere with torch's. For the whole process."""
+    """While in here, layers compute with this family; where it does not fit, with torch's, which on CUDA is cuDNN's.
+
+    For the whole process.
+    """
     _in_use.append(family)
     try:
         yield
@@ -70,6 +75,8 @@ def find_kernel(cell: str, weight: Tensor) -> Kernel | None:
     family = _in_use[-1]
     if family == "compiled" and not _compiled_fits(weight):
         family = "torch"
+    if family == "torch" and weight.device.type == "cuda":
+        family = "cudnn"
     return KERNELS[family].get(cell)
 
 

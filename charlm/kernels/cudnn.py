@@ -21,6 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from charlm.kernels.inputs import Inputs, gathered
+
 Tensors = tuple[Tensor, ...]
 
 # cell: the function under torch's layer, and the number that cuDNN knows it by
@@ -80,10 +82,9 @@ def layers(
     return outputs, [tuple(part[index].to(before) for part in after) for index in range(len(states))]
 
 
-def layer(cell: str, inputs: Any, state: Tensors, weights: Tensors) -> tuple[Tensor, Tensors]:
-    """One layer, in the form of a kernel; `inputs` may be a look-up that is still to be gathered."""
-    gathered = inputs if isinstance(inputs, Tensor) else inputs.gather()
-    outputs, states = layers(cell, gathered, [state], [weights])
+def layer(cell: str, inputs: Inputs, state: Tensors, weights: Tensors) -> tuple[Tensor, Tensors]:
+    """One layer, in the form of a kernel."""
+    outputs, states = layers(cell, gathered(inputs), [state], [weights])
     return outputs, states[0]
 
 

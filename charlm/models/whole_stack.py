@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from charlm.kernels import cudnn
+from charlm.kernels import Inputs, cudnn, gathered
 from charlm.models.cells import Weights
 from charlm.models.dropout import drop, drop_connections
 from charlm.models.language_model import LanguageModel
@@ -23,9 +23,9 @@ class WholeStack(Stack):
         nn.ModuleList.__init__(self, layers)
         self.cell = cell
 
-    def forward(self, x: Any, state: State, masks: torch.Generator | None) -> tuple[Tensor, State]:
+    def forward(self, x: Inputs, state: State, masks: torch.Generator | None) -> tuple[Tensor, State]:
         """As in `Stack`; masks are drawn in the same order."""
-        y: Tensor = x if isinstance(x, Tensor) else x.gather()
+        y = gathered(x)
         after: list[Any] = []
         for group in self._groups(masks):
             y = drop(y, group[0].dropout, masks, locked=group[0].locked)

@@ -12,7 +12,7 @@ import torch
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.corpora import Progress
 from charlm.errors import ConfigError
-from charlm.kernels import KERNELS
+from charlm.kernels import KERNELS, cudnn
 from charlm.kernels.devices import choose_device
 from charlm.training.machine import Machine
 from charlm.training.trial import fastest
@@ -38,6 +38,7 @@ def choose_machine(
     if device.type != "cpu" or model.cell not in KERNELS["torch"]:
         # elsewhere there is one family; and a cell that is stepped as it reads has products too small to gain
         lower = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        lower = lower and (model.cell not in cudnn.CELLS or cudnn.takes_bfloat16(device))
         automatic = torch.bfloat16 if lower else torch.float32
         dtype = automatic if training.dtype == "auto" else getattr(torch, training.dtype)
         return Machine(device=device, dtype=dtype, threads=threads)

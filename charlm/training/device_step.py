@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from charlm.config import TrainingConfig
@@ -170,9 +169,7 @@ class DeviceStep:
     def _backpropagate(self, inputs: Tensor, targets: Tensor, state: State) -> tuple[Tensor, list[Tensor], State]:
         """One window, (T, B): its mean loss, the gradients of its share of the step, the state after it."""
         with self.machine.autocast():
-            logits, after = self.model(inputs.t(), state, self.masks)
-        # (B, T, V) -> (T, B, V), as it lies in memory: no copy
-        loss = F.cross_entropy(logits.transpose(0, 1).float().flatten(0, 1), targets.flatten())
+            loss, after = self.model.loss(inputs.t(), targets.t(), state, self.masks)
         gradients = torch.autograd.grad(loss / self.config.accumulate, self.parameters)
         return loss.detach(), _each_its_own(gradients), detach(after)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from charlm.config import ModelConfig
-from charlm.kernels import KERNELS, Lookup, using
+from charlm.kernels import KERNELS, Lookup, find_kernel, using
 from charlm.models import CELLS
 from charlm.models.stack import Layer
 
@@ -139,4 +139,17 @@ def test_without_gradients_a_kernel_gives_the_same(family: str, name: str) -> No
         with_graph, _ = layer(x, layer.initial_state(3), None)
         with torch.inference_mode():
             without, _ = layer(x, layer.initial_state(3), None)
-    torch.testing.assert_close(without, with_graph.detach(), rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(without, with_graph.detach(), rtol=1e-5, atol=3e-7)
+
+
+def test_weights_on_cuda_are_for_cudnn() -> None:
+    class There:  # stands for a tensor on a device that tests do not have
+        device = torch.device("cuda")
+        dtype = torch.float32
+
+    for family in ("torch", "compiled"):
+        with using(family):
+            assert find_kernel("lstm", There()) is KERNELS["cudnn"]["lstm"]
+    assert find_kernel("lstm", torch.zeros(1)) is KERNELS["torch"]["lstm"]
+    with using("readable"):
+        assert find_kernel("lstm", There()) is None
