@@ -22,12 +22,13 @@ from charlm.config import PRESETS, Config, CorpusConfig, Layer, SamplingConfig, 
 from charlm.errors import ConfigError
 from charlm.registry import lookup
 from charlm.runs import RunAt, checkpoints_folder, find_run
+from charlm.runs.precision import measured_precisions
 
 if TYPE_CHECKING:
     from charlm.corpora import Progress
     from charlm.evaluation import Evaluation
+    from charlm.generation import Engine
     from charlm.runs import Checkpoint, Run
-    from charlm.runtime import NumpyModel
     from charlm.tokenizers import Tokenizer
     from charlm.training.events import Event
 
@@ -62,11 +63,45 @@ class Model:
         return self._at.load()
 
     @cached_property
-    def runtime(self) -> NumpyModel:
-        """The model for generation; needs no torch."""
-        from charlm.runtime import NumpyModel
+    def runtime(self) -> Engine:
+        """The model for generation, on what is fastest here; needs no torch."""
+        return self.engine()
 
-        return NumpyModel(self.config.model, self.checkpoint.weights, self.tokenizer.vocab_size)
+    def engine(
+        self, engine: str = "auto", precision: str = "auto", on_compile: Callable[[], None] | None = None
+    ) -> Engine:
+        """The model for generation.
+
+        Args:
+            engine: auto, numba, numpy or torch.
+            precision: auto, exact, int16 or int8: see `charlm.runtime.open_engine`.
+            on_compile: told when a loop has to be compiled, which takes seconds, once on a machine.
+
+        Raises:
+            ConfigError: an engine that cannot be had, or not in this precision.
+        """
+        weights, vocab_size = self.checkpoint.weights, self.tokenizer.vocab_size
+        if engine == "torch":
+            from charlm.kernels.devices import choose_device
+            from charlm.models.torch_engine import TorchModel
+
+            if precision not in ("auto", "exact"):
+                raise ConfigError(f"precision must be exact with engine torch, was {precision}: take engine numba")
+            device = choose_device("auto")
+            # one row at a time on a CPU: a product of several would sum each in another order
+            rows = 64 if device.type == "cuda" else 1
+            return TorchModel(self.config.model, weights, vocab_size, device=device, rows=rows)
+        from charlm.runtime import open_engine
+
+        return open_engine(
+            self.config.model,
+            weights,
+            vocab_size,
+            engine=engine,
+            precision=precision,
+            measured=measured_precisions(self.run.facts, self.checkpoint.step),
+            on_compile=on_compile,
+        )
 
     def generate(self, prompt: str = "", **settings: Any) -> str:
         """Write a text; returns `prompt` and what follows it.
@@ -89,7 +124,9 @@ class Model:
         if sampling.samples != 1:
             raise ConfigError("generate writes one text; call it with seeds of your own for more")
         seed = secrets.randbelow(DRAWN_SEEDS) if sampling.seed is None else sampling.seed
-        return (piece.text for piece in generate(self.runtime, self.tokenizer, sampling, seed))
+        usual = (sampling.engine, sampling.precision) == ("auto", "auto")
+        engine = self.runtime if usual else self.engine(sampling.engine, sampling.precision)
+        return (piece.text for piece in generate(engine, self.tokenizer, sampling, seed))
 
     def evaluate(
         self,

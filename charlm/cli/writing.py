@@ -13,6 +13,8 @@ from charlm.cli import console
 from charlm.config import SamplingConfig
 from charlm.generation import Ending, Piece, generate, notices
 
+COMPILING = "compiling for this processor: some seconds, once"
+
 
 def write(sampling: SamplingConfig, *, run: str | None, json: bool) -> None:
     """Write the texts to standard output as they are made."""
@@ -22,7 +24,8 @@ def write(sampling: SamplingConfig, *, run: str | None, json: bool) -> None:
     for notice in (*model.checkpoint.notices, *notices(sampling, model.tokenizer.vocab_size)):
         console.note(notice)
     seed = secrets.randbelow(DRAWN_SEEDS) if sampling.seed is None else sampling.seed
-    pieces = generate(model.runtime, model.tokenizer, sampling, seed)
+    engine = model.engine(sampling.engine, sampling.precision, on_compile=lambda: console.note(COMPILING))
+    pieces = generate(engine, model.tokenizer, sampling, seed)
     if json:
         facts = {"run": model.run.name, "checkpoint": model.checkpoint.folder.name, "seed": seed}
         write_records(pieces, {"prompt": sampling.prompt, **facts})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,11 @@ import numpy.typing as npt
 from charlm.config import SamplingConfig
 from charlm.errors import ConfigError, RunError, TokenizerError
 from charlm.generation.beam import beam_search
-from charlm.generation.pieces import Ending, Engine, Piece
-from charlm.generation.sampler import RECENT, Sampler
-from charlm.generation.text import Growth, Rules
-from charlm.runtime import State, select
+from charlm.generation.pieces import DrawingEngine, Engine, Piece
+from charlm.generation.rows import Pieces, Row, in_chunks, one_by_one
+from charlm.generation.sampler import Sampler
+from charlm.generation.text import Rules
+from charlm.runtime import RECENT
 from charlm.tokenizers import Tokenizer
 
 # Samples that run side by side.
@@ -70,38 +71,6 @@ def first_ids(tokenizer: Tokenizer, sampling: SamplingConfig) -> npt.NDArray[Any
     return ids if len(ids) else np.zeros(1, dtype=np.int64)
 
 
-class _Row:
-    """One sample under way."""
-
-    def __init__(self, sample: int, sampler: Sampler) -> None:
-        self.sample = sample
-        self.sampler = sampler
-        self.growth = Growth()
-        self.waiting: list[str] = []
-        self.tokens = 0
-        self.nats = 0.0
-        self.reason: str | None = None
-
-    def extend(self, logits: npt.NDArray[np.float32], tokenizer: Tokenizer, rules: Rules) -> int:
-        """Draw one id from logits (V,)."""
-        chosen, nats = self.sampler.draw(logits)
-        text, self.growth, self.reason = rules.grow(self.growth, tokenizer.piece_bytes(chosen))
-        self.tokens += 1
-        self.nats += nats
-        if text:
-            self.waiting.append(text)
-        return chosen
-
-    def flush(self) -> Iterator[Piece]:
-        """What was written since the last call."""
-        text, self.waiting = "".join(self.waiting), []
-        ending = None
-        if self.reason is not None:
-            ending = Ending(reason=self.reason, characters=self.growth.characters, tokens=self.tokens, nats=self.nats)
-        if text or ending:
-            yield Piece(sample=self.sample, text=text, ending=ending)
-
-
 def _sample(
     model: Engine,
     tokenizer: Tokenizer,
@@ -111,28 +80,40 @@ def _sample(
     prompt: npt.NDArray[Any],
     batch_size: int,
 ) -> Iterator[Piece]:
-    logits, state = model.prime(prompt)
+    pieces = Pieces(tokenizer)
     size = max(1, min(batch_size, WAITING // max(1, rules.length)))
     recent = prompt[-RECENT:].tolist()
+    read: Callable[[list[Row]], Iterator[None]] | None = None
     for start in range(0, sampling.samples, size):
         rows = [
-            _Row(sample, Sampler(sampling, seed, sample, recent))
+            Row(sample, Sampler(sampling, seed, sample, recent))
             for sample in range(start, min(start + size, sampling.samples))
         ]
-        yield from _batch(model, tokenizer, sampling.prompt, rules, rows, logits, state)
+        read = read or _reader(model, pieces, rules, sampling, prompt)
+        yield from _batch(rows, sampling.prompt, read(rows))
 
 
-def _batch(
-    model: Engine,
-    tokenizer: Tokenizer,
-    prompt: str,
-    rules: Rules,
-    rows: list[_Row],
-    logits: npt.NDArray[np.float32],
-    state: State,
-) -> Iterator[Piece]:
+def _reader(
+    model: Engine, pieces: Pieces, rules: Rules, sampling: SamplingConfig, prompt: npt.NDArray[Any]
+) -> Callable[[list[Row]], Iterator[None]]:
+    """Reads the prompt; the result takes rows on from there, in the way that suits the engine."""
+    if rules.length == 0:
+        return _ended
+    if isinstance(model, DrawingEngine):
+        before = model.read(prompt[:-1])
+        return lambda rows: in_chunks(model, pieces, rules, rows, sampling, prompt, before)
+    logits, state = model.prime(prompt)
+    return lambda rows: one_by_one(model, pieces, rules, rows, logits, state)
+
+
+def _ended(rows: list[Row]) -> Iterator[None]:
+    for row in rows:
+        row.reason = "length"
+    return iter(())
+
+
+def _batch(rows: list[Row], prompt: str, steps: Iterator[None]) -> Iterator[Piece]:
     """Take all rows to their ends side by side; pieces leave in the order of the samples."""
-    steps = _steps(model, tokenizer, rules, rows, logits, state)
     for row in rows:
         if prompt:
             yield Piece(sample=row.sample, text=prompt, is_prompt=True)
@@ -140,29 +121,3 @@ def _batch(
         while row.reason is None:
             next(steps, None)
             yield from row.flush()
-
-
-def _steps(
-    model: Engine,
-    tokenizer: Tokenizer,
-    rules: Rules,
-    rows: list[_Row],
-    logits: npt.NDArray[np.float32],
-    state: State,
-) -> Iterator[None]:
-    """Each time it is asked: one more id for every row that has not ended; rows that have take no more steps."""
-    if rules.length == 0:
-        for row in rows:
-            row.reason = "length"
-        return
-    live = rows
-    logits, state = np.repeat(logits, len(rows), axis=0), select(state, [0] * len(rows))
-    while True:
-        ids = np.array([row.extend(line, tokenizer, rules) for row, line in zip(live, logits, strict=True)])
-        going = [index for index, row in enumerate(live) if row.reason is None]
-        yield
-        if not going:
-            return
-        if len(going) < len(live):
-            live, ids, state = [live[index] for index in going], ids[going], select(state, going)
-        logits, state = model.step(ids, state)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from charlm.runtime import State
+from charlm.runtime import Drawing, State
 
 
 class Engine(Protocol):
@@ -19,11 +19,27 @@ class Engine(Protocol):
 
     vocab_size: int
 
-    def step(self, ids: npt.NDArray[Any], state: State) -> tuple[npt.NDArray[np.float32], State]:
+    def step(self, ids: npt.NDArray[Any], state: Any) -> tuple[npt.NDArray[np.float32], Any]:
         """ids: (N,), state of N rows -> logits (N, V), state after."""
 
-    def prime(self, ids: npt.NDArray[Any], n: int = 1) -> tuple[npt.NDArray[np.float32], State]:
+    def prime(self, ids: npt.NDArray[Any], n: int = 1) -> tuple[npt.NDArray[np.float32], Any]:
         """ids: (T,) -> logits (n, V) after the last id and its state, in n equal rows."""
+
+
+@runtime_checkable
+class DrawingEngine(Engine, Protocol):
+    """An engine that draws many ids in one go, as `charlm.runtime.NumbaModel` does."""
+
+    steps_at_once: int
+    """Steps of one row that take no longer than a reader should wait."""
+
+    def read(self, ids: npt.NDArray[Any]) -> State:
+        """ids: (T,), T >= 0 -> the state of one row after them."""
+
+    def draw(
+        self, texts: Drawing, uniforms: npt.NDArray[np.float64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Take texts (N rows) on by a step for each number of uniforms (N, T) -> ids and their nats, (N, T) each."""
 
 
 @dataclass(frozen=True, kw_only=True)

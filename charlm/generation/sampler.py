@@ -12,10 +12,9 @@ import numpy.typing as npt
 from charlm.config import SamplingConfig
 from charlm.errors import ConfigError, RunError
 from charlm.generation.transforms import Logits, transforms_of
+from charlm.runtime import RECENT
 
-# How many of the last ids the repetition penalty looks back on: bounded, so that endless texts need no
-# endless memory.
-RECENT = 256
+EXPLODED = "the model's state has exploded: its output is not finite; train with a lower learning_rate"
 
 
 class Sampler:
@@ -32,6 +31,10 @@ class Sampler:
         self._random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(sample,))))
         self._transforms = transforms_of(sampling)
         self._recent = deque(prompt, maxlen=RECENT)
+
+    def uniforms(self, count: int) -> npt.NDArray[np.float64]:
+        """The next `count` uniform numbers, for an engine that draws for itself."""
+        return self._random.random(count)
 
     def draw(self, logits: npt.NDArray[np.float32]) -> tuple[int, float]:
         """logits: (V,) of the model -> the id drawn, and its nats under the model itself.
@@ -57,7 +60,7 @@ def widened(logits: npt.NDArray[np.float32]) -> tuple[Logits, Logits]:
     wide: Logits = logits.astype(np.float64)
     best: Logits = wide.max(axis=-1, keepdims=True)
     if not np.isfinite(best).all():  # max passes a nan on
-        raise RunError("the model's state has exploded: its output is not finite; train with a lower learning_rate")
+        raise RunError(EXPLODED)
     return wide, best
 
 

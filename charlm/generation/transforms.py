@@ -130,3 +130,14 @@ def transforms_of(sampling: SamplingConfig) -> list[Transform]:
         if value is not None and value != neutral.get(name):
             chosen.append(transform(value))
     return chosen
+
+
+def rules_of(sampling: SamplingConfig) -> npt.NDArray[np.float64]:
+    """The same as numbers in the order of the table, for an engine that draws for itself: see `charlm.runtime.Drawing`.
+
+    Raises:
+        ConfigError: a number that a transform does not take.
+    """
+    rules = {"repetition_penalty": 1.0, "temperature": 1.0, "top_k": 0.0, "top_p": 1.0, "min_p": 0.0}
+    rules |= {transform.field: float(transform.value) for transform in transforms_of(sampling)}
+    return np.array([rules[name] for name in TRANSFORMS])

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.config import ModelConfig
-from charlm.config.shapes import check_shapes, parameter_shapes
-from charlm.errors import RunError
+from charlm.runtime.checking import check_ids, checked
 from charlm.runtime.layer import Layer
 from charlm.runtime.product import Product
 from charlm.runtime.state import Array, State, select
@@ -82,14 +81,7 @@ class NumpyModel:
         Raises:
             RunError: no ids, or one outside the vocabulary.
         """
-        ids = np.asarray(ids)
-        if not len(ids):
-            raise RunError("a model must read at least one symbol before it can write")
-        if int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size:
-            raise RunError(
-                f"ids from {ids.min()} to {ids.max()} do not fit a vocabulary of {self.vocab_size}: "
-                "this text was encoded for another model"
-            )
+        ids = check_ids(ids, self.vocab_size)
         state, y = self.initial_state(1), self._embedding[:0]
         with np.errstate(over="ignore", invalid="ignore"):
             for start in range(0, len(ids), WINDOW):
@@ -118,26 +110,6 @@ class NumpyModel:
         if self._projection is not None:
             y = self._projection(y)
         return self._output(y) + self._output_bias
-
-
-def checked(
-    arrays: Mapping[str, npt.NDArray[Any]], config: ModelConfig, vocab_size: int, where: str = "weights"
-) -> dict[str, Array]:
-    """The tensors as float32, held against the shapes that `config` calls for.
-
-    Raises:
-        RunError: naming a tensor that is missing, one too many, misshapen, not of floats or not finite.
-    """
-    check_shapes({name: array.shape for name, array in arrays.items()}, parameter_shapes(config, vocab_size), where)
-    found = {}
-    for name, array in arrays.items():
-        if array.dtype.kind != "f":
-            raise RunError(f"{where}: tensor {name!r} holds {array.dtype}, must hold floating-point numbers")
-        with np.errstate(over="ignore"):
-            found[name] = np.asarray(array, dtype=np.float32)
-        if not np.isfinite(found[name]).all():
-            raise RunError(f"{where}: tensor {name!r} holds a number that is not finite")
-    return found
 
 
 def _layer_weights(weights: Mapping[str, Array], index: int) -> dict[str, Array]:

@@ -1,0 +1,109 @@
+"""Which engine computes, and in which number format: what was asked for, or what is fastest here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from charlm.config import ModelConfig
+from charlm.config.folders import cache_folder
+from charlm.errors import ConfigError
+from charlm.runtime.precision import fastest
+from charlm.runtime.quantised import PRECISIONS
+
+if TYPE_CHECKING:
+    from charlm.runtime.numba_model import NumbaModel
+    from charlm.runtime.numpy_model import NumpyModel
+
+ENGINES = ("numba", "numpy")
+"""The engines of this room, fastest first."""
+
+
+def open_engine(
+    config: ModelConfig,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    vocab_size: int,
+    *,
+    engine: str = "auto",
+    precision: str = "auto",
+    measured: Mapping[str, float] | None = None,
+    on_compile: Callable[[], None] | None = None,
+) -> NumbaModel | NumpyModel:
+    """A model at work.
+
+    Args:
+        arrays: all tensors by name.
+        engine: one of `ENGINES`; ``auto`` is numba, and numpy where that cannot be imported or keep its machine code.
+        precision: one of `PRECISIONS`; ``auto`` is what `charlm.runtime.precision.fastest` makes of `measured`.
+        measured: nats by precision of these very weights; None where they were not measured.
+        on_compile: told when the loop has to be compiled, which takes seconds.
+
+    Raises:
+        ConfigError: numba was asked for and cannot be imported, or numpy with a precision other than exact.
+        RunError: naming a tensor that is missing, one too many, misshapen, not of floats or not finite.
+    """
+    if engine == "numpy" and precision not in ("auto", "exact"):
+        raise ConfigError(f"precision must be exact with engine numpy, was {precision}: take engine numba")
+    if engine == "numba" or (engine == "auto" and (precision in PRECISIONS[1:] or can_keep_code())):
+        try:
+            return _compiled(config, arrays, vocab_size, precision, measured, on_compile)
+        except ImportError as error:
+            if engine == "numba" or precision in PRECISIONS[1:]:
+                raise ConfigError(f"engine numba cannot be imported ({error}): take engine numpy") from None
+    from charlm.runtime.numpy_model import NumpyModel
+
+    return NumpyModel(config, arrays, vocab_size)
+
+
+def processors() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def can_keep_code() -> bool:
+    """Whether machine code can be kept for later processes; without that, each would take seconds to make it."""
+    folder = cache_folder()
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
+def _compiled(
+    config: ModelConfig,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    vocab_size: int,
+    precision: str,
+    measured: Mapping[str, float] | None,
+    on_compile: Callable[[], None] | None,
+) -> NumbaModel:
+    from charlm.runtime.numba_model import NumbaModel
+    from charlm.simd.processor import HAS_INT8
+
+    if precision == "auto":
+        precision = fastest(measured or {}, bytes_are_fast=HAS_INT8)
+    with heard(on_compile):
+        return NumbaModel(config, arrays, vocab_size, precision=precision, threads=processors(), compile_now=True)
+
+
+@contextlib.contextmanager
+def heard(on_compile: Callable[[], None] | None) -> Iterator[None]:
+    """While in here, `on_compile` is told once when Numba begins to compile."""
+    from numba.core import event
+
+    class Listener(event.Listener):  # type: ignore[misc]
+        told = False
+
+        def on_start(self, _: Any) -> None:
+            if on_compile is not None and not self.told:
+                self.told = True
+                on_compile()
+
+        def on_end(self, _: Any) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Listener()):
+        yield

@@ -1,0 +1,194 @@
+"""A model in machine code: the engine that generation and short scorings use, one compiled loop for everything.
+
+Numba compiles the loop when it first runs on a machine and keeps it on disk.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from charlm.config import ModelConfig
+from charlm.runtime.checking import check_ids, checked
+from charlm.runtime.drawing import Drawing
+from charlm.runtime.layout import lay_out
+from charlm.runtime.loops import READ, SCORE, WRITE, Room, run
+from charlm.runtime.packing import Matrices, aligned
+from charlm.runtime.state import Array, State, select
+from charlm.simd import MOST_ROWS, PANEL, WIDTH
+
+Ids = npt.NDArray[Any]
+Numbers = npt.NDArray[np.float64]
+
+# Products in one call of the compiled loop: about a hundredth of a second, in which nothing else is heard.
+WORK = 2**27
+# What a step costs beside its products, counted in products.
+STEP_WORK = 2**17
+_NO_NUMBERS = np.empty(0)
+_NO_BYTES = np.empty(0, dtype=np.uint8)
+_NO_DRAWING = (_NO_NUMBERS, np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+
+
+class Weighed(NamedTuple):
+    """How the model weighs ids (N, T): their losses (N, T) in nats, and whether each was the likeliest."""
+
+    nats: Numbers
+    right: npt.NDArray[np.bool_]
+
+
+class NumbaModel:
+    """The model of `charlm.models.LanguageModel`, without dropout. Letters: N rows, T steps, V.
+
+    Row i of every result is the same, bit for bit, whatever N and the number of threads are. A state is one
+    array (N, S).
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        arrays: Mapping[str, npt.NDArray[Any]],
+        vocab_size: int,
+        *,
+        precision: str = "exact",
+        threads: int = 1,
+        compile_now: bool = False,
+    ) -> None:
+        """
+        Args:
+            arrays: all tensors by name, as `LanguageModel.to_arrays` gives them; they are copied.
+            precision: of the products, one of `charlm.runtime.PRECISIONS`.
+            threads: at most so many share the rows.
+            compile_now: load or compile the loop here, not at the first call.
+
+        Raises:
+            RunError: naming a tensor that is missing, one too many, misshapen, not of floats or not finite.
+            UnknownNameError: `config.cell` is no cell.
+        """
+        weights = checked(arrays, config, vocab_size)
+        self.config, self.vocab_size, self.threads = config, vocab_size, threads
+        self._model = lay_out(config, weights, vocab_size, Matrices(precision, PANEL * WIDTH))
+        self._pool: ThreadPoolExecutor | None = None
+        if compile_now:
+            self._run(READ, np.zeros((1, 1), dtype=np.int64), self.initial_state(1)[0][0])
+
+    @property
+    def steps_at_once(self) -> int:
+        """Steps of one row that are one call's work."""
+        return max(1, WORK // (self._model.weights.size + STEP_WORK))
+
+    def initial_state(self, n: int) -> State:
+        """The state of n rows before any text: zeros."""
+        return ((np.zeros((n, self._model.size("S")), dtype=np.float32),),)
+
+    def step(self, ids: Ids, state: State) -> tuple[Array, State]:
+        """ids: (N,), state of N rows -> logits (N, V) of the id that follows, state after."""
+        after = state[0][0].copy()
+        logits = self._run(READ, _read_and_next(np.asarray(ids)[:, None]), after)
+        return logits[:, : self.vocab_size].copy(), ((after,),)
+
+    def prime(self, ids: Ids, n: int = 1) -> tuple[Array, State]:
+        """Read a text and hand out its last step n times over; equal, bit for bit, to one `step` an id.
+
+        Args:
+            ids: (T,), at least one.
+
+        Returns:
+            logits (n, V) of the id that follows the last one, and the state of n equal rows.
+
+        Raises:
+            RunError: no ids, or one outside the vocabulary.
+        """
+        ids = check_ids(ids, self.vocab_size)
+        state = self.read(ids[:-1])
+        logits, after = self.step(ids[-1:], state)
+        return np.repeat(logits, n, axis=0), select(after, [0] * n)
+
+    def read(self, ids: Ids) -> State:
+        """The state of one row after ids (T,), from the beginning."""
+        state = self.initial_state(1)
+        for start in range(0, len(ids), self.steps_at_once):
+            self._run(READ, _read_and_next(ids[None, start : start + self.steps_at_once]), state[0][0])
+        return state
+
+    def score(self, ids: Ids, state: State) -> tuple[Weighed, State]:
+        """Weigh the ids (N, T + 1) but the first, each given those before it, from a state of N rows."""
+        after, N, T = state[0][0].copy(), len(ids), ids.shape[1] - 1
+        nats, right = np.empty((N, T)), np.zeros((N, T), dtype=np.uint8)
+        self._run(SCORE, np.ascontiguousarray(ids, dtype=np.int64), after, nats=nats, right=right)
+        return Weighed(nats, right.astype(np.bool_)), ((after,),)
+
+    def draw(self, texts: Drawing, uniforms: Numbers) -> tuple[npt.NDArray[np.int64], Numbers]:
+        """Go on with texts, which are changed, by a step for each of the numbers (N, T) from [0, 1).
+
+        Returns:
+            the ids drawn (N, T), and their nats (N, T) under the model itself: nan from where it has exploded.
+        """
+        N, T = uniforms.shape
+        ids, nats = np.zeros((N, T + 1), dtype=np.int64), np.empty((N, T))
+        ids[:, 0] = texts.ids
+        self._run(WRITE, ids, texts.state, nats=nats, texts=texts, uniforms=uniforms)
+        texts.ids[:] = ids[:, -1]
+        return ids[:, 1:], nats
+
+    def _run(
+        self,
+        mode: int,
+        ids: npt.NDArray[np.int64],
+        state: Array,
+        *,
+        nats: Numbers = _NO_NUMBERS,
+        right: npt.NDArray[np.uint8] = _NO_BYTES,
+        texts: Drawing | None = None,
+        uniforms: Numbers = _NO_NUMBERS,
+    ) -> Array:
+        """ids: (N, T + 1); the arrays are those of `charlm.runtime.loops.run`. Returns the last logits (N, V)."""
+        N, T = len(ids), ids.shape[1] - 1
+        model = self._model
+        logits = aligned(N * model.size("V"), np.float32)
+        if mode != SCORE:
+            right = np.empty(nats.size, dtype=np.uint8)
+        rules, recent, written = _NO_DRAWING if texts is None else (texts.rules, texts.recent, texts.written)
+        # reshape gives views: what the loop changes is changed for the caller
+        arrays = [ids.reshape(-1), state.reshape(-1), logits, rules, np.ascontiguousarray(uniforms).reshape(-1)]
+        arrays += [recent.reshape(-1), written, nats.reshape(-1), right.reshape(-1)]
+        loop: Callable[..., None] = run
+        self._share(N, lambda first, last: loop(mode, first, last, T, model, *arrays, self._room(last - first)))
+        return logits.reshape(N, -1)
+
+    def _room(self, rows: int) -> Room:
+        """What a thread works in."""
+        X, P, V, tile = *(self._model.size(name) for name in ("X", "P", "V")), MOST_ROWS * PANEL * WIDTH
+        return Room(
+            vectors=aligned(rows * (2 * X + P), np.float32),
+            likelihoods=np.zeros(V, dtype=np.float32),
+            wide=np.empty(V),
+            order=np.empty(2 * V, dtype=np.int64),
+            sums=aligned(tile, np.float32),
+            whole_sums=aligned(tile, np.int32),
+            whole=aligned(rows * X, np.uint8 if self._model.weights.dtype == np.int8 else np.int16),
+            scales=np.empty(rows, dtype=np.float32),
+        )
+
+    def _share(self, N: int, task: Callable[[int, int], None]) -> None:
+        """Rows shared among the threads, as evenly as can be."""
+        parts = min(self.threads, N)
+        bounds = [N * part // parts for part in range(parts + 1)]
+        if parts == 1:
+            task(0, N)
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.threads, "charlm")
+        for future in [self._pool.submit(task, *pair) for pair in itertools.pairwise(bounds)]:
+            future.result()
+
+
+def _read_and_next(ids: Ids) -> npt.NDArray[np.int64]:
+    """ids: (N, T) -> (N, T + 1), the last ones never read."""
+    found = np.zeros((ids.shape[0], ids.shape[1] + 1), dtype=np.int64)
+    found[:, :-1] = ids
+    return found

@@ -1,0 +1,76 @@
+"""Weight matrices in the order in which `charlm.simd` reads them; see `charlm.simd.tiles`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from charlm.runtime.quantised import FORMATS, quantise_rows
+from charlm.runtime.state import Array
+
+PLACE = ("weights", "columns_begin", "columns", "depth")
+
+
+class Matrices:
+    """Matrices of one precision, packed one behind the other.
+
+    Attributes (complete after `finish`):
+        weights: flat; float32, int16 or int8. (columns / panel, depth / group, panel, group) for each matrix, the
+            last panel filled up with zeros.
+        scales: (sum of columns,) float32, of whole numbers.
+        corrections: (sum of columns,) int32: what a sum of int8 products begins with, as activations are stored
+            128 too high.
+        places: int64, the entries `PLACE` for each matrix.
+    """
+
+    def __init__(self, precision: str, panel: int) -> None:
+        """panel: columns of a panel."""
+        self._format = FORMATS.get(precision)
+        self._panel = panel
+        self._packed: list[npt.NDArray[Any]] = []
+        self._scales: list[Array] = []
+        self._corrections: list[npt.NDArray[np.int32]] = []
+        self._places: list[tuple[int, int, int, int]] = []
+        self._size = self._columns = 0
+
+    def add(self, matrix: Array) -> int:
+        """Pack one, (columns, depth), a product's outputs by its inputs; returns its number."""
+        columns, depth = matrix.shape
+        group, whole, scales = 1, matrix, np.empty(0, dtype=np.float32)
+        if self._format is not None:
+            group = self._format.group
+            whole, scales = quantise_rows(matrix, self._format)
+        filled = -(-columns // self._panel) * self._panel
+        if filled > columns:
+            whole = np.concatenate([whole, np.zeros((filled - columns, depth), dtype=whole.dtype)])
+        self._packed.append(whole.reshape(-1, self._panel, depth // group, group).transpose(0, 2, 1, 3))
+        self._places.append((self._size, self._columns, columns, depth))
+        self._scales.append(scales)
+        if self._format is not None:
+            self._corrections.append(-128 * whole[:columns].sum(axis=1, dtype=np.int32))
+        self._size += filled * depth
+        self._columns += columns
+        return len(self._places) - 1
+
+    def finish(self) -> None:
+        """Copy all of them to their places."""
+        self.weights = aligned(self._size, self._packed[0].dtype)
+        begin = 0
+        for packed in self._packed:
+            # one pass of copying, from the order of the matrix to that of the panels
+            np.copyto(self.weights[begin : begin + packed.size].reshape(packed.shape), packed)
+            begin += packed.size
+        self._packed.clear()
+        self.scales: Array = np.concatenate([np.zeros(0, np.float32), *self._scales])
+        self.corrections = np.concatenate([np.zeros(0, np.int32), *self._corrections])
+        self.places = np.array(self._places, dtype=np.int64).reshape(-1)
+
+
+def aligned(count: int, dtype: Any) -> npt.NDArray[Any]:
+    """Room for so many numbers that begins at a cache line; what it holds is not said."""
+    size = np.dtype(dtype).itemsize
+    memory = np.empty(count * size + 64, dtype=np.uint8)
+    skipped = -memory.ctypes.data % 64
+    return memory[skipped : skipped + count * size].view(dtype)

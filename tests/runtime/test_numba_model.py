@@ -1,0 +1,141 @@
+"""The compiled engine: the NumPy engine's numbers, row by row exact, in every precision."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from charlm.config import ModelConfig
+from charlm.config.cells import GATES
+from charlm.config.shapes import parameter_shapes
+from charlm.errors import RunError
+from charlm.runtime import PRECISIONS, NumbaModel, NumpyModel, select
+from charlm.runtime import layout as layout_module
+from charlm.runtime.layout import CELL_NUMBERS, PLANES
+
+V = 23
+IDS = np.random.default_rng(0).integers(0, V, size=300)
+
+OPTIONS = [
+    {},
+    {"layers": 1, "hidden_size": 1},
+    {"layers": 1, "hidden_size": 130},
+    {"layers": 3, "hidden_size": 48},
+    {"layer_norm": True},
+    {"residual": True},
+    {"layer_norm": True, "residual": True, "layers": 3},
+    {"embedding_size": 7},
+    {"embedding_size": 33, "residual": True},
+    {"tie_weights": True},
+    {"tie_weights": True, "embedding_size": 7, "layer_norm": True, "residual": True},
+]
+# how far logits may be from those of float32
+TOLERANCES = {"exact": 2e-5, "int16": 3e-3, "int8": 0.15}
+
+
+def arrays_of(config: ModelConfig, scale: float = 1.0) -> dict[str, np.ndarray]:
+    """Weights of a usual size: none is zero or one, and no recurrence grows without bound."""
+    random = np.random.default_rng(3)
+    shapes = parameter_shapes(config, V)
+    return {
+        name: (scale * random.standard_normal(shape) / np.sqrt(2 * shape[-1])).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+
+
+def models(precision="exact", threads=1, **settings) -> tuple[NumpyModel, NumbaModel]:
+    """One model in both engines."""
+    config = ModelConfig(**{"hidden_size": 20, **settings})
+    arrays = arrays_of(config)
+    return NumpyModel(config, arrays, V), NumbaModel(config, arrays, V, precision=precision, threads=threads)
+
+
+def stepped(model, ids: np.ndarray, state) -> tuple[np.ndarray, object]:
+    """ids: (N, T) -> logits: (N, T, V), state after"""
+    logits = []
+    for column in ids.T:
+        line, state = model.step(column, state)
+        logits.append(line)
+    return np.stack(logits, axis=1), state
+
+
+def assert_equal_states(left, right) -> None:
+    for ours, theirs in zip(itertools.chain(*left), itertools.chain(*right), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_tables_agree():
+    assert set(CELL_NUMBERS) == set(PLANES) == set(GATES)
+    for cell, gates in GATES.items():
+        assert set(PLANES[cell]) == set(range(gates))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_logits_are_those_of_the_numpy_engine(cell, options, precision):
+    reference, model = models(precision, cell=cell, **options)
+    ids = IDS[:280].reshape(7, 40)
+    expected, _ = stepped(reference, ids, reference.initial_state(7))
+    logits, _ = stepped(model, ids, model.initial_state(7))
+    np.testing.assert_allclose(logits, expected, atol=TOLERANCES[precision], rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("options", [{}, {"layer_norm": True, "residual": True}, {"hidden_size": 130}], ids=str)
+def test_a_row_is_the_same_bits_whatever_is_beside_it(cell, options, precision):
+    _, model = models(precision, threads=2, cell=cell, **options)
+    ids = IDS[:280].reshape(7, 40)
+    together, state = stepped(model, ids, model.initial_state(7))
+    for rows in ([0], [3], [6], [1, 2], [6, 0, 5], [0, 1, 2, 3, 4]):
+        alone, state_alone = stepped(model, ids[rows], model.initial_state(len(rows)))
+        np.testing.assert_array_equal(alone, together[rows])
+        assert_equal_states(state_alone, select(state, rows))
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_priming_and_scoring_are_stepping(cell):
+    _, model = models(cell=cell, residual=True, layer_norm=True)
+    ids = IDS[:120].reshape(2, 60)
+    logits, state = stepped(model, ids[:, :-1], model.initial_state(2))
+    weighed, after = model.score(ids, model.initial_state(2))
+    assert_equal_states(after, state)
+    wide = logits.astype(np.float64)
+    expected = np.log(np.exp(wide).sum(-1)) - np.take_along_axis(wide, ids[:, 1:, None], -1)[..., 0]
+    np.testing.assert_allclose(weighed.nats, expected, atol=2e-6)
+    np.testing.assert_array_equal(weighed.right, logits.argmax(-1) == ids[:, 1:])
+    primed, state_primed = model.prime(ids[1, :-1], 3)
+    np.testing.assert_array_equal(primed, np.repeat(logits[1:, -1], 3, axis=0))
+    assert_equal_states(state_primed, select(state, [1, 1, 1]))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_table_too_large_to_keep_is_computed_instead(monkeypatch, precision):
+    _, kept = models(precision, cell="gru", layer_norm=True)
+    monkeypatch.setattr(layout_module, "LARGEST_TABLE", 1)
+    _, computed = models(precision, cell="gru", layer_norm=True)
+    assert kept._model.floats.size > computed._model.floats.size
+    np.testing.assert_allclose(kept.prime(IDS)[0], computed.prime(IDS)[0], atol=TOLERANCES[precision])
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("cell", GATES)
+def test_a_state_that_explodes_shows_as_a_loss_that_is_no_number(cell, precision):
+    config = ModelConfig(cell=cell, hidden_size=20, layers=1)
+    model = NumbaModel(config, arrays_of(config, scale=1e30), V, precision=precision)
+    weighed, _ = model.score(IDS[None, :40], model.initial_state(1))
+    if cell == "elman-relu":
+        assert np.isnan(weighed.nats[0, -1])
+    assert np.isnan(weighed.nats).any() or np.isfinite(weighed.nats).all()
+
+
+def test_wrong_weights_and_ids_are_refused_by_name():
+    config = ModelConfig(hidden_size=20)
+    arrays = arrays_of(config)
+    with pytest.raises(RunError, match="tensor 'output_bias' is missing"):
+        NumbaModel(config, {name: array for name, array in arrays.items() if name != "output_bias"}, V)
+    with pytest.raises(RunError, match="do not fit a vocabulary of 23"):
+        NumbaModel(config, arrays, V).prime(np.array([0, V]))
