@@ -82,7 +82,6 @@ def compare(shape: Shape, model: api.Model, asked: argparse.Namespace) -> Case:
             except ImportError as error:
                 print(f"{name} is left out: {error}; pip install '.[bench]' has it", file=sys.stderr)
     engines = {f"charlm {name}": make(model, max(shape.threads)) for name, make in ENGINES.items()}
-    case.reference = side_name("nn", max(shape.threads))
     check_logits(case, loops, engines, V)
     sides = {name: Side(partial(loop.write, streams=shape.streams), shape.streams) for name, loop in loops.items()}
     sides |= {
@@ -90,6 +89,9 @@ def compare(shape: Shape, model: api.Model, asked: argparse.Namespace) -> Case:
         for name, engine in engines.items()
     }
     case.sides = measure(sides, repeats=asked.repeats, seconds=asked.seconds)
+    # what a user would have who tried the numbers of threads
+    usual = {name: rates for name, rates in case.sides.items() if name.startswith("nn")}
+    case.reference = max(usual, key=lambda name: usual[name].median)
     add_share(case, shape, V)
     return case
 
@@ -106,7 +108,7 @@ def write(engine: Any, tokenizer: Any, streams: int, count: int) -> int:
 
 
 def check_logits(case: Case, loops: dict[str, Any], engines: dict[str, Any], V: int) -> None:
-    """Every side's logits on the same symbols against the reference's."""
+    """Every side's logits on the same symbols against those of the first."""
     ids = np.random.default_rng(1).integers(V, size=CHECKED)
     found = {name: loop.logits(ids) for name, loop in loops.items()}
     for name, engine in engines.items():
@@ -115,11 +117,11 @@ def check_logits(case: Case, loops: dict[str, Any], engines: dict[str, Any], V: 
             logits, state = engine.prime(ids[:1]) if state is None else engine.step(ids[at : at + 1], state)
             rows.append(logits[0].copy())
         found[name] = np.stack(rows)
-    for name, logits in found.items():
-        if name != case.reference:
-            gap = float(np.abs(logits - found[case.reference]).max())
-            allowed = ALLOWED_ROUGH if any(word in name for word in ROUGH) else ALLOWED
-            case.checks[f"logits of {CHECKED} steps, {name} against {case.reference}"] = (gap, allowed)
+    (first, expected), *others = found.items()
+    for name, logits in others:
+        gap = float(np.abs(logits - expected).max())
+        allowed = ALLOWED_ROUGH if any(word in name for word in ROUGH) else ALLOWED
+        case.checks[f"logits of {CHECKED} steps, {name} against {first}"] = (gap, allowed)
 
 
 def add_share(case: Case, shape: Shape, V: int) -> None:

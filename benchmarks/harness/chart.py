@@ -8,9 +8,9 @@ from xml.sax.saxutils import escape
 
 from harness.table import number
 
-COLUMNS, PANEL, GAP, MARGIN = 2, 400, 32, 24
+COLUMNS, PANEL, GAP, MARGIN = 2, 440, 28, 24
 TITLE, BAR, PITCH = 34, 14, 22
-LABEL, VALUE = 140, 92
+LABEL, VALUE = 180, 112
 STYLE = """
   text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f2328 }
   .title { font-weight: 600 } .value { fill: #59636e }
@@ -25,6 +25,9 @@ STYLE = """
 def bars(results: Mapping[str, Any], what: str) -> str:
     """The chart of a program's cases that have sides; `what` is for those who cannot see it."""
     cases = [case for case in results.get("cases", {}).values() if case["sides"]]
+    if not cases:
+        # a page shows the chart before anything was measured, too
+        cases = [{"title": "Not measured yet", "sides": {}}]
     heights = [TITLE + PITCH * len(case["sides"]) for case in cases]
     rows = [max(heights[at : at + COLUMNS]) for at in range(0, len(cases), COLUMNS)]
     width = 2 * MARGIN + COLUMNS * PANEL + (COLUMNS - 1) * GAP
@@ -46,7 +49,7 @@ def bars(results: Mapping[str, Any], what: str) -> str:
 def _panel(case: Mapping[str, Any], left: int, top: int) -> list[str]:
     """Title, and a bar for each side, all on one scale from zero."""
     lines = [f'<text class="title" x="{left}" y="{top + 13}">{escape(case["title"])}</text>']
-    most = max(side["median"] for side in case["sides"].values())
+    most = max((side["median"] for side in case["sides"].values()), default=1.0)
     room = PANEL - LABEL - VALUE
     for at, (name, side) in enumerate(case["sides"].items()):
         y = top + TITLE + PITCH * at
@@ -57,6 +60,8 @@ def _panel(case: Mapping[str, Any], left: int, top: int) -> list[str]:
             f'<rect class="{kind}" x="{left + LABEL}" y="{y}" width="{length:.1f}" height="{BAR}" rx="2"/>',
             f'<text class="value" x="{left + LABEL + length + 6:.1f}" y="{y + 11}">{_value(side)}</text>',
         ]
+    if not case["sides"]:
+        return lines
     bottom = top + TITLE + PITCH * len(case["sides"]) - PITCH + BAR + 2
     x = left + LABEL
     return [*lines, f'<line class="base" x1="{x}" y1="{top + TITLE - 4}" x2="{x}" y2="{bottom}"/>']

@@ -135,7 +135,12 @@ def detached(state: Any) -> Any:
 
 
 def lane_rows(ids: npt.NDArray[Any], batch_size: int, length: int) -> Tensor:
-    """The text cut as charlm cuts it: row b begins at b (N - 1) // B and runs on into the next one's. (B, length)"""
-    predictions = len(ids) - 1
-    starts = np.arange(batch_size)[:, None] * predictions // batch_size
-    return torch.from_numpy(np.asarray(ids)[(starts + np.arange(length)) % predictions].astype(np.int64))
+    """The text cut as charlm cuts it: row b begins at b (N - 1) // B. (B, length)
+
+    Raises:
+        ValueError: the last row would run over the end of the text, where charlm goes on at its beginning.
+    """
+    starts = np.arange(batch_size)[:, None] * (len(ids) - 1) // batch_size
+    if starts[-1, 0] + length > len(ids):
+        raise ValueError(f"{batch_size} rows of {length} symbols do not fit a text of {len(ids)}")
+    return torch.from_numpy(np.asarray(ids)[starts + np.arange(length)].astype(np.int64))

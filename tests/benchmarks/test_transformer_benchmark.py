@@ -1,0 +1,58 @@
+"""The Transformer is causal, its losses count every symbol once, and both sides are trained on the same windows."""
+
+import math
+
+import pytest
+import torch
+import transformer
+from opponents.transformer_model import Transformer, nats_per_character
+
+V, T = 11, 16
+
+
+def model():
+    torch.manual_seed(1)
+    return Transformer(V, T, layers=2, width=8, heads=2)
+
+
+def test_no_symbol_sees_the_next_ones():
+    network, ids = model(), torch.arange(T).remainder(V)[None]
+    changed = ids.clone()
+    changed[0, 9] = (changed[0, 9] + 1) % V
+    before, after = network(ids)[0], network(changed)[0]
+    assert torch.equal(before[:9], after[:9])
+    assert not torch.allclose(before[9:], after[9:])
+
+
+@pytest.mark.parametrize("length", [2, 16, 17, 18, 33, 100])
+@pytest.mark.parametrize("stride", [1, 4, 16])
+def test_every_symbol_but_the_first_is_counted_once(length, stride):
+    network, ids = model(), torch.randint(V, (length,), generator=torch.Generator().manual_seed(2))
+    for parameter in network.parameters():
+        parameter.data.zero_()
+    assert nats_per_character(network, ids, stride) == pytest.approx(math.log(V), abs=1e-6)
+
+
+def test_a_stride_of_one_sees_as_much_as_it_can():
+    network, ids = model(), torch.randint(V, (40,), generator=torch.Generator().manual_seed(3))
+    total = 0.0
+    for at in range(1, 40):
+        context = ids[max(0, at - T) : at]
+        total -= float(torch.log_softmax(network(context[None])[0, -1], dim=-1)[ids[at]].detach())
+    assert nats_per_character(network, ids, 1) == pytest.approx(total / 39, abs=1e-5)
+
+
+def test_operations_are_those_of_the_products():
+    # 12 width^2 a layer, the output layer, and attention over half of the window
+    assert model().operations() == 6 * (2 * 12 * 64 + V * 8 + 2 * 2 * 8 * (T + 1) / 2)
+
+
+@pytest.mark.slow
+def test_the_program_runs_and_writes_what_it_found(quick):
+    _, found = quick(transformer, "--minutes", "0.02", "--rates", "1e-3,2e-3", "--dtype", "float32")
+    figures = found["cases"]["equal-time"]["figures"]
+    ours, theirs = (figures[f"{side}, operations a character, MF"] for side in ("charlm", "Transformer"))
+    assert ours == pytest.approx(theirs, rel=0.05)
+    by_rate = [float(figures[f"Transformer, rate {rate}, cold windows of 64, nats"]) for rate in ("0.001", "0.002")]
+    assert float(figures["Transformer, cold windows of 64, nats"]) == min(by_rate)
+    assert float(figures["charlm, stream, memory of all before, nats"]) < math.log(65)
