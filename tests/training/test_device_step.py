@@ -6,6 +6,7 @@ import torch
 
 from charlm.streams import Lanes
 from charlm.training.device_lanes import DeviceLanes
+from charlm.training.device_step import DeviceStep
 from charlm.training.optimizers import OPTIMIZERS
 from charlm.training.outcomes import LAG
 
@@ -158,3 +159,53 @@ def test_a_gradient_that_two_parameters_share_is_clipped_once(make_learner, monk
     moved = [(b - p).norm() for b, p in zip(before, learner.parameters, strict=True)]
     assert torch.stack(moved).norm().item() == pytest.approx(1e-3, rel=1e-3)
     assert result.gradient_norm > 1e-2
+
+
+class Replayed:
+    """What a recorded graph is to the host: the step as it was when it was recorded, done again."""
+
+    def __init__(self, compute):
+        self.replay = compute
+
+
+@pytest.mark.parametrize(
+    ("model", "training"),
+    [
+        ({}, {}),
+        ({"dropout": 0.3, "dropout_recurrent": 0.2, "dropout_embedding": 0.1}, {"ema": 0.9, "accumulate": 3}),
+        ({"cell": "gru-reset-before"}, {"optimizer": "rmsprop", "clip_norm": 0.1}),
+    ],
+    ids=str,
+)
+def test_all_that_changes_from_step_to_step_reaches_a_recorded_one(make_learner, monkeypatch, model, training):
+    monkeypatch.setattr(DeviceStep, "_record", lambda self, compute: setattr(self, "graph", Replayed(compute)))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    plain = make_learner(model, **training)
+    recorded = make_learner(model, queued=True, **training)
+    recorded.queue.record = True
+    rates = [0.01 * (1 + step % 3) for step in range(60)]  # round the end of the text, more than once
+    expected = [plain.step(rate).loss for rate in rates]
+    found = [result for rate in rates[:40] for result in recorded.advance(rate)] + recorded.settle()
+    capture, graph = recorded.capture(), recorded.queue.graph
+    assert graph is not None
+    found += [result for rate in rates[40:] for result in recorded.advance(rate)] + recorded.settle()
+    assert [result.loss for result in found] == pytest.approx(expected, abs=1e-4)
+    assert recorded.queue.graph is graph
+
+    recorded.restore(capture)
+    assert recorded.queue.graph is None  # it holds the addresses of moments that are no more
+    again = [result for rate in rates[40:] for result in recorded.advance(rate)] + recorded.settle()
+    assert [result.loss for result in again] == [result.loss for result in found[40:]]
+
+
+def test_a_step_that_cannot_be_recorded_runs_as_it_stands_and_says_so(make_learner, monkeypatch):
+    def refuse(self, compute):
+        raise RuntimeError("operation not permitted\nwhen stream is capturing")
+
+    monkeypatch.setattr(DeviceStep, "_record", refuse)
+    plain, queued = make_learner(), make_learner(queued=True)
+    queued.queue.record = True
+    with pytest.warns(UserWarning, match="cannot be recorded and will be slower: operation not permitted$"):
+        found = run(queued, 10)
+    assert [result.loss for result in found] == pytest.approx([plain.step(0.01).loss for _ in range(10)], abs=1e-5)
+    assert queued.queue.graph is None
