@@ -79,6 +79,7 @@ def show(named: str | None, run: str | None, json: bool) -> None:
         "checkpoints": ", ".join(f"{step}{' (best)' if step == found.best_step else ''}" for step in found.steps),
         "read": None if found.characters is None else f"{found.characters:,} characters",
         "validation": _validation(found),
+        "precision": _precision(found),
         "size": size(found.size),
         "saved": _when(found),
         "in use by": found.owner,
@@ -153,6 +154,17 @@ def _validation(found: RunSummary) -> str | None:
     if found.validation_nats is None:
         return None
     return f"{figure(found.validation_nats)} nats, {figure(found.bits_per_character)} bits per character"
+
+
+def _precision(found: RunSummary) -> str | None:
+    """The number format that generate takes, and what each one costs."""
+    from charlm.runtime.precision import fastest
+
+    nats = found.precision_nats
+    if not nats or "exact" not in nats:
+        return None
+    costs = [f"{name} {value - nats['exact']:+.4f} nats" for name, value in nats.items() if name != "exact"]
+    return f"{fastest(nats)} ({', '.join(costs)})"
 
 
 def _when(found: RunSummary) -> str | None:

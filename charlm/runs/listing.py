@@ -12,6 +12,7 @@ from charlm.runs.files import in_words, shown
 from charlm.runs.lock import owner_of
 from charlm.runs.manifest import STEPS, Found, best_of
 from charlm.runs.opening import open_run
+from charlm.runs.precision import measured_precisions
 from charlm.runs.run import RUN
 
 
@@ -23,6 +24,7 @@ class RunSummary:
         parameters: numbers in the weights; None before the first checkpoint.
         step, characters: at the latest checkpoint.
         validation_nats, bits_per_character: of the best checkpoint, or the latest where none is marked.
+        precision_nats: of the best checkpoint, or the latest, by number format, where it was measured.
         size: bytes on disk.
         saved_at: seconds since 1970 of the last save.
         steps: of all sound checkpoints, newest first.
@@ -42,6 +44,7 @@ class RunSummary:
     characters: int | None = None
     validation_nats: float | None = None
     bits_per_character: float | None = None
+    precision_nats: dict[str, float] | None = None
     best_step: int | None = None
     steps: tuple[int, ...] = ()
     size: int = 0
@@ -94,15 +97,16 @@ def summarise(folder: Path) -> RunSummary:
         size=size,
         owner=owner,
         problem="; ".join(damaged) or None,
-        **_of_checkpoints(sound),
+        **_of_checkpoints(sound, run.facts),
     )
 
 
-def _of_checkpoints(sound: list[Found]) -> dict[str, Any]:
+def _of_checkpoints(sound: list[Found], facts: dict[str, Any]) -> dict[str, Any]:
     if not sound or sound[0].manifest is None:
         return {}
     latest, best = sound[0].manifest, best_of(sound)
-    figures = (best.manifest if best and best.manifest else latest).figures
+    taken = best.manifest if best and best.manifest else latest
+    figures = taken.figures
     return {
         "parameters": latest.parameters,
         "step": latest.step,
@@ -111,6 +115,7 @@ def _of_checkpoints(sound: list[Found]) -> dict[str, Any]:
         "best_step": best.step if best else None,
         "validation_nats": figures.get("validation_nats"),
         "bits_per_character": figures.get("bits_per_character"),
+        "precision_nats": measured_precisions(facts, taken.step) or None,
     }
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -81,29 +80,14 @@ def _compiled(
     on_compile: Callable[[], None] | None,
 ) -> NumbaModel:
     from charlm.runtime.numba_model import NumbaModel
+    from charlm.simd.compiling import telling
     from charlm.simd.processor import HAS_INT8
 
     if precision == "auto":
         precision = fastest(measured or {}, bytes_are_fast=HAS_INT8)
-    with heard(on_compile):
+    with telling(on_compile or _nobody):
         return NumbaModel(config, arrays, vocab_size, precision=precision, threads=processors(), compile_now=True)
 
 
-@contextlib.contextmanager
-def heard(on_compile: Callable[[], None] | None) -> Iterator[None]:
-    """While in here, `on_compile` is told once when Numba begins to compile."""
-    from numba.core import event
-
-    class Listener(event.Listener):  # type: ignore[misc]
-        told = False
-
-        def on_start(self, _: Any) -> None:
-            if on_compile is not None and not self.told:
-                self.told = True
-                on_compile()
-
-        def on_end(self, _: Any) -> None:
-            pass
-
-    with event.install_listener("numba:compile", Listener()):
-        yield
+def _nobody() -> None:
+    """Told when nobody wants to know."""

@@ -70,7 +70,7 @@ class NumbaModel:
             UnknownNameError: `config.cell` is no cell.
         """
         weights = checked(arrays, config, vocab_size)
-        self.config, self.vocab_size, self.threads = config, vocab_size, threads
+        self.config, self.vocab_size, self.precision, self.threads = config, vocab_size, precision, threads
         self._model = lay_out(config, weights, vocab_size, Matrices(precision, PANEL * WIDTH))
         self._pool: ThreadPoolExecutor | None = None
         if compile_now:

@@ -35,6 +35,7 @@ from charlm.training.learner import Capture
 from charlm.training.machine import Machine
 from charlm.training.pace import Pace
 from charlm.training.plan import Plan, make_plan
+from charlm.training.precision import note_precision
 from charlm.training.scoring import validation_scorer
 from charlm.training.summary import Summary, summarise
 from charlm.training.trainer import Trainer
@@ -76,6 +77,8 @@ class Training:
                 if self.trainer.keeper.trouble and not told:
                     told = True
                     yield SaveFailed(**self.trainer.where(), reason=self.trainer.keeper.trouble)
+            if not self.trainer.stop_requested:
+                note_precision(self.run, self.data)
 
     def request_stop(self) -> None:
         """Finish the step, save and end. Safe to call from a signal handler."""

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from charlm.config.folders import cache_folder
-
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "saw", "that", "rat", "eat", "ham", "at", "dawn"]
 
 
@@ -36,11 +34,6 @@ class Workplace:
         self.text.write_text(make_text(), encoding="utf-8")
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CHARLM_")}
         self.environment = kept | {"CHARLM_CACHE": str(folder / "cache"), "PYTHONUNBUFFERED": "1"}
-        # machine code is the same for all: made once, not in every test
-        code = cache_folder() / "compiled"
-        code.mkdir(parents=True, exist_ok=True)
-        (folder / "cache").mkdir()
-        (folder / "cache" / "compiled").symlink_to(code)
 
     def start(self, *arguments, **options):
         """The command, started and left running."""

@@ -5,10 +5,16 @@ from datetime import datetime
 
 import pytest
 
+from charlm.api import load
 from charlm.config import Layer, resolve
 from charlm.errors import ConfigError, CorpusError, OutputError, RunError, UnknownNameError
 from charlm.runs import find_run
+from charlm.runs.precision import measured_precisions
+from charlm.runtime import PRECISIONS
+from charlm.runtime.precision import fastest
+from charlm.simd.processor import HAS_INT8
 from charlm.training import plan_training, resume_training, start_training
+from charlm.training.events import Stopped
 
 SMALL = {"hidden_size": 8, "layers": 1, "batch_size": 4, "window_length": 8, "threads": 1}
 NOW = datetime(2026, 11, 21, 14, 32)
@@ -135,13 +141,13 @@ def test_a_changed_text_can_be_accepted(place):
 
 def test_a_text_that_is_the_same_needs_no_acceptance_and_changes_nothing(place):
     list(begin(place, steps=4).events())
-    run = find_run("tale", place / "runs").run
-    before = (run.folder / "run.json").read_bytes()
+    before = find_run("tale", place / "runs").run.facts
     training = resume_training({"steps": 6}, run="tale", root=place / "runs", accept_change=True, samples=False)
     assert training.notices == []
     assert training.trainer.standing.best_nats < 10
     list(training.events())
-    assert (run.folder / "run.json").read_bytes() == before
+    # the measurement at the end is of the new best checkpoint
+    assert {**find_run("tale", place / "runs").run.facts, "precision": before["precision"]} == before
 
 
 def test_patience_that_ended_a_run_can_be_renewed(place):
@@ -202,3 +208,25 @@ def test_a_summary_is_of_the_best_checkpoint(place):
     assert summary.judgement
     with pytest.raises(RunError, match="is there already"):
         begin(place)
+
+
+def test_a_finished_training_notes_what_each_number_format_costs(place):
+    training = begin(place, steps=30)
+    list(training.events())
+    run = find_run("tale", place / "runs").run
+    best = run.load(None)
+    nats = measured_precisions(run.facts, best.step)
+    assert set(nats) == set(PRECISIONS)
+    assert max(nats.values()) - min(nats.values()) < 0.01
+    taken = load("tale", root=place / "runs").engine()
+    assert taken.precision == fastest(nats, bytes_are_fast=HAS_INT8)
+    assert load("tale@latest", root=place / "runs").engine(precision="exact").precision == "exact"
+
+
+def test_a_training_that_was_stopped_measures_nothing(place):
+    training = begin(place, steps=10**6)
+    for event in training.events():
+        if isinstance(event, Stopped):
+            assert event.reason == "interrupted"
+        training.request_stop()
+    assert "precision" not in find_run("tale", place / "runs").run.facts
