@@ -51,7 +51,7 @@ format: $(READY)  ## put the code into its format
 	$(BIN)/ruff check --fix .
 
 # make bench ARGS=--quick shows that they run, in a few minutes
-BENCHMARKS := machine training sampling commands transformer encoding
+BENCHMARKS := machine training sampling commands transformer encoding gpu
 
 bench: $(READY)  ## run the benchmarks and put what they found into the pages
 	@for program in $(BENCHMARKS); do echo "== $$program"; $(BIN)/python benchmarks/$$program.py $(ARGS) || exit 1; done
