@@ -156,10 +156,15 @@ def summary(results: Mapping[str, Results]) -> list[str]:
     rows = [["characters/s", "torch's layers, fp32", "the fastest other", "charlm", "times the one, the other"]]
     for program, result in found.items():
         for case in only(result, True)["cases"].values():
-            own = fastest({n: s for n, s in case["sides"].items() if n.startswith("charlm")})[1]
+            which, own = fastest({n: s for n, s in case["sides"].items() if n.startswith("charlm")})
             name, other = fastest({n: s for n, s in case["sides"].items() if not n.startswith("charlm")})
             usual = case["sides"][case["reference"]]
-            rates = (number(usual["median"]), f"{number(other['median'])} ({name})", number(own["median"]))
+            engine = f" ({which.removeprefix('charlm ')})" if which != "charlm" else ""
+            rates = (
+                number(usual["median"]),
+                f"{number(other['median'])} ({name})",
+                f"{number(own['median'])}{engine}",
+            )
             times = f"{own['times']:.1f}, {own['times'] / other['times']:.1f}"
             rows.append([f"{program}, {case['title']}", *rates, times])
     notes = {result["note"] for result in found.values() if result["note"]}

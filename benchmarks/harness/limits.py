@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from harness.tile_product import tile_product
 from harness.timing import Side, measure
 
 # (M, K, N) of M x K times K x N: those of a training step, and large square ones.
@@ -52,7 +53,7 @@ def torch_linear(dtype: torch.dtype, shape: Shape) -> Callable[[int], object]:
 
 
 # To add a way: (format, shape) -> a function that does so many products, or None where it cannot.
-PRODUCTS: dict[str, Product] = {"torch mm": torch_product, "torch linear": torch_linear}
+PRODUCTS: dict[str, Product] = {"torch mm": torch_product, "torch linear": torch_linear, "charlm tiles": tile_product}
 
 
 def product_peaks(threads: int, *, quick: bool = False, repeats: int = 3, seconds: float = 0.1) -> dict[str, float]:

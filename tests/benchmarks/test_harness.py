@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import torch
 from harness.chart import bars
 from harness.command import cost_of
 from harness.limits import PRODUCTS, product_peaks, read_bandwidth, readers
@@ -14,10 +15,12 @@ from harness.program import finish, options
 from harness.record import Case, load, save
 from harness.table import aligned, case_lines, markdown, number
 from harness.texts import SYMBOLS, made_up_text, open_data, write_text
+from harness.tile_product import tile_product
 from harness.timing import Rates, Side, measure, rounded
 
 from charlm.config import ModelConfig
 from charlm.models import LanguageModel
+from charlm.simd import HAS_BFLOAT16
 
 
 class Clock:
@@ -156,6 +159,21 @@ def test_every_reader_reads_all_of_the_array():
     assert readers()["numba, sum"](array, 3) == 3 * array.sum() + 3
     words = np.bitwise_xor.reduce(array.view(np.int32))
     assert readers()["numba, bits"](array, 2) == int(words) + int(words ^ 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_charlms_tiles_multiply_all_of_it(dtype):
+    shape = (101, 32, 128)
+    run = tile_product(dtype, shape)
+    if run is None:
+        # the one reason there is: this processor does not multiply bfloat16
+        assert dtype == torch.bfloat16
+        assert not HAS_BFLOAT16
+        return
+    run(2)
+    assert sum(map(len, run.results)) == 101 * 128
+    assert all((result == 32).all() for result in run.results)
+    assert tile_product(dtype, (101, 32, 100)) is None
 
 
 def test_limits_are_the_best_of_all_ways(monkeypatch):
