@@ -134,6 +134,7 @@ def compare(shape: Shape, data: Data, asked: argparse.Namespace, peaks: dict[str
     sides = {name: Side(times(step), size) for name, step in steps.items()}
     case.sides = measure(sides, repeats=asked.repeats, seconds=asked.seconds)
     case.figures["charlm computes in"] = chosen
+    case.figures["charlm computes with kernels"] = learners["charlm"].machine.kernels
     # a neighbour may have come by at any one time: the highest seen in this run so far
     for name, peak in product_peaks(threads, quick=asked.quick, repeats=1).items():
         peaks[name] = max(peak, peaks.get(name, 0.0))
