@@ -11,12 +11,12 @@ from llvmlite import ir
 from numba.extending import intrinsic, register_jitable
 
 from charlm.simd.processor import WIDTH
-from charlm.simd.vectors import FLOATS, INTEGERS, VECTOR, fill, largest, smallest
+from charlm.simd.vectors import FLOATS, INTEGERS, VECTOR, call, fill, largest, smallest
 
 # exp is 2^n times a polynomial in what is left, at most half of log 2
 LOG2_E = 1.4426950408889634
 LOG_2_HIGH, LOG_2_LOW = 0.693145751953125, 1.428606765330187e-06  # two floats that add up to log 2
-LEAST, MOST = -87.0, 88.0
+LEAST, MOST = -87.0, 87.0
 # added to a number of less than 2^22, this leaves the nearest integer in the lowest bits
 ROUNDER = 12582912.0
 EXPONENT_OF_ONE = 127
@@ -33,9 +33,27 @@ def _power_of_two(typingctx: Any, shifted: Any) -> Any:
     return VECTOR(VECTOR), generate
 
 
+@intrinsic
+def _one_over(typingctx: Any, vector: Any) -> Any:
+    """1 / x, to a unit in the last place, of x from 1 to 2^126."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (x,) = arguments
+        if WIDTH != 16:
+            return builder.fdiv(ir.Constant(FLOATS, [1.0] * WIDTH), x)
+        # a division takes as long as ten products; the processor's guess has 14 bits, one step of Newton's doubles them
+        whole = ir.Constant(ir.IntType(16), -1)
+        guess = call(builder, "llvm.x86.avx512.rcp14.ps.512", FLOATS, [x, x, whole])
+        negative = builder.fneg(x)
+        rest = call(builder, "llvm.fma.v16f32", FLOATS, [negative, guess, ir.Constant(FLOATS, [2.0] * WIDTH)])
+        return builder.fmul(guess, rest)
+
+    return VECTOR(VECTOR), generate
+
+
 @register_jitable
 def exp(x: Any) -> Any:
-    """e^x; x is first brought into [-87, 88]. The polynomial is Taylor's, of degree 6."""
+    """e^x; x is first brought into [-87, 87]. The polynomial is Taylor's, of degree 6."""
     x = largest(fill(LEAST), smallest(fill(MOST), x))
     shifted = x * LOG2_E + ROUNDER
     n = shifted - ROUNDER
@@ -52,11 +70,11 @@ def exp(x: Any) -> Any:
 @register_jitable
 def sigmoid(x: Any) -> Any:
     """1 / (1 + e^-x)"""
-    return 1.0 / (1.0 + exp(-x))
+    return _one_over(1.0 + exp(-x))
 
 
 @register_jitable
 def tanh(x: Any) -> Any:
     """(1 - e^-2x) / (1 + e^-2x)"""
     e = exp(-2.0 * x)
-    return (1.0 - e) / (1.0 + e)
+    return (1.0 - e) * _one_over(1.0 + e)
