@@ -28,12 +28,13 @@ def compiled(function: Function) -> Function:
 
     The compiled function lets other threads run. Division by zero gives inf or nan, as in NumPy.
     """
-    with _cached_in(code_folder()):
-        try:
-            made = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-        except RuntimeError:  # no folder can be written: compile in every process
-            made = numba.njit(nogil=True, error_model="numpy")(function)
-    return cast(Function, made)
+    options = {"nogil": True, "error_model": "numpy"}
+    with _cached_in(code_folder()), contextlib.suppress(RuntimeError):  # raised where no folder can be written
+        made = numba.njit(cache=True, **options)(function)
+        # in a folder of its own choice Numba would take up code that other files' changes have made stale
+        if Path(made.stats.cache_path).is_relative_to(code_folder()):
+            return cast(Function, made)
+    return cast(Function, numba.njit(**options)(function))  # compiled in every process
 
 
 @contextlib.contextmanager

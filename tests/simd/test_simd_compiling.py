@@ -1,0 +1,166 @@
+"""Machine code is kept from process to process, and made anew when any loop's source changes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import charlm
+from charlm.simd import compiling, telling
+
+PACKAGE = Path(charlm.__file__).parent
+# prints how often Numba compiled, whether that was told, and what was computed
+PROGRAM = """
+import numpy as np
+from numba.core import event
+from charlm.simd import WIDTH, compiled, load, store, tanh, telling
+
+@compiled
+def bend(x, out):
+    store(out, 0, tanh(load(x, 0)))
+
+told, out = [], np.empty(WIDTH, np.float32)
+with event.install_recorder("numba:compile") as recorder, telling(lambda: told.append(True)):
+    bend(np.full(WIDTH, 0.5, np.float32), out)
+    bend(np.full(WIDTH, 0.5, np.float32), out)
+print(sum(at.is_start for _, at in recorder.buffer), len(told), f"{out[0]:.4f}")
+"""
+AN_LSTM = """
+from numba.core import event
+from charlm.config import ModelConfig
+from charlm.kernels import using
+from charlm.models.stack import Layer
+import torch
+
+layer = Layer(ModelConfig(cell="lstm", hidden_size=5, embedding_size=3), 0)
+with event.install_recorder("numba:compile") as recorder, using("compiled"):
+    layer(torch.ones(2, 3, 3), layer.initial_state(2), None)[0].sum().backward()
+print(sum(at.is_start for _, at in recorder.buffer))
+"""
+TANH = "0.4621"
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with the program, and how to run it: its own caches, or others that are named."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("CHARLM_", "NUMBA_", "PYTHONPATH"))
+    }
+
+    def run(program="program.py", **environment):
+        # a place of its own for what Numba would fall back on
+        environment = {"HOME": tmp_path / "home", "CHARLM_CACHE": tmp_path / "cache", **environment}
+        environment = kept | {"PYTHONPATH": str(PACKAGE.parent)} | {name: str(v) for name, v in environment.items()}
+        command = [sys.executable, "-P" if sys.version_info >= (3, 11) else "-s", program]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    run.folder = tmp_path
+    return run
+
+
+def code_in(folder):
+    return list(Path(folder).glob("charlm-*/**/*.nbc"))
+
+
+def test_a_second_process_does_not_compile(place):
+    first = place()
+    assert int(first[0]) >= 1
+    assert first[1:] == ["1", TANH]  # told once, however much there is to compile
+    assert place() == ["0", "0", TANH]
+    assert code_in(place.folder / "cache" / "compiled")
+
+
+def test_numba_cache_dir_is_where_machine_code_lies(place):
+    chosen = place.folder / "chosen"
+    place(NUMBA_CACHE_DIR=chosen)
+    assert code_in(chosen)
+    assert not (place.folder / "cache").exists()
+    assert place(NUMBA_CACHE_DIR=chosen)[0] == "0"
+
+
+def test_a_folder_that_cannot_be_written_means_compiling_anew(place):
+    """And not that code is kept beside the source, where a change of another file would go unnoticed."""
+    (place.folder / "cache").write_text("a file")
+    for _ in range(2):
+        compilations, told, result = place()
+        assert (int(compilations) >= 1, told, result) == (True, "1", TANH)
+    assert not list(place.folder.rglob("*.nb?"))
+
+
+def test_a_change_in_another_file_is_noticed(place):
+    copy = place.folder / "copy"
+    shutil.copytree(PACKAGE, copy / "charlm", ignore=shutil.ignore_patterns("__pycache__"))
+    assert place(PYTHONPATH=copy)[2] == TANH
+    assert place(PYTHONPATH=copy)[0] == "0"
+    changed = copy / "charlm" / "simd" / "activations.py"
+    changed.write_text(changed.read_text() + "\n\n@register_jitable\ndef tanh(x):\n    return x * 3.0\n")
+    compilations, _, result = place(PYTHONPATH=copy)
+    assert int(compilations) >= 1
+    assert result == "1.5000"
+
+
+def test_a_kernel_is_compiled_once_for_all_processes(place):
+    (place.folder / "lstm.py").write_text(AN_LSTM)
+    shared = {"NUMBA_CACHE_DIR": compiling.code_folder().parent}
+    place("lstm.py", **shared)
+    assert place("lstm.py", **shared) == ["0"]
+
+
+@pytest.fixture
+def folder_of(tmp_path, monkeypatch):
+    """The code folder's name for the source as it stands in a copy, which a test may change."""
+    for room in compiling.ROOMS:
+        shutil.copytree(PACKAGE / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(compiling, "PACKAGE", tmp_path)
+    compiling.code_folder.cache_clear()
+
+    def name():
+        compiling.code_folder.cache_clear()
+        return compiling.code_folder().name
+
+    name.folder = tmp_path
+    yield name
+    compiling.code_folder.cache_clear()
+
+
+@pytest.mark.parametrize("room", compiling.ROOMS)
+def test_each_state_of_the_source_has_a_folder_of_its_own(folder_of, room):
+    before = folder_of()
+    path = next(iter(sorted((folder_of.folder / room).glob("*.py"))))
+    source = path.read_bytes()
+    path.write_bytes(source + b"# another\n")
+    other = folder_of()
+    path.write_bytes(source)
+    os.utime(path, (0, 0))
+    assert folder_of() == before  # what counts is what stands in the files
+    (folder_of.folder / room / "new.py").write_text("# a file more\n")
+    assert len({before, other, folder_of()}) == 3
+
+
+def test_every_room_with_compiled_functions_counts():
+    using = {path.parent.name for path in PACKAGE.rglob("*.py") if "\n@compiled\n" in path.read_text()}
+    assert using
+    assert using <= set(compiling.ROOMS)
+
+
+def test_one_is_told_only_of_what_is_compiled_inside():
+    told = []
+
+    @compiling.compiled
+    def add(a, b):
+        return a + b
+
+    add(1, 2)
+    with telling(lambda: told.append("begun")):
+        add(1, 2)
+        assert told == []
+        add(1.0, np.float32(2))
+        add(np.float32(1), 2)
+        assert told == ["begun"]

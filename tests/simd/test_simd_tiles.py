@@ -1,0 +1,97 @@
+"""Tiles: products of a few rows with a panel, for every height, width and format."""
+
+import numpy as np
+import pytest
+import torch
+
+from charlm.simd import HAS_BFLOAT16, MOST_ROWS, WIDTH, accumulate, compiled
+
+FORMATS = ["float32", "bfloat16"] if HAS_BFLOAT16 else ["float32"]
+SENTINEL = np.float32(-123.0)
+
+
+@compiled
+def three(x, x_offset, row_stride, rows, weights, offset, depth, sums):
+    accumulate(x, x_offset, row_stride, rows, weights, offset, depth, 3, sums)
+
+
+@compiled
+def four(x, x_offset, row_stride, rows, weights, offset, depth, sums):
+    accumulate(x, x_offset, row_stride, rows, weights, offset, depth, 4, sums)
+
+
+TILES = {3: three, 4: four}
+every_tile = pytest.mark.parametrize("vectors", TILES)
+every_format = pytest.mark.parametrize("kind", FORMATS)
+
+
+def numbers(kind, *shape, seed):
+    """Random numbers of a format, in float64, and as loops take them."""
+    drawn = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    if kind == "float32":
+        return drawn.double().numpy(), drawn.numpy()
+    rounded = drawn.bfloat16()
+    return rounded.double().numpy(), rounded.view(torch.int16).numpy().view(np.uint16)
+
+
+def as_panel(matrix, kind):
+    """(depth, columns) -> a panel: of bfloat16 two depths lie beside each other."""
+    depth, columns = matrix.shape
+    if kind == "bfloat16":
+        matrix = matrix.reshape(depth // 2, 2, columns).transpose(0, 2, 1)
+    return np.ascontiguousarray(matrix).reshape(-1)
+
+
+def multiplied(x, panel, rows, vectors, depth, before):
+    """`accumulate` on rows that lie apart, in the middle of longer arrays; returns what it added up."""
+    stride, x_offset, offset = x.shape[1] + 6, 4, 2 * WIDTH
+    longer = np.full(x_offset + len(x) * stride, 7, x.dtype)
+    for row, values in enumerate(x):
+        longer[x_offset + row * stride :][: x.shape[1]] = values
+    weights = np.concatenate([np.full(offset, 9, panel.dtype), panel, np.full(offset, 9, panel.dtype)])
+    wide = vectors * WIDTH
+    sums = np.concatenate([before.reshape(-1), np.full(wide, SENTINEL)])
+    TILES[vectors](longer, x_offset, stride, rows, weights, offset, depth, sums)
+    assert (sums[rows * wide :] == SENTINEL).all()
+    return sums[: rows * wide].reshape(rows, wide)
+
+
+@pytest.mark.parametrize("depth", [2, 16, 130])
+@pytest.mark.parametrize("rows", range(1, MOST_ROWS + 1))
+@every_tile
+@every_format
+def test_a_tile_adds_the_product_to_what_was_there(kind, vectors, rows, depth):
+    exact_x, x = numbers(kind, rows, depth, seed=1)
+    exact_w, w = numbers(kind, depth, vectors * WIDTH, seed=2)
+    before = numbers("float32", rows, vectors * WIDTH, seed=3)[1]
+    found = multiplied(x, as_panel(w, kind), rows, vectors, depth, before)
+    expected = before + exact_x @ exact_w
+    size = np.abs(before) + np.abs(exact_x) @ np.abs(exact_w)
+    assert (np.abs(found - expected) <= 1e-6 * size).all()
+
+
+@every_tile
+def test_a_row_of_odd_depth(vectors):
+    """A single number times a vector; float32 alone has odd depths."""
+    exact_w, w = numbers("float32", 7, vectors * WIDTH, seed=2)
+    exact_x, x = numbers("float32", 1, 7, seed=1)
+    for depth in (1, 3, 7):
+        nothing = np.zeros((1, vectors * WIDTH), np.float32)
+        found = multiplied(x[:, :depth], w[:depth].reshape(-1), 1, vectors, depth, nothing)
+        np.testing.assert_allclose(found, exact_x[:, :depth] @ exact_w[:depth], atol=2e-6)
+
+
+@every_tile
+@every_format
+def test_a_row_is_the_same_whatever_rows_stand_beside_it(kind, vectors):
+    depth = 130
+    x = numbers(kind, MOST_ROWS, depth, seed=1)[1]
+    panel = as_panel(numbers(kind, depth, vectors * WIDTH, seed=2)[1], kind)
+    before = numbers("float32", MOST_ROWS, vectors * WIDTH, seed=3)[1]
+    alone = [multiplied(x[[row]], panel, 1, vectors, depth, before[[row]])[0] for row in range(MOST_ROWS)]
+    for rows in range(2, MOST_ROWS + 1):
+        for first in range(MOST_ROWS - rows + 1):
+            some = np.roll(np.arange(first, first + rows), first)
+            found = multiplied(x[some], panel, rows, vectors, depth, before[some])
+            for place, row in enumerate(some):
+                assert np.array_equal(found[place], alone[row]), (rows, place, row)
