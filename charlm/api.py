@@ -138,6 +138,8 @@ class Model:
         baselines: bool = True,
         device: str = "auto",
         threads: int | None = None,
+        engine: str = "auto",
+        precision: str = "exact",
         progress: Progress | None = None,
     ) -> Evaluation:
         """Score every character of a text once.
@@ -150,6 +152,8 @@ class Model:
             unknown: what to do with characters outside the vocabulary; None for what the run does.
             baselines: compare with what the run's training split teaches simpler models.
             device: auto, cpu, cuda or mps.
+            engine: auto, numba (on a CPU) or torch.
+            precision: exact, int16, int8 or auto, with numba; all but exact move the result a little.
 
         Raises:
             CorpusError: a text that cannot be read, or that changed since training; a split it does not have.
@@ -167,6 +171,8 @@ class Model:
             baselines=baselines,
             device=device,
             threads=threads,
+            engine=engine,
+            precision=precision,
             progress=progress,
         )
 

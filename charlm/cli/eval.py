@@ -13,9 +13,9 @@ from charlm.cli.evaluation_facts import evaluation_facts
 from charlm.cli.facts import print_facts
 from charlm.cli.figures import figure
 from charlm.cli.layers import machine_settings
-from charlm.cli.options import given, json_option, run_option, setting_options
+from charlm.cli.options import SettingType, given, json_option, run_option, setting_options
 from charlm.cli.progress import choose_progress
-from charlm.config import CorpusConfig, TokenizerConfig, TrainingConfig
+from charlm.config import CorpusConfig, SamplingConfig, TokenizerConfig, TrainingConfig, settings_of
 from charlm.config.parts import SPLITS
 from charlm.errors import ConfigError
 
@@ -48,6 +48,15 @@ EXAMPLES = (
 @setting_options(CorpusConfig, without=("corpus", "split"))
 @setting_options(TokenizerConfig, "unknown")
 @setting_options(TrainingConfig, "device", "threads")
+@setting_options(SamplingConfig, "engine")
+@click.option(
+    "--precision",
+    cls=Option,
+    group="machine",
+    type=SettingType(settings_of(SamplingConfig)["precision"]),
+    metavar="auto|exact|int16|int8",
+    help="number format of the weights; all but exact move the figures a little [exact]",
+)
 @json_option("the figures in JSON")
 def evaluate(
     text: tuple[str, ...],
@@ -58,6 +67,8 @@ def evaluate(
     unknown: str | None,
     device: str | None,
     threads: int | None,
+    engine: str | None,
+    precision: str | None,
     json: bool,
     **reading: Any,
 ) -> None:
@@ -78,6 +89,8 @@ def evaluate(
         unknown=unknown,
         device=machine.device,
         threads=machine.threads,
+        engine=engine or "auto",
+        precision=precision or "exact",
         progress=choose_progress(quiet=json),
     )
     for notice in (*model.checkpoint.notices, *found.notices):

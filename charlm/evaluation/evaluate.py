@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from charlm.evaluation.baselines import baseline_scores
+from charlm.evaluation.compiled import ScoringEngine
 from charlm.evaluation.predictions import Ids
 from charlm.evaluation.protocols import Protocol, StreamProtocol
 from charlm.evaluation.score import Score
@@ -80,7 +81,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: Model,
+    model: Model | ScoringEngine,
     tokenizer: Tokenizer,
     ids: Ids,
     *,

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import torch
 
 from charlm.config import CorpusConfig
 from charlm.config.parts import SPLITS
@@ -18,8 +14,7 @@ from charlm.evaluation.predictions import Ids
 from charlm.evaluation.protocols import parse_protocol
 from charlm.evaluation.remembered import remembered_baselines
 from charlm.evaluation.score import Score
-from charlm.kernels.devices import choose_device
-from charlm.models import LanguageModel
+from charlm.evaluation.scorers import open_scorer
 from charlm.registry import lookup
 from charlm.runs import Checkpoint, Data, Run, open_run_data, prepare
 
@@ -35,16 +30,17 @@ def evaluate_run(
     baselines: bool = True,
     device: str = "auto",
     threads: int | None = None,
+    engine: str = "auto",
+    precision: str = "exact",
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score a text with the weights of `checkpoint`; the arguments are those of `charlm.api.Model.evaluate`.
 
     Raises:
         CorpusError: a text that cannot be read, or a split that it does not have.
-        ConfigError: a protocol, split or device that there is not.
+        ConfigError: a protocol, split, device or engine that there is not.
     """
     chosen = parse_protocol(protocol)
-    home = choose_device(device)
     if split is not None:
         lookup(dict.fromkeys(SPLITS), split, "split")
     own = corpus is None
@@ -55,13 +51,13 @@ def evaluate_run(
         data = prepare(corpus, run.tokenizer, unknown=unknown, progress=progress)
         split = split or "all"
     ids = data.store.part(split) if split == "all" or split in data.store.parts else _none_such(split, data)
-    model = LanguageModel.from_arrays(run.config.model, run.tokenizer.vocab_size, checkpoint.weights)
+    scorer = open_scorer(run, checkpoint, device, threads, engine, precision)
     compared, notices = _baselines(run, data, own, split, ids, progress) if baselines else ({}, ())
     report = progress or NoProgress()
     report.start("scoring", max(0, len(ids) - 1))
-    with _threads(threads):
+    with scorer.in_use():
         found = evaluate(
-            model.to(home),
+            scorer.model,
             run.tokenizer,
             ids,
             split=split,
@@ -72,18 +68,7 @@ def evaluate_run(
             advance=report.advance,
         )
     report.finish()
-    return dataclasses.replace(found, notices=(*data.notices, *notices), division=data.facts["split"])
-
-
-@contextmanager
-def _threads(wanted: int | None) -> Iterator[None]:
-    """While in here torch computes with so many threads; None for as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(before if wanted is None else wanted)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return dataclasses.replace(found, notices=(*data.notices, *notices, *scorer.notices), division=data.facts["split"])
 
 
 def _first_that_predicts(data: Data) -> str:

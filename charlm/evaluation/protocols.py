@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from charlm.errors import ConfigError
+from charlm.evaluation import compiled
+from charlm.evaluation.compiled import ScoringEngine
 from charlm.evaluation.predictions import Ids, Predictions
 from charlm.registry import lookup
 
@@ -36,7 +38,7 @@ class Protocol(ABC):
     @abstractmethod
     def pieces(
         self,
-        model: Model,
+        model: Model | ScoringEngine,
         ids: Ids,
         *,
         device: torch.device | str | None = None,
@@ -46,7 +48,7 @@ class Protocol(ABC):
         """Predictions of every symbol of `ids` (N,) but the first, in text order, some at a time.
 
         Args:
-            device: where the model is; None asks its parameters.
+            device: where the model is; None asks its parameters. An engine that scores by itself needs neither.
             dtype: None for float32.
             advance: told how many predictions were done since it was last told.
         """
@@ -79,13 +81,15 @@ class StreamProtocol(Protocol):
 
     def pieces(
         self,
-        model: Model,
+        model: Model | ScoringEngine,
         ids: Ids,
         *,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         advance: Callable[[int], None] | None = None,
     ) -> Iterator[Predictions]:
+        if isinstance(model, ScoringEngine):
+            return compiled.stream_pieces(model, ids, self.lanes, advance)
         from charlm.evaluation.stream import stream_pieces
 
         return stream_pieces(model, ids, device=device, dtype=dtype, lanes=self.lanes, advance=advance)
@@ -123,13 +127,15 @@ class WindowsProtocol(Protocol):
 
     def pieces(
         self,
-        model: Model,
+        model: Model | ScoringEngine,
         ids: Ids,
         *,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         advance: Callable[[int], None] | None = None,
     ) -> Iterator[Predictions]:
+        if isinstance(model, ScoringEngine):
+            return compiled.window_pieces(model, ids, self.length, advance)
         from charlm.evaluation.windows import window_pieces
 
         return window_pieces(model, ids, self.length, device=device, dtype=dtype, advance=advance)

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-BLOCK_LENGTH = 64
+from charlm.evaluation.agreement import BLOCK_LENGTH
+
 LARGEST_LOGITS = 2**23
 """Numbers in one block of logits: 32 MB, whatever the vocabulary."""
 

@@ -17,20 +17,16 @@ import torch
 from torch import Tensor
 
 from charlm.errors import ConfigError
+from charlm.evaluation.agreement import (
+    AGREEMENT,
+    BLOCK_LENGTH,
+    LONGEST_RUN_ON,
+    PIECE,
+    ROUGH_AGREEMENT,
+    SHORTEST_LANE,
+)
 from charlm.evaluation.predictions import Ids, Predictions, join_predictions
-from charlm.evaluation.scorer import BLOCK_LENGTH, Model, block_length, home_of, map_state, most_lanes, scoring, weigh
-
-PIECE = 2**22
-"""Predictions worked on at a time."""
-SHORTEST_LANE = 1024
-AGREEMENT = 1e-4
-ROUGH_AGREEMENT = 2e-2
-"""Lanes agree when a block moves by less than this on average, in nats per prediction; rounding is below it.
-
-The second holds for bfloat16, which rounds so much more."""
-
-LONGEST_RUN_ON = 4096
-"""Predictions after which lanes give up agreeing: the model is chaotic, or remembers more than these symbols."""
+from charlm.evaluation.scorer import Model, block_length, home_of, map_state, most_lanes, scoring, weigh
 
 
 def score_stream(

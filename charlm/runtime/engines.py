@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -30,6 +31,7 @@ def open_engine(
     engine: str = "auto",
     precision: str = "auto",
     measured: Mapping[str, float] | None = None,
+    threads: int | None = None,
     on_compile: Callable[[], None] | None = None,
 ) -> NumbaModel | NumpyModel:
     """A model at work.
@@ -39,6 +41,7 @@ def open_engine(
         engine: one of `ENGINES`; ``auto`` is numba, and numpy where that cannot be imported or keep its machine code.
         precision: one of `PRECISIONS`; ``auto`` is what `charlm.runtime.precision.fastest` makes of `measured`.
         measured: nats by precision of these very weights; None where they were not measured.
+        threads: at most so many share rows that run side by side; None for all processors.
         on_compile: told when the loop has to be compiled, which takes seconds.
 
     Raises:
@@ -49,7 +52,7 @@ def open_engine(
         raise ConfigError(f"precision must be exact with engine numpy, was {precision}: take engine numba")
     if engine == "numba" or (engine == "auto" and (precision in PRECISIONS[1:] or can_keep_code())):
         try:
-            return _compiled(config, arrays, vocab_size, precision, measured, on_compile)
+            return _compiled(config, arrays, vocab_size, precision, measured, threads or processors(), on_compile)
         except ImportError as error:
             if engine == "numba" or precision in PRECISIONS[1:]:
                 raise ConfigError(f"engine numba cannot be imported ({error}): take engine numpy") from None
@@ -65,7 +68,8 @@ def processors() -> int:
 
 def can_keep_code() -> bool:
     """Whether machine code can be kept for later processes; without that, each would take seconds to make it."""
-    folder = cache_folder()
+    # Numba's own variable goes first, as in `charlm.simd.compiling`
+    folder = Path(os.environ.get("NUMBA_CACHE_DIR") or cache_folder())
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
@@ -77,6 +81,7 @@ def _compiled(
     vocab_size: int,
     precision: str,
     measured: Mapping[str, float] | None,
+    threads: int,
     on_compile: Callable[[], None] | None,
 ) -> NumbaModel:
     from charlm.runtime.numba_model import NumbaModel
@@ -86,7 +91,7 @@ def _compiled(
     if precision == "auto":
         precision = fastest(measured or {}, bytes_are_fast=HAS_INT8)
     with telling(on_compile or _nobody):
-        return NumbaModel(config, arrays, vocab_size, precision=precision, threads=processors(), compile_now=True)
+        return NumbaModel(config, arrays, vocab_size, precision=precision, threads=threads, compile_now=True)
 
 
 def _nobody() -> None:

@@ -1,0 +1,99 @@
+"""What scores a saved run: the compiled engine on a CPU, torch on a GPU or where it is asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from charlm.errors import ConfigError
+from charlm.runs import Checkpoint, Run
+from charlm.runs.precision import measured_precisions
+from charlm.runtime import NumpyModel, open_engine
+
+# Where Linux shows a GPU that torch could compute on.
+GPU_PLACES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model that `charlm.evaluation.evaluate` can ask.
+
+    Attributes:
+        model: a torch model or an engine that scores by itself.
+        in_use: what holds while it is asked.
+        notices: lines for the user.
+    """
+
+    model: Any
+    in_use: Callable[[], AbstractContextManager[None]] = nullcontext
+    notices: tuple[str, ...] = ()
+
+
+def open_scorer(
+    run: Run, checkpoint: Checkpoint, device: str, threads: int | None, engine: str, precision: str
+) -> Scorer:
+    """The fastest scorer for these settings.
+
+    On a CPU the compiled engine is faster than torch for a text of any length, and starts without importing it.
+
+    Raises:
+        ConfigError: an engine or device that cannot be had, or not with this precision.
+    """
+    if engine == "numpy":
+        raise ConfigError("engine numpy does not score: choose auto, numba or torch")
+    if engine == "numba" and device not in ("auto", "cpu"):
+        raise ConfigError(f"engine numba computes on a CPU, not on {device}: choose engine torch")
+    if engine == "numba" or (engine == "auto" and _on_cpu(device)):
+        config, vocab_size = run.config.model, run.tokenizer.vocab_size
+        measured = measured_precisions(run.facts, checkpoint.step)
+        found = open_engine(
+            config,
+            checkpoint.weights,
+            vocab_size,
+            engine=engine,
+            precision=precision,
+            measured=measured,
+            threads=threads,
+        )
+        if not isinstance(found, NumpyModel):
+            coarse = found.precision != "exact"
+            return Scorer(found, notices=(f"scored with weights in {found.precision}",) if coarse else ())
+    if precision not in ("auto", "exact"):
+        raise ConfigError(f"precision must be exact with torch, was {precision}: take engine numba, on a CPU")
+    return _of_torch(run, checkpoint, device, threads)
+
+
+def _of_torch(run: Run, checkpoint: Checkpoint, device: str, threads: int | None) -> Scorer:
+    from charlm.kernels.devices import choose_device
+    from charlm.models import LanguageModel
+
+    model = LanguageModel.from_arrays(run.config.model, run.tokenizer.vocab_size, checkpoint.weights)
+    return Scorer(model.to(choose_device(device)), lambda: _threads(threads))
+
+
+def _on_cpu(device: str) -> bool:
+    """Whether a CPU is what `device` means, found out without importing torch where that can be."""
+    if device == "auto" and sys.platform == "linux" and not any(map(os.path.exists, GPU_PLACES)):
+        return True
+    if device in ("auto", "cpu"):
+        from charlm.kernels.devices import choose_device
+
+        return device == "cpu" or choose_device(device).type == "cpu"
+    return False
+
+
+@contextmanager
+def _threads(wanted: int | None) -> Iterator[None]:
+    """While in here torch computes with so many threads; None for as many as before."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if wanted is None else wanted)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,126 @@
+"""Scoring without torch: the same protocols, the same figures."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from charlm.config import Config, ModelConfig
+from charlm.config.cells import GATES
+from charlm.errors import ConfigError
+from charlm.evaluation import parse_protocol
+from charlm.evaluation.compiled import stream_pieces
+from charlm.evaluation.predictions import join_predictions
+from charlm.evaluation.scorers import open_scorer
+from charlm.models import LanguageModel
+from charlm.runs import create_run
+from charlm.runs.precision import precision_fact
+from charlm.runtime import NumbaModel
+from charlm.tokenizers import CharTokenizer
+
+V = 13
+IDS = np.random.default_rng(0).integers(0, V, size=5000).astype(np.uint8)
+
+
+def models(threads=1, **settings):
+    """One model with torch and without."""
+    reference = LanguageModel(ModelConfig(**{"hidden_size": 20, **settings}), V, torch.Generator().manual_seed(1))
+    return reference, NumbaModel(reference.config, reference.to_arrays(), V, threads=threads)
+
+
+def scored(model, ids, protocol):
+    done = []
+    pieces = parse_protocol(protocol).pieces(model, ids, device="cpu", advance=done.append)
+    return join_predictions(pieces), sum(done)
+
+
+@pytest.mark.parametrize("protocol", ["stream", "stream:1", "stream:7", "windows:1", "windows:100", "windows:9000"])
+@pytest.mark.parametrize("length", [0, 1, 2, 65, 2500, 5000])
+def test_every_protocol_scores_as_with_torch(protocol, length):
+    reference, model = models(threads=2)
+    (expected, _), (found, done) = (scored(one, IDS[:length], protocol) for one in (reference, model))
+    assert len(found) == len(expected) == done == max(0, length - 1)
+    np.testing.assert_allclose(found.nats, expected.nats, atol=1e-5)
+    # where two symbols are as likely to the last digit, either may be first
+    assert (found.correct != expected.correct).mean() < 0.001 if length > 1 else True
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_every_cell_scores_as_with_torch(cell):
+    reference, model = models(cell=cell, layer_norm=True, residual=True, tie_weights=True, embedding_size=9)
+    (expected, _), (found, _) = (scored(one, IDS[:3000], "stream") for one in (reference, model))
+    np.testing.assert_allclose(found.nats, expected.nats, atol=2e-5)
+    assert found.nats_per_token == pytest.approx(expected.nats_per_token, abs=1e-6)
+
+
+def test_a_long_text_in_pieces_is_one_text():
+    _, model = models()
+    whole = join_predictions(stream_pieces(model, IDS, 1))
+    pieces = list(stream_pieces(model, IDS, 3, piece=1000))
+    assert [len(piece) for piece in pieces] == [999, 999, 999, 999, 999, 4]
+    np.testing.assert_allclose(join_predictions(pieces).nats, whole.nats, atol=1e-4)
+
+
+@pytest.fixture
+def run(tmp_path):
+    tokenizer = CharTokenizer("\n abcdefgh")
+    config = ModelConfig(hidden_size=20)
+    arrays = LanguageModel(config, tokenizer.vocab_size, torch.Generator().manual_seed(1)).to_arrays()
+    facts = {"corpus": {}, **precision_fact(1, {"exact": 2.0, "int16": 2.0, "int8": 2.1})}
+    made = create_run(tmp_path / "runs" / "a", config=Config(model=config), facts=facts, tokenizer=tokenizer)
+    made.save(1, weights=arrays, training={}, progress={}, best=True, keep=1)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (("auto", None, "auto", "exact"), "exact"),
+        (("cpu", 1, "auto", "auto"), "int16"),
+        (("cpu", 1, "numba", "int8"), "int8"),
+        (("cpu", 1, "torch", "exact"), LanguageModel),
+        (("cpu", None, "torch", "auto"), LanguageModel),
+    ],
+)
+def test_what_scores_is_what_was_asked_for(run, settings, expected):
+    scorer = open_scorer(run, run.load(), *settings)
+    with scorer.in_use():
+        assert scorer.model.precision == expected if isinstance(expected, str) else isinstance(scorer.model, expected)
+    assert bool(scorer.notices) == (expected in ("int16", "int8"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("cpu", None, "numpy", "exact"), "engine numpy does not score"),
+        (("cuda", None, "numba", "exact"), "engine numba computes on a CPU, not on cuda"),
+        (("cpu", None, "torch", "int8"), "precision must be exact with torch, was int8"),
+    ],
+)
+def test_what_cannot_score_is_refused(run, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        open_scorer(run, run.load(), *settings)
+
+
+def test_without_numba_torch_scores(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "charlm.runtime.numba_model", None)
+    assert isinstance(open_scorer(run, run.load(), "cpu", None, "auto", "exact").model, LanguageModel)
+    with pytest.raises(ConfigError, match="engine numba cannot be imported"):
+        open_scorer(run, run.load(), "cpu", None, "numba", "exact")
+
+
+def test_eval_of_a_text_on_a_cpu_never_loads_torch(run, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("abba cab\n" * 50)
+    program = (
+        "import sys; from charlm.cli.entry import run; "
+        f"code = run(['eval', {str(text)!r}, '--run', {str(run.folder)!r}, '--device', 'auto', '--json']); "
+        "print('torch' in sys.modules, code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    record, last = done.stdout.splitlines()
+    assert json.loads(record)["tokens"] == 449
+    assert last == "False 0"
