@@ -1,0 +1,62 @@
+"""Threads that share lanes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from charlm.kernels.team import shares, together
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8, 100])
+@pytest.mark.parametrize("count", [1, 2, 5, 16, 33])
+def test_shares_hold_everything_once_and_are_about_equal(count: int, threads: int) -> None:
+    parts = shares(count, threads)
+    assert [index for first, last in parts for index in range(first, last)] == list(range(count))
+    sizes = {last - first for first, last in parts}
+    assert min(sizes) >= 1
+    assert max(sizes) - min(sizes) <= 1
+    assert len(parts) == min(threads, count)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_all_tasks_run_at_the_same_time(count: int) -> None:
+    meeting = threading.Barrier(count, timeout=30)  # broken, and so raised, if one of them has to wait its turn
+    done = []
+
+    def task() -> None:
+        meeting.wait()
+        done.append(threading.get_ident())
+
+    together([task] * count)
+    assert len(set(done)) == count
+
+
+def test_an_exception_reaches_the_caller_and_the_next_tasks_run() -> None:
+    done: list[int] = []
+
+    def fail() -> None:
+        raise FloatingPointError("of the second")
+
+    tasks: list[Callable[[], None]] = [lambda: done.append(1), fail]
+    with pytest.raises(FloatingPointError, match="of the second"):
+        together(tasks)
+    together([lambda: done.append(2), lambda: done.append(2)])
+    assert sorted(done) == [1, 2, 2]
+
+
+def test_denormals_are_zero_in_the_threads_and_stay_as_they_are_in_the_caller() -> None:
+    products = []
+
+    def task() -> None:
+        products.append(float((np.full(4, 1e-20, np.float32) * np.float32(1e-20))[0]))
+
+    torch.set_flush_denormal(False)
+    task()
+    together([task] * 2)
+    assert products[0] > 0
+    assert products[1:] == [0, 0]
