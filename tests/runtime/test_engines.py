@@ -1,0 +1,133 @@
+"""Which engine is opened, what happens without Numba or a place for its code, and what a second process pays."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from charlm.config import ModelConfig
+from charlm.config.shapes import parameter_shapes
+from charlm.errors import ConfigError
+from charlm.runtime import NumbaModel, NumpyModel, engines, open_engine
+from charlm.simd import WIDTH
+
+V = 11
+CONFIG = ModelConfig(hidden_size=20)
+ARRAYS = {
+    name: (0.2 * np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
+    for name, shape in parameter_shapes(CONFIG, V).items()
+}
+NEAR = {"exact": 2.0, "int16": 2.0, "int8": 2.0}
+
+
+def opened(**settings):
+    return open_engine(CONFIG, ARRAYS, V, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, "exact"),
+        ({"measured": {**NEAR, "int8": 2.1}}, "int16"),
+        ({"measured": NEAR, "precision": "exact"}, "exact"),
+        ({"precision": "int8"}, "int8"),
+        ({"engine": "numba", "precision": "int16"}, "int16"),
+    ],
+)
+def test_the_compiled_engine_is_opened_in_the_precision_that_fits(settings, expected):
+    engine = opened(**settings)
+    assert isinstance(engine, NumbaModel)
+    assert engine.precision == expected
+
+
+def test_the_numpy_engine_computes_in_float32_alone():
+    assert isinstance(opened(engine="numpy", measured=NEAR), NumpyModel)
+    with pytest.raises(ConfigError, match="precision must be exact with engine numpy, was int8"):
+        opened(engine="numpy", precision="int8")
+
+
+def test_without_numba_numpy_serves(monkeypatch):
+    monkeypatch.setitem(sys.modules, "charlm.runtime.numba_model", None)
+    assert isinstance(opened(measured=NEAR), NumpyModel)
+    for settings in ({"engine": "numba"}, {"precision": "int8"}):
+        with pytest.raises(ConfigError, match=r"engine numba cannot be imported .*: take engine numpy"):
+            opened(**settings)
+
+
+def test_where_code_cannot_be_kept_numpy_serves(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).startswith(str(tmp_path)))
+    for variable in ("NUMBA_CACHE_DIR", "CHARLM_CACHE"):
+        monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+        monkeypatch.setenv(variable, str(tmp_path / "there" / "is" / "none"))
+        assert not engines.can_keep_code()
+        assert isinstance(opened(), NumpyModel)
+    assert isinstance(opened(engine="numba"), NumbaModel)
+    monkeypatch.setenv("CHARLM_CACHE", f"{tmp_path}/file")
+    (tmp_path / "file").write_text("")
+    assert not engines.can_keep_code()
+
+
+PROGRAM = """
+import numpy as np
+from charlm.config import ModelConfig, SamplingConfig
+from charlm.config.shapes import parameter_shapes
+from charlm.generation import generate
+from charlm.runtime import open_engine
+from charlm.tokenizers import ByteTokenizer
+
+config = ModelConfig(hidden_size=8)
+arrays = {name: np.zeros(shape, dtype=np.float32) for name, shape in parameter_shapes(config, 256).items()}
+told = []
+model = open_engine(config, arrays, 256, engine="numba", on_compile=lambda: told.append(1))
+list(generate(model, ByteTokenizer(), SamplingConfig(length=20, samples=3), 1))
+from charlm.runtime.loops import run
+print(len(told), sum(run.stats.cache_hits.values()), sum(run.stats.cache_misses.values()))
+"""
+
+
+@pytest.mark.slow
+def test_the_loop_is_compiled_once_and_a_second_process_finds_it(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    outputs = []
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, check=True, env=environment)
+        outputs.append(done.stdout.split())
+    assert outputs == [[b"1", b"0", b"1"], [b"0", b"1", b"0"]]
+
+
+PORTABLE = """
+import sys
+import llvmlite.binding as llvm
+
+features = llvm.get_host_cpu_features()
+for name in features:
+    features[name] = features[name] and not name.startswith(tuple(sys.argv[2:]))
+llvm.get_host_cpu_features = lambda: features
+
+import numpy as np
+from charlm.config import ModelConfig
+from charlm.config.shapes import parameter_shapes
+from charlm.runtime import NumbaModel, NumpyModel
+from charlm.simd import WIDTH
+
+assert int(sys.argv[1]) in (WIDTH, 0)
+config, V, random = ModelConfig(cell="gru", hidden_size=40), 11, np.random.default_rng(0)
+shapes = parameter_shapes(config, V)
+arrays = {name: (0.2 * random.standard_normal(shape)).astype("f4") for name, shape in shapes.items()}
+ids = random.integers(0, V, 50)
+expected = NumpyModel(config, arrays, V).prime(ids)[0]
+for precision, tolerance in {"exact": 1e-5, "int16": 1e-3, "int8": 3e-2}.items():
+    found = NumbaModel(config, arrays, V, precision=precision).prime(ids)[0]
+    assert 0 < np.abs(found - expected).max() < tolerance, precision
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("without", [["16", "avx512vnni"], ["8", "avx512"], ["4", "avx", "fma"]], ids=str)
+def test_a_processor_without_the_newest_instructions_computes_the_same(tmp_path, without):
+    if WIDTH != 16:  # what such a processor has is what every other test here runs on
+        without[0] = "0"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", PORTABLE, *without], check=True, env=environment)
