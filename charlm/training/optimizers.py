@@ -15,6 +15,7 @@ import torch
 from charlm.config import TrainingConfig
 from charlm.errors import RunError
 from charlm.registry import lookup
+from charlm.training import eager
 
 Parameters = Iterable[torch.nn.Parameter]
 Rate = float | torch.Tensor
@@ -23,22 +24,18 @@ Maker = Callable[[Parameters, TrainingConfig, Rate, bool], torch.optim.Optimizer
 
 def _adamw(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: bool) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay (Loshchilov & Hutter, 2019, arXiv:1711.05101)."""
-    return torch.optim.AdamW(
-        parameters, lr=rate, weight_decay=config.weight_decay, fused=fused, capturable=_on_cuda(rate)
-    )
+    return eager.AdamW(parameters, lr=rate, weight_decay=config.weight_decay, fused=fused, capturable=_on_cuda(rate))
 
 
 def _adam(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: bool) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba, 2015, arXiv:1412.6980)."""
-    return torch.optim.Adam(
-        parameters, lr=rate, weight_decay=config.weight_decay, fused=fused, capturable=_on_cuda(rate)
-    )
+    return eager.Adam(parameters, lr=rate, weight_decay=config.weight_decay, fused=fused, capturable=_on_cuda(rate))
 
 
 def _rmsprop(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: bool) -> torch.optim.Optimizer:
     """RMSprop (Hinton, 2012) with the smoothing of char-rnn, 0.95. It has no fused kernel."""
     capturable = _on_cuda(rate)
-    return torch.optim.RMSprop(
+    return eager.RMSprop(
         parameters,
         lr=rate,
         alpha=0.95,
@@ -51,7 +48,7 @@ def _rmsprop(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: 
 
 def _sgd(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: bool) -> torch.optim.Optimizer:
     """Plain stochastic gradient descent, without momentum."""
-    return torch.optim.SGD(parameters, lr=rate, weight_decay=config.weight_decay, fused=fused)
+    return eager.SGD(parameters, lr=rate, weight_decay=config.weight_decay, fused=fused)
 
 
 def _on_cuda(rate: Rate) -> bool:
