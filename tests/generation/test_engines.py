@@ -116,3 +116,17 @@ def test_the_settings_offer_the_engines_and_precisions_that_there_are():
     known = settings_of(SamplingConfig)
     assert set(known["engine"].choices) == {"auto", "torch", *ENGINES}
     assert set(known["precision"].choices) == {"auto", *PRECISIONS}
+
+
+@pytest.mark.parametrize("settings", [{"top_k": 3}, {"top_p": 0.01}, {"greedy": True}, {"min_p": 1.0}], ids=str)
+def test_among_equals_the_lower_ids_are_kept(settings):
+    config = ModelConfig(cell="elman", hidden_size=4, layers=1)
+    V = TOKENIZER.vocab_size
+    arrays = {name: np.zeros_like(array) for name, array in arrays_of(config).items()}
+    arrays["output_bias"][3:9] = 1.0
+    expected, found = (
+        written(engine(config, arrays, V), 2, temperature=1.0, **settings) for engine in (NumpyModel, NumbaModel)
+    )
+    assert found == expected
+    most = {"top_k": 3, "top_p": 2, "greedy": 1, "min_p": 6}[next(iter(settings))]
+    assert set(found[0][0].removeprefix("abba")) == set(TOKENIZER.decode([3, 4, 5, 6, 7, 8])[:most])
