@@ -22,12 +22,11 @@ def cycle(length=400, seed=0):
 
 @pytest.fixture
 def make_learner():
-    def make(model=None, queued=None, **training):
+    def make(model=None, queued=None, machine=CPU, **training):
         config = TrainingConfig(**{"batch_size": 4, "window_length": 8, "steps": 20, "warmup": 0, **training})
         settings = {"hidden_size": 12, "layers": 2, "dropout": 0.2, **(model or {})}
         network = LanguageModel(ModelConfig(**settings), V, torch.Generator().manual_seed(config.seed))
-        return Learner(
-            network, Lanes(cycle(), config.batch_size), config, CPU, np.ones(V, dtype=np.int32), queued=queued
-        )
+        lanes = Lanes(cycle(), config.batch_size)
+        return Learner(network, lanes, config, machine, np.ones(V, dtype=np.int32), queued=queued)
 
     return make

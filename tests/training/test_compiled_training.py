@@ -1,0 +1,55 @@
+"""Training steps on compiled kernels are those on torch's."""
+
+import pytest
+import torch
+
+from charlm.kernels import KERNELS
+from charlm.training.machine import Machine
+
+STEPS = 16
+EVERYTHING = {
+    "layers": 3,
+    "dropout": 0.2,
+    "dropout_input": 0.1,
+    "dropout_recurrent": 0.2,
+    "dropout_embedding": 0.1,
+    "layer_norm": True,
+    "residual": True,
+    "tie_weights": True,
+}
+MODELS = {
+    "plain": {"dropout": 0.0},
+    "dropout": {"dropout": 0.3, "dropout_input": 0.2},
+    "locked dropout": {"dropout": 0.3, "dropout_input": 0.2, "locked_dropout": True},
+    "DropConnect": {"dropout": 0.0, "dropout_recurrent": 0.4},
+    "embedding dropout": {"dropout": 0.0, "dropout_embedding": 0.3},
+    "layer norm": {"dropout": 0.0, "layer_norm": True},
+    "residual, tied": {"dropout": 0.0, "residual": True, "tie_weights": True, "layers": 3},
+    "everything": EVERYTHING,
+    "a table larger than the window": {"dropout": 0.0, "window": 1},
+}
+
+
+def steps_of(make_learner, kernels, cell, **model):
+    """Loss and gradient norm of some steps, and the weights after them."""
+    machine = Machine(device=torch.device("cpu"), dtype=torch.float32, threads=1, kernels=kernels)
+    length = model.pop("window", 8)
+    training = {"window_length": length, "window_jitter": 0.3 if length > 1 else 0.0, "accumulate": 2}
+    learner = make_learner({"cell": cell, **model}, machine=machine, **training)
+    with machine.in_use():
+        results = [learner.step(3e-3) for _ in range(STEPS)]
+    assert all(result.applied for result in results)
+    numbers = torch.tensor([(result.loss, result.gradient_norm) for result in results])
+    return numbers, learner.model.to_arrays()
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("cell", KERNELS["compiled"])
+def test_the_same_losses_as_with_the_kernels_of_torch(make_learner, cell, model):
+    own, weights = steps_of(make_learner, "compiled", cell, **MODELS[model])
+    theirs, weights_there = steps_of(make_learner, "torch", cell, **MODELS[model])
+    torch.testing.assert_close(own, theirs, rtol=1e-4, atol=1e-4)
+    assert own[-4:, 0].mean() < own[:4, 0].mean()  # they learn: it is no standstill that is compared
+    for name, array in weights.items():
+        change = abs(array - weights_there[name]).max()
+        assert change <= 2e-3 * abs(weights_there[name]).max(), name

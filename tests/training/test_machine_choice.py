@@ -1,0 +1,243 @@
+"""Which kernels and number format a training gets: by a trial, by order, again when it goes on."""
+
+import contextlib
+import random
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numba
+import pytest
+import torch
+
+from charlm.config import Layer, ModelConfig, TrainingConfig, resolve
+from charlm.errors import ConfigError
+from charlm.kernels import KERNELS, torch_layers
+from charlm.training import device, resume_training, start_training
+from charlm.training.device import choose_machine
+from charlm.training.machine import Machine
+from charlm.training.trial import fastest
+
+MODEL = ModelConfig(hidden_size=8, layers=1)
+TRAINING = TrainingConfig(batch_size=4, window_length=8, threads=1)
+FLOAT32, BFLOAT16 = torch.float32, torch.bfloat16
+
+
+@dataclass
+class Stage:
+    """A clock that knows whose turn it is: every round takes as long as its machine says."""
+
+    now: float = 0.0
+    running: bool = False
+    machine: Machine | None = None
+    rounds: Counter = field(default_factory=Counter)
+
+    def __call__(self):
+        if self.running:
+            seconds = self.machine.seconds
+            self.now += seconds[min(self.rounds[self.machine.name], len(seconds) - 1)]
+            self.rounds[self.machine.name] += 1
+        self.running = not self.running
+        return self.now
+
+
+@dataclass(frozen=True, kw_only=True)
+class Actor(Machine):
+    """A machine that takes the seconds it is given, the last of them for all further rounds."""
+
+    seconds: tuple[float, ...]
+    stage: Stage
+
+    @property
+    def name(self):
+        return self.kernels, self.dtype
+
+    @contextlib.contextmanager
+    def in_use(self):
+        self.stage.machine = self
+        with super().in_use():
+            yield
+
+
+def trial(**seconds):
+    """The kernels and format chosen, and how many rounds each had; names are such as torch_float32."""
+    stage, actors = Stage(), []
+    for name, taken in seconds.items():
+        kernels, dtype = name.split("_")
+        taken = taken if isinstance(taken, tuple) else (taken,)
+        machine = {"device": torch.device("cpu"), "dtype": getattr(torch, dtype), "threads": 1, "kernels": kernels}
+        actors.append(Actor(**machine, seconds=taken, stage=stage))
+    found = fastest(actors, TRAINING, MODEL, stage)
+    return f"{found.kernels}_{str(found.dtype)[6:]}", {actor.kernels: stage.rounds[actor.name] for actor in actors}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "chosen"),
+    [
+        ({"compiled_float32": 1.0, "torch_float32": 2.0}, "compiled_float32"),
+        ({"compiled_float32": 2.0, "torch_float32": 1.0}, "torch_float32"),
+        # bfloat16 rounds: it has to be more than a tenth faster, whatever the kernels
+        ({"torch_float32": 1.09, "torch_bfloat16": 1.0}, "torch_float32"),
+        ({"torch_float32": 1.12, "torch_bfloat16": 1.0}, "torch_bfloat16"),
+        ({"torch_float32": 1.09, "compiled_bfloat16": 1.0, "torch_bfloat16": 1.05}, "torch_float32"),
+        ({"torch_float32": 3.0, "compiled_bfloat16": 1.0, "torch_bfloat16": 2.0}, "compiled_bfloat16"),
+        ({"compiled_float32": 1.05, "torch_float32": 4.0, "torch_bfloat16": 1.0}, "compiled_float32"),
+        ({"compiled_bfloat16": 2.0, "torch_bfloat16": 1.0}, "torch_bfloat16"),
+        # the first round compiles, the others count; of those the shortest
+        ({"compiled_float32": (60.0, 9.0, 1.0, 9.0), "torch_float32": 2.0}, "compiled_float32"),
+    ],
+)
+def test_the_fastest_is_chosen(seconds, chosen):
+    assert trial(**seconds)[0] == chosen
+
+
+def test_what_is_hopeless_gets_no_more_rounds():
+    _, rounds = trial(compiled_float32=1.0, torch_float32=6.0)
+    assert rounds == {"compiled": 4, "torch": 1}
+    # what compiles in its first round gets a second one
+    _, rounds = trial(torch_float32=1.0, compiled_float32=6.0)
+    assert rounds == {"torch": 4, "compiled": 2}
+    _, rounds = trial(torch_float32=1.0, compiled_float32=(60.0, 2.0))
+    assert rounds == {"torch": 4, "compiled": 4}
+
+
+def test_one_candidate_is_not_tried():
+    assert trial(compiled_bfloat16=1.0) == ("compiled_bfloat16", {"compiled": 0})
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """What is left to a trial: (kernels, format) of each candidate; the last is taken."""
+    candidates = []
+
+    def take(machines, training, model, clock):
+        candidates.extend((machine.kernels, machine.dtype) for machine in machines)
+        return machines[-1]
+
+    monkeypatch.setattr(device, "fastest", take)
+    return candidates
+
+
+@pytest.fixture
+def without_numba(monkeypatch):
+    for name in list(sys.modules):
+        if name.partition(".")[0] in ("numba", "llvmlite"):
+            monkeypatch.setitem(sys.modules, name, None)
+        elif name.startswith("charlm.simd"):
+            monkeypatch.delitem(sys.modules, name)
+
+
+def wanted(**settings):
+    return TrainingConfig(batch_size=4, window_length=8, threads=1, **settings)
+
+
+def test_what_is_asked_for_is_all_that_is_tried(tried):
+    for kernels in ("compiled", "torch"):
+        for name, dtype in (("float32", FLOAT32), ("bfloat16", BFLOAT16)):
+            tried.clear()
+            machine = choose_machine(wanted(kernels=kernels, dtype=name), MODEL)
+            assert tried == [(kernels, dtype)] == [(machine.kernels, machine.dtype)]
+    tried.clear()
+    choose_machine(wanted(kernels="torch"), MODEL)
+    assert tried == [("torch", FLOAT32), ("torch", BFLOAT16)]
+    tried.clear()
+    choose_machine(wanted(dtype="float32"), MODEL)
+    assert tried == [("compiled", FLOAT32), ("torch", FLOAT32)]
+
+
+def test_left_alone_both_kinds_of_kernels_and_both_formats_have_their_chance(tried):
+    choose_machine(wanted(), MODEL)
+    assert {kernels for kernels, _ in tried} == {"compiled", "torch"}
+    assert {dtype for _, dtype in tried} == {FLOAT32, BFLOAT16}
+    tried.clear()
+    machine = choose_machine(wanted(), ModelConfig(cell="gru-reset-before", hidden_size=8))
+    assert (tried, machine.kernels, machine.dtype) == ([], "torch", FLOAT32)
+
+
+@pytest.mark.usefixtures("without_numba")
+def test_without_numba_training_computes_in_torch(tried):
+    assert choose_machine(wanted(), MODEL).kernels == "torch"
+    assert tried == [("torch", FLOAT32), ("torch", BFLOAT16)]
+    with pytest.raises(ConfigError, match=r"^kernels 'compiled' need Numba, which cannot be imported: ") as raised:
+        choose_machine(wanted(kernels="compiled"), MODEL)
+    assert "\n" not in str(raised.value)
+
+
+class Told:
+    """A progress that notes what it is told."""
+
+    def __init__(self):
+        self.begun, self.ended = [], 0
+
+    def start(self, what, total):
+        self.begun.append(what)
+
+    def advance(self, n):
+        raise AssertionError("nobody knows how far a compiler is")
+
+    def finish(self):
+        self.ended += 1
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["well", "badly"])
+def test_that_loops_are_compiled_is_said_once_and_only_then(monkeypatch, fails):
+    fresh = [numba.njit(lambda a: a + 1), numba.njit(lambda a: a + 2)]  # two functions that nobody has called
+
+    def kernel(*arguments):
+        for function in fresh:
+            function(1)
+        if fails:
+            raise RuntimeError("of the kernel")
+        return torch_layers.gru(*arguments)
+
+    monkeypatch.setitem(KERNELS["compiled"], "gru", kernel)
+    model = ModelConfig(cell="gru", hidden_size=8)
+    for begun in (["Compiling fast loops for this processor, once"], []):
+        progress = Told()
+        with pytest.raises(RuntimeError, match="of the kernel") if fails else contextlib.nullcontext():
+            choose_machine(wanted(dtype="float32"), model, progress=progress)
+        assert (progress.begun, progress.ended) == (begun, len(begun))
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
+    draws = random.Random(3)
+    (tmp_path / "tale.txt").write_text("".join(draws.choice(["a cat sat. ", "it was dawn.\n"]) for _ in range(300)))
+    return tmp_path
+
+
+def begin(place, **settings):
+    values = {"corpus": (str(place / "tale.txt"),), "hidden_size": 8, "layers": 1, "batch_size": 4, "window_length": 8}
+    config = resolve([Layer(origin="flag", values={**values, "threads": 1, "steps": 2, **settings})]).config
+    return start_training(config, run="tale", root=place / "runs", now=datetime(2026, 11, 21), samples=False)
+
+
+def go_on(place, **changes):
+    training = resume_training({"steps": 4, **changes}, run="tale", root=place / "runs", samples=False)
+    training.held.close()
+    return training.machine
+
+
+@pytest.mark.parametrize("index", [0, -1])
+def test_what_a_trial_chose_is_used_again(place, monkeypatch, index):
+    monkeypatch.setattr(device, "fastest", lambda machines, *rest: machines[index])
+    training = begin(place)
+    list(training.events())
+    chosen = training.machine
+    # nothing is left to choose: the other end of the candidates is the same
+    monkeypatch.setattr(device, "fastest", lambda machines, *rest: machines[-1 - index])
+    assert go_on(place) == chosen
+    other = "torch" if chosen.kernels == "compiled" else "compiled"
+    assert go_on(place, kernels=other).kernels == other
+    assert go_on(place, kernels=other).dtype == chosen.dtype
+
+
+def test_kernels_that_were_asked_for_are_used_again(place):
+    for kernels in ("compiled", "torch"):
+        training = begin(place, kernels=kernels, dtype="float32")
+        list(training.events())
+        assert training.machine.kernels == go_on(place).kernels == kernels
+        assert training.run.load_training().progress["machine"] == training.machine.to_json()
+        (place / "runs" / "tale").rename(place / kernels)
