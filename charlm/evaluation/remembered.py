@@ -22,32 +22,26 @@ def remembered_baselines(data: Data, part: str) -> dict[str, Score]:
     ids = data.store.part(part)
     if len(ids) < 2:
         return {}
-    key = store_key(data.facts, data.tokenizer.fingerprint)
-    path = cache_folder() / FOLDER / f"{key}-{part}-{_definition()}.json"
-    known = _read(path)
+    known = known_baselines(data, part)
     if known is not None:
         return known
     scores = baseline_scores(data.store.part("train"), ids, data.tokenizer)
-    _write(path, scores)
+    remember(store_key(data.facts, data.tokenizer.fingerprint), part, scores)
     return scores
 
 
-def _definition() -> str:
-    """Changes when a baseline is another: what was computed before is then no longer it."""
-    words = json.dumps({name: [baseline.words, baseline.version] for name, baseline in BASELINES.items()})
-    return hashlib.sha256(words.encode()).hexdigest()[:8]
-
-
-def _read(path: Path) -> dict[str, Score] | None:
-    """What `_write` wrote; None where there is nothing of use."""
+def known_baselines(data: Data, part: str) -> dict[str, Score] | None:
+    """What `remember` wrote for this text and part; None where there is nothing of use."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(_path(store_key(data.facts, data.tokenizer.fingerprint), part).read_text(encoding="utf-8"))
         return {name: Score(**score) for name, score in content.items()}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return None
 
 
-def _write(path: Path, scores: dict[str, Score]) -> None:
+def remember(key: str, part: str, scores: dict[str, Score]) -> None:
+    """Keep the baselines of a part of the text whose ids are kept under `key`."""
+    path = _path(key, part)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,3 +50,13 @@ def _write(path: Path, scores: dict[str, Score]) -> None:
     except OSError:
         # a memory that cannot be written costs time, never the result
         temporary.unlink(missing_ok=True)
+
+
+def _path(key: str, part: str) -> Path:
+    return cache_folder() / FOLDER / f"{key}-{part}-{_definition()}.json"
+
+
+def _definition() -> str:
+    """Changes when a baseline is another: what was computed before is then no longer it."""
+    words = json.dumps({name: [baseline.words, baseline.version] for name, baseline in BASELINES.items()})
+    return hashlib.sha256(words.encode()).hexdigest()[:8]

@@ -15,8 +15,7 @@ from typing import Any
 from charlm.config import Config
 from charlm.corpora import Progress
 from charlm.errors import ConfigError, OutputError, RunError
-from charlm.evaluation import remembered_baselines
-from charlm.evaluation.score import Score
+from charlm.evaluation.aside import BaselinesAside
 from charlm.runs import Data, Run, create_run, find_run, new_run_name, open_run_data, prepare
 from charlm.runs.data import text_change
 from charlm.training.assembly import (
@@ -53,7 +52,7 @@ class Training:
         data: tokenizer and token store.
         run: the run folder.
         notices: lines for the user from before the first step.
-        baselines: on the validation split.
+        baselines: on the validation split, computed beside the training.
         held: keeps the lock of a resumed run from before its checkpoint was read.
     """
 
@@ -63,7 +62,7 @@ class Training:
     machine: Machine
     trainer: Trainer
     notices: list[str]
-    baselines: Mapping[str, Score]
+    baselines: BaselinesAside
     held: ExitStack = field(default_factory=ExitStack)
 
     def events(self) -> Iterator[Event]:
@@ -77,7 +76,9 @@ class Training:
                 if self.trainer.keeper.trouble and not told:
                     told = True
                     yield SaveFailed(**self.trainer.where(), reason=self.trainer.keeper.trouble)
-            if not self.trainer.stop_requested:
+            if self.trainer.stop_requested:
+                self.baselines.stop()
+            else:
                 note_precision(self.run, self.data)
 
     def request_stop(self) -> None:
@@ -88,7 +89,7 @@ class Training:
         """The best checkpoint, read back and scored on the whole validation split."""
         epochs = self.trainer.learner.lanes.epoch
         with self.machine.in_use():
-            return summarise(self.run, self.config, self.data, self.machine, self.baselines, epochs)
+            return summarise(self.run, self.config, self.data, self.machine, self.baselines.scores(), epochs)
 
 
 def start_training(
@@ -121,10 +122,10 @@ def start_training(
     config, data = _prepared(config, fetch, fit_batch, progress)
     machine = choose_machine(config.training, config.model, progress=progress)
     learner = make_learner(config, data, machine)
-    baselines = remembered_baselines(data, "validation")
     # the last thing that can fail for a reason of the user's: before it, nothing is left behind
     opened = _create(run, root, now, config, data, machine)
     trainer = make_trainer(opened, config, data, machine, learner, samples=samples, clock=clock, started=started)
+    baselines = BaselinesAside(data, "validation", opened.folder)
     return Training(config, data, opened, machine, trainer, list(data.notices), baselines)
 
 
@@ -175,7 +176,7 @@ def resume_training(
             # subtle: the checkpoint first; a run whose text is the new one has no place in the old one any more
             trainer.keeper.save_capture(trainer.capture(), best=False)
             opened.change_facts({"corpus": data.facts})
-        baselines = remembered_baselines(data, "validation")
+        baselines = BaselinesAside(data, "validation", opened.folder)
         notices = [*data.notices, *checkpoint.notices]
         return Training(config, data, opened, machine, trainer, notices, baselines, held.pop_all())
 
