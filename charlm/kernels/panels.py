@@ -1,0 +1,69 @@
+"""Between torch's tensors and the arrays of compiled loops: padded, flat, and weights in panels."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from charlm.kernels.packing import pack_backward, pack_forward
+from charlm.kernels.team import shares, together
+from charlm.simd import PANEL, WIDTH
+
+Array = np.ndarray[Any, Any]
+
+
+def round_up(size: int, block: int) -> int:
+    """The least multiple of `block` that is not below `size`."""
+    return -(-size // block) * block
+
+
+def flat(tensor: Tensor) -> Array:
+    """The numbers of a contiguous tensor, one after the other: float32, bfloat16 as uint16, or integers."""
+    tensor = tensor.detach().view(-1)
+    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def widened(tensor: Tensor, columns: int) -> Tensor:
+    """Contiguous, with its last axis filled up with zeros; the tensor itself where that is nothing to do."""
+    missing = columns - tensor.shape[-1]
+    return F.pad(tensor, (0, missing)) if missing else tensor.contiguous()
+
+
+def blocks_of(weight: Tensor, gates: int, wide: int, depth: int, dtype: torch.dtype) -> Tensor:
+    """A weight matrix by its gates, filled up with zeros: (GH, in) -> (G, wide, depth)."""
+    rows, width = weight.shape
+    blocks = weight.detach().to(dtype).view(gates, rows // gates, width)
+    missing = (0, depth - width, 0, wide - rows // gates)
+    return F.pad(blocks, missing) if any(missing) else blocks
+
+
+def matrix_of(blocks: Tensor, H: int, width: int) -> Tensor:
+    """The weight matrix, or its gradient, that `blocks_of` took apart, in float32: (G, wide, depth) -> (GH, in)."""
+    return blocks[:, :H, :width].reshape(-1, width).float()
+
+
+def pack(blocks: Tensor, block: int, threads: int) -> Array:
+    """Panels for going forward, of `block` units each, from (G, wide, depth)."""
+    numbers = blocks.contiguous().view(torch.int32)
+    gates, wide, depth = numbers.shape
+    panels = np.empty(numbers.numel(), np.int32)
+    task = partial(pack_forward, weight=flat(numbers), panels=panels, planes=gates, H=wide, depth=depth, block=block)
+    together([partial(task, first, last) for first, last in shares(wide // block, threads)])
+    return panels.view(np.uint16 if blocks.dtype == torch.bfloat16 else np.float32)
+
+
+def pack_back(blocks: Tensor, threads: int) -> Array:
+    """Panels for going back, from (G, wide, depth)."""
+    rows, columns = blocks.shape[0] * blocks.shape[1], blocks.shape[2]
+    numbers = flat(blocks.contiguous())
+    count = round_up(columns, PANEL * WIDTH) // (PANEL * WIDTH)
+    panels = np.zeros(count * rows * PANEL * WIDTH, numbers.dtype)
+    pairs = blocks.dtype == torch.bfloat16
+    task = partial(pack_backward, weight=numbers, panels=panels, rows=rows, columns=columns, pairs=pairs)
+    together([partial(task, first, last) for first, last in shares(count, threads)])
+    return panels
