@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy.typing as npt
-
 from charlm.config import CorpusConfig, TokenizerConfig
 from charlm.config.folders import cache_folder
 from charlm.errors import ConfigError, CorpusError, TokenizerError
 from charlm.runs.run import Run
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from charlm.corpora import Corpus, CorpusFacts, Progress
     from charlm.streams import TokenStore
     from charlm.tokenizers import Tokenizer

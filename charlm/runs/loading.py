@@ -9,13 +9,10 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from charlm.errors import RunError
-from charlm.runs import arrays, records
+from charlm.runs import records
 from charlm.runs.files import Folder, in_words, shown
 from charlm.runs.manifest import (
     PROGRESS,
@@ -31,6 +28,10 @@ from charlm.runs.manifest import (
     read_manifest,
 )
 from charlm.runs.saving import read_pointers
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Which = int | Literal["best", "latest"] | None
 
@@ -156,10 +157,12 @@ def _sound(folder: Folder, name: str, manifest: Manifest) -> bytes:
 
 
 def _arrays(folder: Folder, name: str, manifest: Manifest) -> dict[str, npt.NDArray[Any]]:
+    from charlm.runs import arrays  # NumPy, which a list of runs does without
+
     loaded = arrays.load(_sound(folder, name, manifest), name)
     if name == WEIGHTS:
         for key, array in loaded.items():
-            if array.dtype != np.float32:
+            if array.dtype != "float32":
                 raise RunError(f"{name}: {key!r} must be float32, was {array.dtype}")
     return loaded
 

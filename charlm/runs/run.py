@@ -13,13 +13,13 @@ from charlm.config import Config
 from charlm.errors import OutputError, RunError
 from charlm.runs import loading, lock, pruning, records, saving
 from charlm.runs import metrics as log
-from charlm.runs.arrays import Arrays
 from charlm.runs.files import FileFacts, Folder, in_words, shown
 from charlm.runs.loading import Checkpoint, TrainingCheckpoint, Which
 from charlm.runs.lock import Clock
 from charlm.runs.manifest import STEPS, Figures, Found, find_checkpoints, read_file
 
 if TYPE_CHECKING:
+    from charlm.runs.arrays import Arrays
     from charlm.tokenizers import Tokenizer
 
 RUN = "run.json"

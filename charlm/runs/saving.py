@@ -14,11 +14,10 @@ import errno
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from charlm.errors import OutputError, RunError
-from charlm.runs import arrays, records
-from charlm.runs.arrays import Arrays
+from charlm.runs import records
 from charlm.runs.files import FileFacts, Folder, in_words
 from charlm.runs.manifest import (
     FORMAT,
@@ -38,6 +37,9 @@ from charlm.runs.manifest import (
     step_name,
 )
 from charlm.runs.pruning import prune, remove_step
+
+if TYPE_CHECKING:
+    from charlm.runs.arrays import Arrays
 
 POINTERS = "pointers.json"
 
@@ -62,6 +64,8 @@ def save(run: Folder, content: Content, keep: int) -> str:
     Raises:
         OutputError: it could not be done; the earlier checkpoints are untouched.
     """
+    from charlm.runs import arrays  # NumPy, which a list of runs does without
+
     progress = records.plain(content.progress)
     broken = arrays.not_finite(content.weights) or arrays.not_finite(content.training)
     before: list[Found] = []
@@ -126,6 +130,8 @@ def _write_step(
 
 
 def _write_files(folder: Folder, content: Content, progress: bytes, before: list[Found], number: int) -> Manifest:
+    from charlm.runs import arrays
+
     files = {
         WEIGHTS: folder.write(WEIGHTS, arrays.pieces(content.weights)),
         TRAINING: folder.write(TRAINING, arrays.pieces(content.training)),

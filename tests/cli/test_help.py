@@ -69,10 +69,23 @@ def test_a_group_without_a_command_shows_its_help(path, capsys, monkeypatch):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["train", "--help"], ["eval", "--help"], ["generate", "--help"], ["--version"], ["config", "show"]],
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["eval", "--help"],
+        ["generate", "--help"],
+        ["--version"],
+        ["config", "show"],
+        ["corpora", "list"],
+        ["runs", "list"],
+    ],
     ids=" ".join,
 )
-def test_nothing_heavy_is_imported_for_it(arguments):
+def test_nothing_heavy_is_imported_for_it(arguments, tmp_path, monkeypatch):
+    monkeypatch.setenv("CHARLM_CHECKPOINTS", str(tmp_path))
+    # a damaged one is opened as far as a sound one
+    (tmp_path / "run" / "steps").mkdir(parents=True)
+    (tmp_path / "run" / "run.json").write_text("{}")
     code = (
         "import sys\nsys.argv[0] = 'charlm'\nfrom charlm.cli.entry import run\ncode = run(sys.argv[1:])\n"
         "heavy = {'torch', 'rich', 'numpy', 'safetensors', 'sentencepiece'} & set(sys.modules)\n"
