@@ -19,6 +19,7 @@ from typing import Any
 from harness.chart import bars
 from harness.record import RESULTS, load
 from harness.table import markdown, number
+from harness.waits_rows import slowest_first
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("docs/benchmarks.md", "README.md")
@@ -185,6 +186,10 @@ TABLES: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, Results]], list[
     "transformer": (("transformer",), figures_of("transformer", one_by_one)),
     "encoding": (("encoding",), encoding),
     "gpu": (("gpu",), gpu),
+    "waits": (
+        ("waits",),
+        figures_of("waits", lambda found: [*slowest_first(found), "", *spread(found), *checks(found)]),
+    ),
     "summary": (("training", "sampling"), summary),
 }
 CHARTS = {

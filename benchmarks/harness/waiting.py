@@ -9,9 +9,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 # What a snippet prints: its own seconds, and what it found.
 SECONDS = "seconds:"
+# In place of the exit code of a command that ended well, and too early.
+NEVER = -1000
 
 
 class Said:
@@ -56,11 +59,11 @@ class Checkout:
         }
         return {**os.environ, **own, **self.extra}
 
-    def seconds(self, arguments: Sequence[str], *, until: str = "", after: str = "", **extra: str) -> float:
+    def seconds(self, arguments: Sequence[str], *, until: str | None = None, after: str = "", **extra: str) -> float:
         """Seconds that Python with `arguments` takes.
 
         Args:
-            until: end when standard output has said so; the command is then stopped.
+            until: end when standard output has said so ("": anything); the command is then stopped.
             after: count from when it has said so.
             extra: further environment.
 
@@ -69,10 +72,11 @@ class Checkout:
         """
         errors = self.folder / "stderr.txt"
         with errors.open("wb") as stderr:
-            said, started, ended, code = _watch([sys.executable, *arguments], until.encode(), stderr, self, extra)
+            said, started, ended, code = _watch([sys.executable, *arguments], until, stderr, self, extra)
         begun = said.when(after.encode()) if after else started
         if code or begun is None:
-            what = f"ended with {code}" if code else f"never said {after or until!r}"
+            wanted = after or until
+            what = f"never said {wanted!r}" if begun is None or code == NEVER else f"ended with {code}"
             raise RuntimeError(f"{' '.join(arguments)} {what}: {errors.read_text(errors='replace')[-800:]}")
         return ended - begun
 
@@ -92,7 +96,7 @@ class Checkout:
 
 
 def _watch(
-    command: Sequence[str], until: bytes, stderr: object, side: Checkout, extra: dict[str, str]
+    command: Sequence[str], until: str | None, stderr: IO[bytes], side: Checkout, extra: dict[str, str]
 ) -> tuple[Said, float, float, int]:
     """What was said, when it began and ended, and the exit code; 0 where it was stopped as wanted."""
     mine, its = os.openpty()  # what is written to a terminal is on its way at once
@@ -105,17 +109,16 @@ def _watch(
         os.close(its)
         while data := _read(mine):
             said.add(data, time.perf_counter())
-            if until and until in said.text:
-                ended = said.when(until)
+            ended = None if until is None else said.when(until.encode())
+            if ended is not None:
                 process.kill()
                 process.wait()
                 os.close(mine)
-                assert ended is not None
                 return said, started, ended, 0
         code = process.wait()
         ended = time.perf_counter()
     os.close(mine)
-    return said, started, ended, code or (1 if until else 0)
+    return said, started, ended, code or (NEVER if until is not None else 0)
 
 
 def _read(terminal: int) -> bytes:
