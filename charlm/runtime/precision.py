@@ -35,23 +35,47 @@ def fastest(measured: Mapping[str, float], *, bytes_are_fast: bool = True) -> st
     return "exact"
 
 
+def passages(ids: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Stretches of a text (N,) that formats are measured on, each read from an empty state: (rows, STEPS + 1).
+
+    No row for a text too short.
+    """
+    rows = max(0, min(ROWS, (len(ids) - 1) // STEPS))
+    starts = np.linspace(0, len(ids) - STEPS - 1, rows).astype(np.int64)
+    return np.array([ids[start : start + STEPS + 1] for start in starts], dtype=np.int64).reshape(rows, STEPS + 1)
+
+
 def measure(
-    config: ModelConfig, arrays: Mapping[str, npt.NDArray[Any]], vocab_size: int, ids: npt.NDArray[Any]
+    config: ModelConfig,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    vocab_size: int,
+    rows: npt.NDArray[np.int64],
+    exact: float,
+    *,
+    bytes_are_fast: bool = True,
 ) -> dict[str, float]:
-    """Nats per symbol of each precision on some thousand symbols of `ids` (N,); empty for a text too short.
+    """Nats per symbol by precision on `passages`, fewest bytes first, until one keeps the loss.
+
+    The first time on a machine the loop of each precision has to be compiled, so none is tried without need.
+
+    Args:
+        rows: what `passages` gave.
+        exact: nats per symbol in float32.
+        bytes_are_fast: as in `fastest`.
 
     Raises:
         ImportError: Numba is missing.
     """
     from charlm.runtime.numba_model import NumbaModel
 
-    rows = min(ROWS, (len(ids) - 1) // STEPS)
-    if rows < 1:
-        return {}
-    starts = np.linspace(0, len(ids) - STEPS - 1, rows).astype(np.int64)
-    passages = np.stack([np.asarray(ids[start : start + STEPS + 1], dtype=np.int64) for start in starts])
-    found = {}
-    for precision in PRECISIONS:
+    found = {"exact": exact}
+    for precision in reversed(PRECISIONS[1:]):
+        if precision == "int8" and not bytes_are_fast:
+            continue
         model = NumbaModel(config, arrays, vocab_size, precision=precision)
-        found[precision] = float(model.score(passages, model.initial_state(rows))[0].nats.mean())
-    return {precision: nats for precision, nats in found.items() if np.isfinite(nats)}
+        nats = float(model.score(rows, model.initial_state(len(rows)))[0].nats.mean())
+        if np.isfinite(nats):
+            found[precision] = nats
+        if fastest(found, bytes_are_fast=bytes_are_fast) == precision:
+            break
+    return found

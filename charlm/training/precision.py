@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import torch
+import torch.nn.functional as F
+
 from charlm.errors import OutputError, RunError
-from charlm.runs import Data, Run
+from charlm.models import LanguageModel
+from charlm.runs import Checkpoint, Data, Run
 from charlm.runs.precision import precision_fact
 from charlm.runtime.engines import can_keep_code
-from charlm.runtime.precision import measure
+from charlm.runtime.precision import measure, passages
 
 
 def note_precision(run: Run, data: Data) -> None:
@@ -17,10 +21,21 @@ def note_precision(run: Run, data: Data) -> None:
     Where that cannot be done (no Numba, a short split, a disk that is full) the run is as good as before: texts
     are then written in float32.
     """
-    if not can_keep_code():
+    rows = passages(data.store.part("validation"))
+    if not len(rows) or not can_keep_code():
         return
     with suppress(ImportError, OutputError, RunError):
-        best = run.load(None)
-        nats = measure(run.config.model, best.weights, data.tokenizer.vocab_size, data.store.part("validation"))
-        if nats:
-            run.change_facts(precision_fact(best.step, nats))
+        from charlm.simd.processor import HAS_INT8
+
+        best, V = run.load(None), data.tokenizer.vocab_size
+        exact = _exact_nats(run, best, V, torch.from_numpy(rows))
+        nats = measure(run.config.model, best.weights, V, rows, exact, bytes_are_fast=HAS_INT8)
+        run.change_facts(precision_fact(best.step, nats))
+
+
+@torch.inference_mode()
+def _exact_nats(run: Run, checkpoint: Checkpoint, vocab_size: int, rows: torch.Tensor) -> float:
+    """Nats per symbol in float32. rows: (N, T + 1)."""
+    model = LanguageModel.from_arrays(run.config.model, vocab_size, checkpoint.weights)
+    logits, _ = model(rows[:, :-1], None)
+    return F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten()).item()

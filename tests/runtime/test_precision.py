@@ -7,7 +7,7 @@ from charlm.config import ModelConfig
 from charlm.config.shapes import parameter_shapes
 from charlm.runs.precision import measured_precisions, precision_fact
 from charlm.runtime import PRECISIONS, NumpyModel
-from charlm.runtime.precision import MOST_LOSS, fastest, measure
+from charlm.runtime.precision import MOST_LOSS, fastest, measure, passages
 from charlm.runtime.quantised import FORMATS, LARGEST_SUM, quantise_rows
 
 NEAR, FAR = MOST_LOSS * 0.9, MOST_LOSS * 1.1
@@ -43,7 +43,9 @@ def test_a_fact_that_cannot_be_read_is_no_measurement(fact):
     assert measured_precisions({"precision": fact}, 1) == {}
 
 
-def test_measuring_gives_the_loss_of_the_model_itself():
+@pytest.fixture(scope="module")
+def weak():
+    """Small weights of a small model, a text, and the loss of its two passages by the NumPy engine."""
     config, V = ModelConfig(hidden_size=20), 11
     random = np.random.default_rng(0)
     arrays = {
@@ -51,8 +53,6 @@ def test_measuring_gives_the_loss_of_the_model_itself():
         for name, shape in parameter_shapes(config, V).items()
     }
     ids = random.integers(0, V, 300).astype(np.uint8)
-    found = measure(config, arrays, V, ids)
-    assert set(found) == set(PRECISIONS)
     model, nats = NumpyModel(config, arrays, V), []
     for start in (0, 300 - 129):
         state = model.initial_state(1)
@@ -60,11 +60,30 @@ def test_measuring_gives_the_loss_of_the_model_itself():
             logits, state = model.step(ids[now : now + 1] * 0 + now, state)
             wide = logits[0].astype(np.float64)
             nats.append(np.log(np.exp(wide).sum()) - wide[after])
-    assert found["exact"] == pytest.approx(np.mean(nats), abs=1e-5)
-    assert found["int16"] == pytest.approx(found["exact"], abs=1e-3)
-    assert found["int8"] == pytest.approx(found["exact"], abs=1e-2)
-    assert len({found[precision] for precision in PRECISIONS}) == 3
-    assert measure(config, arrays, V, ids[:128]) == {}
+    return config, arrays, V, ids, float(np.mean(nats))
+
+
+def test_passages_are_spread_over_the_text():
+    ids = np.arange(1000, dtype=np.uint16)
+    rows = passages(ids)
+    assert rows.shape == (7, 129)
+    assert (rows[0, 0], rows[-1, -1]) == (0, 999)
+    assert (np.diff(rows) == 1).all()
+    assert passages(ids[:129]).shape == (1, 129)
+    assert passages(ids[:128]).shape == (0, 129)
+
+
+def test_a_precision_is_tried_after_one_of_fewer_bytes_has_failed(weak):
+    config, arrays, V, ids, exact = weak
+    taken = measure(config, arrays, V, passages(ids), exact)
+    assert set(taken) == {"exact", "int8"}
+    assert taken["int8"] == pytest.approx(exact, abs=MOST_LOSS)
+    assert taken["int8"] != exact
+    slow = measure(config, arrays, V, passages(ids), exact, bytes_are_fast=False)
+    assert set(slow) == {"exact", "int16"}
+    assert slow["int16"] == pytest.approx(exact, abs=1e-4)
+    # an exact loss that neither comes near: both are tried, and neither taken
+    assert set(measure(config, arrays, V, passages(ids), exact + 1)) == set(PRECISIONS)
 
 
 @pytest.mark.parametrize("precision", FORMATS)

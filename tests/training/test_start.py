@@ -216,7 +216,7 @@ def test_a_finished_training_notes_what_each_number_format_costs(place):
     run = find_run("tale", place / "runs").run
     best = run.load(None)
     nats = measured_precisions(run.facts, best.step)
-    assert set(nats) == set(PRECISIONS)
+    assert {"exact"} < set(nats) <= set(PRECISIONS)
     assert max(nats.values()) - min(nats.values()) < 0.01
     taken = load("tale", root=place / "runs").engine()
     assert taken.precision == fastest(nats, bytes_are_fast=HAS_INT8)
