@@ -221,3 +221,18 @@ def test_a_layer_computes_in_torch_what_compiled_loops_do_not_take() -> None:
         with using(family):
             results.append(layer(x, layer.initial_state(2), None)[0])
     assert torch.equal(*results)
+
+
+@every_format
+def test_small_changes_of_a_gru_add_up(dtype: torch.dtype) -> None:
+    """A state that moves by less than bfloat16 can tell at each step still arrives: it is not rounded on its way."""
+    layer = make_layer("gru", "padded")
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+        layer.input_bias.view(3, 7)[1:] = torch.tensor([[6.9], [2.0]])  # update gate 0.999, candidate 0.96
+    state = type(layer.initial_state(2))(torch.full((2, 7), -0.9))
+    with computing("compiled", dtype), torch.no_grad():
+        _, after = layer(torch.zeros(2, 300, 5), state, None)
+    new, kept = torch.tensor(2.0).tanh(), torch.tensor(6.9).sigmoid() ** 300
+    torch.testing.assert_close(after[0], new + kept * (state[0] - new), rtol=0, atol=2e-3)
