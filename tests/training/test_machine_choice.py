@@ -86,6 +86,7 @@ def trial(**seconds):
         ({"compiled_bfloat16": 2.0, "torch_bfloat16": 1.0}, "torch_bfloat16"),
         # the first round compiles, the others count; of those the shortest
         ({"compiled_float32": (60.0, 9.0, 1.0, 9.0), "torch_float32": 2.0}, "compiled_float32"),
+        ({"compiled_float32": 1.0, "torch_float32": (0.5, 2.0)}, "compiled_float32"),
     ],
 )
 def test_the_fastest_is_chosen(seconds, chosen):
