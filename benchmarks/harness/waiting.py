@@ -15,6 +15,7 @@ from typing import IO
 SECONDS = "seconds:"
 # In place of the exit code of a command that ended well, and too early.
 NEVER = -1000
+GRACE = 20.0  # seconds
 
 
 class Said:
@@ -111,14 +112,23 @@ def _watch(
             said.add(data, time.perf_counter())
             ended = None if until is None else said.when(until.encode())
             if ended is not None:
-                process.kill()
-                process.wait()
+                _end(process)
                 os.close(mine)
                 return said, started, ended, 0
         code = process.wait()
         ended = time.perf_counter()
     os.close(mine)
     return said, started, ended, code or (NEVER if until is not None else 0)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Stop a command, politely: what it has started beside it must not run on while others are timed."""
+    process.terminate()
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _read(terminal: int) -> bytes:
