@@ -94,7 +94,10 @@ def load(typingctx: Any, array: Any, offset: Any) -> Any:
 
 @intrinsic
 def store(typingctx: Any, array: Any, offset: Any, value: Any) -> Any:
-    """Write a vector to elements `offset` to `offset + WIDTH`, rounded where the array holds bfloat16."""
+    """Write a vector to elements `offset` to `offset + WIDTH`, rounded where the array holds bfloat16.
+
+    To bfloat16 only where the processor has it (`HAS_BFLOAT16`).
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, offset, value = arguments

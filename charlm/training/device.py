@@ -42,15 +42,12 @@ def choose_machine(
         automatic = torch.bfloat16 if lower else torch.float32
         dtype = automatic if training.dtype == "auto" else getattr(torch, training.dtype)
         return Machine(device=device, dtype=dtype, threads=threads)
-    families = [training.kernels] if training.kernels != "auto" else ["compiled", "torch"]
-    families = [family for family in families if family != "compiled" or _can_compile(training.kernels)]
-    dtypes = [torch.float32, torch.bfloat16] if training.dtype == "auto" else [getattr(torch, training.dtype)]
     candidates = [
-        Machine(device=device, dtype=dtype, threads=threads, kernels=family) for dtype in dtypes for family in families
+        Machine(device=device, dtype=dtype, threads=threads, kernels=family)
+        for dtype in _formats(training.dtype)
+        for family in _families(training)
+        if family != "compiled" or _compiled_fits(dtype, training)
     ]
-    if len(dtypes) > 1 and len(families) > 1 and _has_bfloat16():
-        # charlm's loops are twice as fast in bfloat16 there: no need to compile them for float32 as well
-        candidates = [each for each in candidates if (each.dtype, each.kernels) != (torch.float32, "compiled")]
     with _told(progress):
         return fastest(candidates, training, model, clock)
 
@@ -62,20 +59,38 @@ def _start_workers() -> None:
     torch.set_flush_denormal(False)
 
 
-def _can_compile(wanted: str) -> bool:
+def _formats(dtype: str) -> list[torch.dtype]:
+    return [torch.float32, torch.bfloat16] if dtype == "auto" else [getattr(torch, dtype)]
+
+
+def _families(training: TrainingConfig) -> list[str]:
+    """The kernels to choose from; charlm's own where Numba is there."""
+    if training.kernels == "torch":
+        return ["torch"]
     try:
         import charlm.simd  # noqa: F401
     except ImportError as error:  # no Numba for this processor or Python
-        if wanted == "compiled":
-            raise ConfigError(f"kernels 'compiled' need Numba, which cannot be imported: {error}") from None
-        return False
-    return True
+        if training.kernels == "compiled":
+            raise ConfigError(
+                f"kernels 'compiled' need Numba, which cannot be imported ({error}): give --kernels torch"
+            ) from None
+        return ["torch"]
+    return ["compiled"] if training.kernels == "compiled" else ["compiled", "torch"]
 
 
-def _has_bfloat16() -> bool:
+def _compiled_fits(dtype: torch.dtype, training: TrainingConfig) -> bool:
+    """Whether charlm's own loops are worth a trial in a format."""
     from charlm.simd import HAS_BFLOAT16
 
-    return HAS_BFLOAT16
+    if dtype == torch.bfloat16 and not HAS_BFLOAT16:
+        if training.kernels == "compiled" and training.dtype == "bfloat16":
+            raise ConfigError(
+                "kernels 'compiled' compute in bfloat16 only on a processor that multiplies it, and this one does "
+                "not: give --dtype float32 or --kernels torch"
+            )
+        return False
+    # where the processor has bfloat16 they are twice as fast in it: no need to compile them for float32 as well
+    return not (dtype == torch.float32 and training.dtype == "auto" and HAS_BFLOAT16)
 
 
 @contextlib.contextmanager

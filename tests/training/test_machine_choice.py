@@ -103,8 +103,9 @@ def test_what_is_hopeless_gets_no_more_rounds():
     assert rounds == {"torch": 4, "compiled": 4}
 
 
-def test_one_candidate_is_not_tried():
-    assert trial(compiled_bfloat16=1.0) == ("compiled_bfloat16", {"compiled": 0})
+def test_one_candidate_is_compiled_and_not_tried():
+    assert trial(compiled_bfloat16=1.0) == ("compiled_bfloat16", {"compiled": 1})
+    assert trial(torch_bfloat16=1.0) == ("torch_bfloat16", {"torch": 0})
 
 
 @pytest.fixture
@@ -156,11 +157,19 @@ def test_left_alone_both_kinds_of_kernels_and_both_formats_have_their_chance(tri
     assert (tried, machine.kernels, machine.dtype) == ([], "torch", FLOAT32)
 
 
+def test_without_bfloat16_in_the_processor_compiled_loops_compute_in_float32(tried, monkeypatch):
+    monkeypatch.setattr("charlm.simd.HAS_BFLOAT16", False)
+    choose_machine(wanted(), MODEL)
+    assert tried == [("compiled", FLOAT32), ("torch", FLOAT32), ("torch", BFLOAT16)]
+    with pytest.raises(ConfigError, match="give --dtype float32 or --kernels torch$"):
+        choose_machine(wanted(kernels="compiled", dtype="bfloat16"), MODEL)
+
+
 @pytest.mark.usefixtures("without_numba")
 def test_without_numba_training_computes_in_torch(tried):
     assert choose_machine(wanted(), MODEL).kernels == "torch"
     assert tried == [("torch", FLOAT32), ("torch", BFLOAT16)]
-    with pytest.raises(ConfigError, match=r"^kernels 'compiled' need Numba, which cannot be imported: ") as raised:
+    with pytest.raises(ConfigError, match=r"^kernels 'compiled' need Numba, .*: give --kernels torch$") as raised:
         choose_machine(wanted(kernels="compiled"), MODEL)
     assert "\n" not in str(raised.value)
 
