@@ -85,8 +85,8 @@ def xz_nats(train_ids: Ids, ids: Ids, tokenizer: Tokenizer) -> float:
     size(xz(tail + text)) - size(xz(tail)), at xz's usual preset 6, for a tail of the 8 MiB that it can look
     back on. The first symbol of the text belongs to the tail.
     """
-    tail = xz_tail(train_ids, tokenizer) + tokenizer.decode_bytes(ids[:1])
-    text = text_bytes(ids[1:], tokenizer)
+    tail = b"".join(_last_bytes(train_ids, tokenizer))[-XZ_DICTIONARY:] + tokenizer.decode_bytes(ids[:1])
+    text = (tokenizer.decode_bytes(ids[start : start + PIECE]) for start in range(1, len(ids), PIECE))
     with ThreadPoolExecutor(2) as pool:  # lzma lets go of the interpreter
         before = pool.submit(_xz_size, tail, iter(()))
         after = pool.submit(_xz_size, tail, text)
@@ -130,16 +130,6 @@ def _counts(ids: Ids, vocab_size: int) -> np.ndarray[tuple[int], np.dtype[np.int
     for start in range(0, len(ids), PIECE):
         counts += np.bincount(ids[start : start + PIECE], minlength=vocab_size)
     return counts
-
-
-def text_bytes(ids: Ids, tokenizer: Tokenizer) -> Iterator[bytes]:
-    """The bytes of a text, in pieces."""
-    return (tokenizer.decode_bytes(ids[start : start + PIECE]) for start in range(0, len(ids), PIECE))
-
-
-def xz_tail(train_ids: Ids, tokenizer: Tokenizer) -> bytes:
-    """What xz reads of the training text: all that it can look back on."""
-    return b"".join(_last_bytes(train_ids, tokenizer))[-XZ_DICTIONARY:]
 
 
 def _last_bytes(ids: Ids, tokenizer: Tokenizer) -> list[bytes]:

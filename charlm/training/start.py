@@ -125,7 +125,7 @@ def start_training(
     # the last thing that can fail for a reason of the user's: before it, nothing is left behind
     opened = _create(run, root, now, config, data, machine)
     trainer = make_trainer(opened, config, data, machine, learner, samples=samples, clock=clock, started=started)
-    baselines = BaselinesAside(data, "validation", opened.folder)
+    baselines = BaselinesAside(data)
     return Training(config, data, opened, machine, trainer, list(data.notices), baselines)
 
 
@@ -176,7 +176,7 @@ def resume_training(
             # subtle: the checkpoint first; a run whose text is the new one has no place in the old one any more
             trainer.keeper.save_capture(trainer.capture(), best=False)
             opened.change_facts({"corpus": data.facts})
-        baselines = BaselinesAside(data, "validation", opened.folder)
+        baselines = BaselinesAside(data)
         notices = [*data.notices, *checkpoint.notices]
         return Training(config, data, opened, machine, trainer, notices, baselines, held.pop_all())
 

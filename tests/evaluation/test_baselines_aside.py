@@ -1,14 +1,12 @@
-"""Baselines computed by another process are those that this one would compute, and are there whatever happens to it."""
+"""Baselines computed beside a training are those that are computed anywhere, and are there whatever happens."""
 
-import os
 import random
-import subprocess
-import sys
+import threading
 
 import pytest
 
 from charlm.config import CorpusConfig, TokenizerConfig
-from charlm.evaluation import aside, remembered
+from charlm.evaluation import remembered
 from charlm.evaluation.aside import BaselinesAside
 from charlm.evaluation.baselines import baseline_scores
 from charlm.runs import prepare
@@ -17,78 +15,77 @@ LETTERS = "etaoin shrdlu\n"
 
 
 @pytest.fixture
-def text(tmp_path, monkeypatch):
-    """The ids of a text with three parts, and the folder of its tokenizer; the cache is empty of baselines."""
+def data(tmp_path, monkeypatch):
+    """A text with three parts; the cache is empty of baselines."""
     monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "text.txt"
     path.write_text("".join(random.Random(1).choices(LETTERS, k=20_000)))
-    data = prepare(CorpusConfig(corpus=(str(path),), split="80/10/10"), TokenizerConfig())
-    data.tokenizer.save(tmp_path)
-    return data, tmp_path
-
-
-@pytest.fixture
-def any_length(monkeypatch):
-    monkeypatch.setattr(aside, "FEWEST", 0)
+    return prepare(CorpusConfig(corpus=(str(path),), split="80/10/10"), TokenizerConfig())
 
 
 def expected(data, part):
     return baseline_scores(data.store.part("train"), data.store.part(part), data.tokenizer)
 
 
-def test_the_other_process_has_them_for_all_parts(text, any_length):
-    data, folder = text
-    BaselinesAside(data, "validation", folder)._process.wait()
+def ended():
+    """Wait for the thread beside this one."""
+    for thread in threading.enumerate():
+        if thread.name == "charlm-baselines":
+            thread.join(60)
+            assert not thread.is_alive()
+
+
+def test_all_parts_are_there_in_the_end(data):
+    BaselinesAside(data)
+    ended()
     for part in ("validation", "test"):
         assert remembered.known_baselines(data, part) == expected(data, part)
         assert list(remembered.known_baselines(data, part)) == list(expected(data, part))
 
 
-def test_they_are_waited_for(text, any_length, monkeypatch):
-    data, folder = text
-    coming = BaselinesAside(data, "validation", folder)
-    monkeypatch.setattr(remembered, "baseline_scores", None)  # nothing is computed here
+def test_they_are_waited_for_and_computed_once(data, monkeypatch):
+    begun, go_on, computed = threading.Event(), threading.Event(), []
+
+    def slowly(*arguments):
+        computed.append(arguments)
+        begun.set()
+        go_on.wait(60)
+        return baseline_scores(*arguments)
+
+    monkeypatch.setattr(remembered, "baseline_scores", slowly)
+    coming = BaselinesAside(data)
+    assert begun.wait(60)
+    threading.Timer(0.05, go_on.set).start()
+    assert coming.scores() == expected(data, "validation")
+    ended()
+    assert len(computed) == 2  # validation and test
+
+
+def test_a_failure_beside_is_told_where_they_are_asked_for(data, monkeypatch):
+    def fail(*arguments):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(remembered, "baseline_scores", fail)
+    coming = BaselinesAside(data)
+    with pytest.raises(MemoryError, match="no room"):
+        coming.scores()
+    monkeypatch.setattr(remembered, "baseline_scores", baseline_scores)
     assert coming.scores() == expected(data, "validation")
 
 
-@pytest.mark.parametrize("broken", ["stopped", "failed", "not started"])
-def test_they_are_there_without_the_other_process(text, any_length, monkeypatch, broken):
-    data, folder = text
-    if broken == "failed":
-        monkeypatch.setattr(aside, "START", "raise SystemExit(3)")
-    if broken == "not started":
-        monkeypatch.setattr(sys, "executable", str(folder / "none"))
-    coming = BaselinesAside(data, "validation", folder)
-    if broken == "stopped":
-        coming.stop()
-    assert (coming._process is None) == (broken == "not started")
-    assert coming.scores() == expected(data, "validation")
+def test_once_stopped_nothing_more_is_begun(data, monkeypatch):
+    begun, go_on, parts = threading.Event(), threading.Event(), []
 
+    def first(*arguments):
+        parts.append(arguments)
+        begun.set()
+        go_on.wait(60)
+        return {}
 
-def test_no_process_for_short_texts_and_for_what_is_known(text, monkeypatch):
-    data, folder = text
-    assert BaselinesAside(data, "validation", folder)._process is None
-    monkeypatch.setattr(aside, "FEWEST", 0)
-    remembered.remembered_baselines(data, "validation")
-    assert BaselinesAside(data, "validation", folder)._process is None
-
-
-@pytest.mark.parametrize("forks", [True, False])
-def test_xz_reads_the_training_text_once_and_counts_as_before(text, forks):
-    code = f"""
-import os, sys
-from pathlib import Path
-from charlm.evaluation.aside import scores_of_parts
-from charlm.evaluation.baselines import baseline_scores
-from charlm.tokenizers import load_tokenizer
-if not {forks}:
-    del os.fork
-tokenizer = load_tokenizer(Path(sys.argv[1]))
-ids = tokenizer.encode(Path(sys.argv[1], "text.txt").read_text())
-train, texts = ids[:15_000], {{0: ids[15_000:], 1: ids[:3000], 2: ids[:1], 3: ids[:0]}}
-found = dict(scores_of_parts(train, texts, tokenizer))
-assert found == {{part: baseline_scores(train, ids, tokenizer) for part, ids in texts.items()}}, found
-assert found[0]["xz"].total_nats > 0
-"""
-    alone = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-c", code, str(text[1])], check=True, env=alone)
+    monkeypatch.setattr(remembered, "baseline_scores", first)
+    coming = BaselinesAside(data)
+    assert begun.wait(60)
+    coming.stop()
+    go_on.set()
+    ended()
+    assert len(parts) == 1
