@@ -16,6 +16,9 @@ from charlm.simd import PANEL, WIDTH
 
 Array = np.ndarray[Any, Any]
 
+# With fewer numbers to put in their places, waking another thread would take longer.
+SHARED = 2**18
+
 
 def round_up(size: int, block: int) -> int:
     """The least multiple of `block` that is not below `size`."""
@@ -53,7 +56,7 @@ def pack(blocks: Tensor, block: int, threads: int) -> Array:
     gates, wide, depth = numbers.shape
     panels = np.empty(numbers.numel(), np.int32)
     task = partial(pack_forward, weight=flat(numbers), panels=panels, planes=gates, H=wide, depth=depth, block=block)
-    together([partial(task, first, last) for first, last in shares(wide // block, threads)])
+    together([partial(task, first, last) for first, last in shares(wide // block, _helpers(panels, threads))])
     return panels.view(np.uint16 if blocks.dtype == torch.bfloat16 else np.float32)
 
 
@@ -65,5 +68,9 @@ def pack_back(blocks: Tensor, threads: int) -> Array:
     panels = np.zeros(count * rows * PANEL * WIDTH, numbers.dtype)
     pairs = blocks.dtype == torch.bfloat16
     task = partial(pack_backward, weight=numbers, panels=panels, rows=rows, columns=columns, pairs=pairs)
-    together([partial(task, first, last) for first, last in shares(count, threads)])
+    together([partial(task, first, last) for first, last in shares(count, _helpers(panels, threads))])
     return panels
+
+
+def _helpers(panels: Array, threads: int) -> int:
+    return threads if len(panels) >= SHARED else 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any
 
@@ -17,9 +17,18 @@ def shares(count: int, threads: int) -> list[tuple[int, int]]:
 
 
 def together(tasks: list[Callable[[], Any]]) -> None:
-    """Run all tasks at the same time, and wait. They must let other threads run, as compiled functions do."""
-    for future in [_pool(len(tasks)).submit(task) for task in tasks]:
-        future.result()
+    """Run all tasks at the same time, the last of them in the calling thread, and wait.
+
+    They must let other threads run, as compiled functions do.
+    """
+    *others, own = tasks
+    running = [_pool(len(others)).submit(task) for task in others]
+    try:
+        own()
+    finally:
+        wait(running)
+    for each in running:
+        each.result()
 
 
 @cache
