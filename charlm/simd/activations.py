@@ -1,4 +1,4 @@
-"""exp, sigmoid and tanh of vectors, to a few units in the last place of float32.
+"""exp and sigmoid of vectors, to a few units in the last place of float32; tanh to a few at 1, less near 0.
 
 nan comes out where nan goes in; nothing overflows.
 """
