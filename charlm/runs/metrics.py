@@ -1,4 +1,4 @@
-"""metrics.jsonl: one line a record, each with its own CRC-32, so that what was changed later is noticed."""
+"""metrics.jsonl, and logs like it: one line a record, each with its own CRC-32, so that a later change is noticed."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Metrics:
     notices: list[str]
 
 
-def append(run: Folder, record: Mapping[str, Any]) -> None:
-    """Add one line; it is with the kernel when this returns, so it outlives the process.
+def append(run: Folder, record: Mapping[str, Any], name: str = METRICS) -> None:
+    """Add one line to the log `name`; it is with the kernel when this returns, so it outlives the process.
 
     Raises:
         OutputError: it cannot be written; the file is then as it was.
     """
     line = _line(record)
     try:
-        descriptor = _open_own(run)
+        descriptor = _open_own(run, name)
         try:
             end = os.fstat(descriptor).st_size
             # a line torn by a kill stays a line of its own
@@ -49,21 +49,21 @@ def append(run: Folder, record: Mapping[str, Any]) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise OutputError(f"{METRICS} not written: {in_words(error)}") from None
+        raise OutputError(f"{name} not written: {in_words(error)}") from None
 
 
-def read(run: Folder) -> Metrics:
+def read(run: Folder, name: str = METRICS) -> Metrics:
     """All good lines. A torn last line is what a kill leaves, and is no news; any other bad line is."""
-    if run.status(METRICS) is None:
+    if run.status(name) is None:
         return Metrics(records=[], notices=[])
     records, notices = [], []
-    lines = read_file(run, METRICS, LARGEST).split(b"\n")
+    lines = read_file(run, name, LARGEST).split(b"\n")
     for number, line in enumerate(lines, start=1):
         record = _record(line)
         if record is not None:
             records.append(record)
         elif line and number < len(lines):
-            notices.append(f"{METRICS}: line {number} is damaged, left out")
+            notices.append(f"{name}: line {number} is damaged, left out")
     return Metrics(records=records, notices=notices)
 
 
@@ -103,16 +103,16 @@ def _until(lines: list[bytes], step: int) -> list[bytes]:
     ]
 
 
-def _open_own(run: Folder) -> int:
+def _open_own(run: Folder, name: str) -> int:
     """The file, opened for appending; a copy of the run made of hard links keeps its own lines."""
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    status = run.status(METRICS)
+    status = run.status(name)
     if status is not None and status.st_nlink > 1 and stat.S_ISREG(status.st_mode):
-        run.replace(METRICS, run.read(METRICS, LARGEST))
-    descriptor = os.open(METRICS, flags, 0o666, dir_fd=run.descriptor)
+        run.replace(name, run.read(name, LARGEST))
+    descriptor = os.open(name, flags, 0o666, dir_fd=run.descriptor)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise RunError(f"{METRICS} is not a plain file")
+        raise RunError(f"{name} is not a plain file")
     return descriptor
 
 
