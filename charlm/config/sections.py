@@ -129,7 +129,10 @@ class TrainingConfig(Section):
         1, "windows whose gradients are added up for one step", group="batch", minimum=1, maximum=1_000_000
     )
     optimizer: str = setting(
-        "adamw", "how a gradient becomes a step", group="optimisation", names=("adam", "adamw", "rmsprop", "sgd")
+        "adamw",
+        "how a gradient becomes a step",
+        group="optimisation",
+        names=("adam", "adamw", "muon", "rmsprop", "sgd"),
     )
     learning_rate: float = setting(
         4e-3, "the highest rate of the schedule", group="optimisation", common=True, above=0, maximum=1e6
@@ -142,7 +145,7 @@ class TrainingConfig(Section):
     )
     warmup: int = setting(50, "steps over which the rate rises from zero", group="optimisation", minimum=0)
     weight_decay: float = setting(
-        0.0, "decoupled for adamw, an L2 term for the others", group="optimisation", minimum=0, maximum=1e6
+        0.0, "decoupled for adamw and muon, an L2 term for the others", group="optimisation", minimum=0, maximum=1e6
     )
     clip_norm: float = setting(1.0, "longest gradient, by its global norm; 0 for none", group="optimisation", minimum=0)
     clip_value: float = setting(

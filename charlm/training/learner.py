@@ -90,7 +90,7 @@ class Learner:
             self.queue = DeviceStep(model, lanes, config, machine, torch.from_numpy(characters_per_id), self.masks)
             self.state = self.queue.state
         rate = None if self.queue is None else self.queue.rate
-        self.optimizer = make_optimizer(self.parameters, config, machine.device, rate)
+        self.optimizer = make_optimizer(dict(model.named_parameters()), config, machine.device, rate)
         self.steps = 0
         self.characters = 0
 

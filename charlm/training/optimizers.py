@@ -1,4 +1,4 @@
-"""The optimisers, by name. Each is torch's own, with its fused or multi-tensor kernel.
+"""The optimisers, by name. Each is torch's own, with its fused or multi-tensor kernel, but Muon.
 
 For a step that the host does not wait for, `make_optimizer` takes the learning rate as a tensor on the device, and
 `step_unless` a flag there that says whether to leave the step out.
@@ -6,7 +6,7 @@ For a step that the host does not wait for, `make_optimizer` takes the learning 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,27 +16,35 @@ from charlm.config import TrainingConfig
 from charlm.errors import RunError
 from charlm.registry import lookup
 from charlm.training import eager
+from charlm.training.muon import Muon
 
-Parameters = Iterable[torch.nn.Parameter]
+Parameters = Mapping[str, torch.nn.Parameter]  # by name
 Rate = float | torch.Tensor
+# Matrices of which each row is of one symbol: Jordan leaves them to Adam.
+NO_MUON = frozenset(("embedding", "output_weight"))
+
 Maker = Callable[[Parameters, TrainingConfig, Rate, bool], torch.optim.Optimizer]
 
 
 def _adamw(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: bool) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay (Loshchilov & Hutter, 2019, arXiv:1711.05101)."""
-    return eager.AdamW(parameters, lr=rate, weight_decay=config.weight_decay, fused=fused, capturable=_on_cuda(rate))
+    return eager.AdamW(
+        parameters.values(), lr=rate, weight_decay=config.weight_decay, fused=fused, capturable=_on_cuda(rate)
+    )
 
 
 def _adam(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: bool) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba, 2015, arXiv:1412.6980)."""
-    return eager.Adam(parameters, lr=rate, weight_decay=config.weight_decay, fused=fused, capturable=_on_cuda(rate))
+    return eager.Adam(
+        parameters.values(), lr=rate, weight_decay=config.weight_decay, fused=fused, capturable=_on_cuda(rate)
+    )
 
 
 def _rmsprop(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: bool) -> torch.optim.Optimizer:
     """RMSprop (Hinton, 2012) with the smoothing of char-rnn, 0.95. It has no fused kernel."""
     capturable = _on_cuda(rate)
     return eager.RMSprop(
-        parameters,
+        parameters.values(),
         lr=rate,
         alpha=0.95,
         weight_decay=config.weight_decay,
@@ -48,7 +56,20 @@ def _rmsprop(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: 
 
 def _sgd(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: bool) -> torch.optim.Optimizer:
     """Plain stochastic gradient descent, without momentum."""
-    return eager.SGD(parameters, lr=rate, weight_decay=config.weight_decay, fused=fused)
+    return eager.SGD(parameters.values(), lr=rate, weight_decay=config.weight_decay, fused=fused)
+
+
+def _muon(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: bool) -> torch.optim.Optimizer:
+    """Muon (Jordan et al., 2024) for the matrices between hidden vectors, AdamW for all else."""
+    matrices = {name for name, parameter in parameters.items() if parameter.ndim == 2 and name not in NO_MUON}
+    return Muon(
+        [parameters[name] for name in parameters if name in matrices],
+        [parameters[name] for name in parameters if name not in matrices],
+        lr=rate,
+        weight_decay=config.weight_decay,
+        fused=fused,
+        capturable=_on_cuda(rate),
+    )
 
 
 def _on_cuda(rate: Rate) -> bool:
@@ -59,6 +80,7 @@ def _on_cuda(rate: Rate) -> bool:
 OPTIMIZERS: dict[str, Maker] = {
     "adam": _adam,
     "adamw": _adamw,
+    "muon": _muon,
     "rmsprop": _rmsprop,
     "sgd": _sgd,
 }
@@ -67,7 +89,7 @@ OPTIMIZERS: dict[str, Maker] = {
 def make_optimizer(
     parameters: Parameters, config: TrainingConfig, device: torch.device, rate: torch.Tensor | None = None
 ) -> torch.optim.Optimizer:
-    """The optimiser that `config` names, for parameters on `device`.
+    """The optimiser that `config` names, for a model's parameters, on `device`.
 
     Args:
         rate: () float32 on `device`, read at each step; None for a number, set by the caller in each group.

@@ -18,10 +18,10 @@ def trained(make):
     """Weights and state after some steps, with what was saved put into another optimiser half-way."""
     torch.manual_seed(0)
     layer = torch.nn.Linear(5, 3)
-    optimizer = make(list(layer.parameters()))
+    optimizer = make(dict(layer.named_parameters()))
     for step in range(6):
         if step == 3:
-            saved, optimizer = optimizer.state_dict(), make(list(layer.parameters()))
+            saved, optimizer = optimizer.state_dict(), make(dict(layer.named_parameters()))
             optimizer.load_state_dict(saved)
         optimizer.zero_grad(set_to_none=True)
         layer(torch.randn(4, 5)).square().sum().backward()
@@ -30,14 +30,14 @@ def trained(make):
     return [*layer.parameters(), *(value for value in state if value is not None)]
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", THEIRS)
 def test_updates_and_state_are_torchs(name, monkeypatch):
     config = TrainingConfig(optimizer=name, learning_rate=0.05, weight_decay=0.01)
     ours = trained(lambda parameters: make_optimizer(parameters, config, CPU))
     for kind in ("Adam", "AdamW", "RMSprop", "SGD"):
         monkeypatch.setattr(eager, kind, getattr(torch.optim, kind))
     theirs = trained(lambda parameters: make_optimizer(parameters, config, CPU))
-    assert type(make_optimizer([torch.nn.Parameter(torch.ones(1))], config, CPU)) is THEIRS[name]
+    assert type(make_optimizer({"bias": torch.nn.Parameter(torch.ones(1))}, config, CPU)) is THEIRS[name]
     assert len(ours) == len(theirs)
     for own, its in zip(ours, theirs, strict=True):
         assert torch.equal(own, its)
@@ -45,9 +45,9 @@ def test_updates_and_state_are_torchs(name, monkeypatch):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_nothing_is_recorded_for_gradients_in_a_step(name):
-    weight = torch.nn.Parameter(torch.ones(3))
-    optimizer = make_optimizer([weight], TrainingConfig(optimizer=name), CPU)
-    weight.grad = torch.ones(3)
+    weight = torch.nn.Parameter(torch.ones(3, 2))
+    optimizer = make_optimizer({"weight": weight}, TrainingConfig(optimizer=name), CPU)
+    weight.grad = torch.ones(3, 2)
     optimizer.step()
     assert weight.is_leaf
     assert not any(value.requires_grad for value in optimizer.state[weight].values() if value is not None)
