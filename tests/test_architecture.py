@@ -16,6 +16,7 @@ LEVELS = [
     {"models", "runtime"},
     {"evaluation", "generation"},
     {"training", "report"},
+    {"sweeps"},
     {"api"},
     {"cli"},
 ]

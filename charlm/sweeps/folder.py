@@ -1,0 +1,169 @@
+"""A sweep's folder: ``sweep.json``, what is searched; ``results.jsonl``, what came out; and the run of each trial."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from charlm.config import Config, Layer, resolve
+from charlm.errors import ConfigError, OutputError, RunError
+from charlm.runs import metrics, records
+from charlm.runs.files import Folder, in_words, shown
+from charlm.runs.manifest import read_file
+from charlm.sweeps.plan import Plan
+
+SWEEP, RESULTS = "sweep.json", "results.jsonl"
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What a sweep searches; all that `sweep.json` holds.
+
+    Attributes:
+        config: settings of every trial, but for its own values and its end.
+        ranges: as they were given, by name of the setting.
+        trials: the values of each trial, which are drawn once.
+        plan: the rungs.
+        corpus: `charlm.runs.Data.facts` of the text.
+        fit_batch: as `charlm.training.start_training` has it.
+    """
+
+    config: Config
+    ranges: Mapping[str, str]
+    trials: tuple[Mapping[str, Any], ...]
+    plan: Plan
+    corpus: Mapping[str, Any]
+    fit_batch: bool
+
+    def config_of(self, trial: int) -> Config:
+        """The settings of trial number `trial`, from 1, with the end of the last rung. Raises `ConfigError`."""
+        own = {name: value for section in self.config.to_json().values() for name, value in section.items()}
+        layers = [Layer(origin="flag", values=own), Layer(origin="flag", values=self.trials[trial - 1])]
+        config = resolve(layers).config
+        return dataclasses.replace(config, training=self.plan.training(config.training, self.plan.longest))
+
+    def to_record(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "format": FORMAT,
+            "config": self.config.to_json(),
+            "ranges": dict(self.ranges),
+            "trials": [dict(values) for values in self.trials],
+            "plan": dataclasses.asdict(self.plan),
+            "corpus": dict(self.corpus),
+            "fit_batch": self.fit_batch,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], where: str) -> Search:
+        """What `to_record` gave. Raises `RunError` where it is not that."""
+        if record.get("format") != FORMAT:
+            raise RunError(f"{where} is of format {record.get('format')!r}, this charlm reads {FORMAT}")
+        try:
+            plan = record["plan"]
+            return cls(
+                config=Config.from_json(record["config"], where),
+                ranges=dict(record["ranges"]),
+                trials=tuple(dict(values) for values in record["trials"]),
+                plan=Plan(unit=plan["unit"], sizes=tuple(plan["sizes"]), ends=tuple(plan["ends"])),
+                corpus=dict(record["corpus"]),
+                fit_batch=bool(record["fit_batch"]),
+            )
+        except ConfigError as error:
+            raise RunError(str(error)) from None
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise RunError(f"{where} is damaged: not the fields of a sweep") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a trial stood at the end of a rung: a line of `results.jsonl`.
+
+    Attributes:
+        trial, rung: from 1.
+        run: name of its run folder, in the sweep's.
+        values: its settings that were searched.
+        status: trained, diverged or failed (it could not be trained: `reason` says why).
+        step: optimiser steps so far.
+        seconds: what the trial has cost so far, scoring included.
+        nats_per_character, bits_per_character: of its best checkpoint on the sweep's validation text; None where
+            there is none.
+    """
+
+    trial: int
+    rung: int
+    run: str
+    values: Mapping[str, Any]
+    status: str
+    reason: str | None
+    step: int
+    seconds: float
+    nats_per_character: float | None
+    bits_per_character: float | None
+
+    @property
+    def rank(self) -> tuple[bool, float, int]:
+        """Sorts best first, and what did not train last."""
+        nats = self.nats_per_character
+        return (self.status != "trained" or nats is None, math.inf if nats is None else nats, self.trial)
+
+    def to_record(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"kind": "trial", **dataclasses.asdict(self), "values": dict(self.values)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Outcome:
+        """What `to_record` gave. Raises `KeyError` where it is not that."""
+        return cls(**{field.name: record[field.name] for field in dataclasses.fields(cls)})
+
+
+def create(folder: Path, search: Search) -> None:
+    """Make the folder of a new sweep.
+
+    Raises:
+        RunError: there is something already.
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True)
+        with Folder.open(folder) as opened:
+            opened.replace(SWEEP, records.dump(search.to_record()))
+    except FileExistsError:
+        raise RunError(f"{shown(folder)} is there already: choose another name, or give it to --resume") from None
+    except OSError as error:
+        raise OutputError(f"sweep folder {shown(folder)} not made: {in_words(error)}") from None
+
+
+def read(folder: Path) -> tuple[Search, list[Outcome], list[str]]:
+    """What a sweep searches, what came out so far, oldest first, and notices of damaged lines.
+
+    Raises:
+        RunError: it is no sweep's folder, or is damaged.
+    """
+    where = f"{shown(folder.name)}/{SWEEP}"
+    try:
+        with Folder.open(folder) as opened:
+            if opened.status(SWEEP) is None:
+                raise RunError(f"{shown(folder)} is no sweep's folder: it has no {SWEEP}")
+            search = Search.from_record(records.load(read_file(opened, SWEEP, records.LARGEST), where), where)
+            log = metrics.read(opened, RESULTS)
+    except OSError as error:
+        raise RunError(f"sweep folder {shown(folder)} cannot be read: {in_words(error)}") from None
+    try:
+        return search, [Outcome.from_record(record) for record in log.records], log.notices
+    except KeyError as error:
+        raise RunError(f"{shown(folder.name)}/{RESULTS} is damaged: a line has no {error}") from None
+
+
+def append(folder: Path, outcome: Outcome) -> None:
+    """Add a line to the results. Raises `OutputError`; the file is then as it was."""
+    try:
+        with Folder.open(folder) as opened:
+            metrics.append(opened, outcome.to_record(), RESULTS)
+    except OSError as error:
+        raise OutputError(f"sweep folder {shown(folder)} cannot be written: {in_words(error)}") from None
