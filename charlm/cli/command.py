@@ -20,7 +20,7 @@ TITLES: dict[str, str] = {
     "common": "Most used",
     "text": "Text",
     "model": "Model",
-    "dropout": "Dropout",
+    "dropout": "Dropout and penalties",
     "length": "When to end",
     "batch": "Batches",
     "optimisation": "Optimisation",

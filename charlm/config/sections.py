@@ -80,6 +80,16 @@ class ModelConfig(Section):
         0.0, "dropout of whole rows of the embedding", group="dropout", minimum=0, below=1
     )
     locked_dropout: bool = setting(False, "one dropout mask for all time steps of a window", group="dropout")
+    activation_penalty: float = setting(
+        0.0, "weight of the last layer's mean squared output in the loss", group="dropout", minimum=0, maximum=1e6
+    )
+    change_penalty: float = setting(
+        0.0,
+        "weight of the mean squared change of that output from step to step",
+        group="dropout",
+        minimum=0,
+        maximum=1e6,
+    )
 
     @property
     def embedding(self) -> int:

@@ -18,6 +18,7 @@ from charlm.models.arrays import array_of, tensors_of
 from charlm.models.cells import CELLS
 from charlm.models.dropout import drop, drop_symbols
 from charlm.models.initialisation import normal_, scaled_uniform_
+from charlm.models.penalties import penalty_of
 from charlm.models.stack import Stack
 from charlm.models.state import State
 from charlm.registry import lookup
@@ -117,6 +118,7 @@ class LanguageModel(nn.Module):
             RunError: an id is outside the vocabulary (on a CPU; a GPU stops with an error of its own).
         """
         y, state = self._outputs(ids, state, masks)
+        y = self._dropped(y, masks)
         return self._logits(y.transpose(0, 1)).transpose(0, 1), state
 
     def loss(
@@ -124,12 +126,19 @@ class LanguageModel(nn.Module):
     ) -> tuple[Tensor, State]:
         """Mean loss of the targets in nats, a scalar, and the state after; see `forward`.
 
+        Penalties are in its gradient alone: the number stays the nats of the targets.
+
         Args:
             targets: (B, T) int64, the id that follows each id.
         """
-        y, state = self._outputs(ids, state, masks)
+        outputs, state = self._outputs(ids, state, masks)
+        y = self._dropped(outputs, masks)
         logits = self._logits(y.transpose(0, 1))  # (T, B, V)
-        return F.cross_entropy(logits.float().flatten(0, 1), targets.t().flatten()), state
+        nats = F.cross_entropy(logits.float().flatten(0, 1), targets.t().flatten())
+        if not (self.config.activation_penalty or self.config.change_penalty):
+            return nats, state
+        penalty = penalty_of(outputs, y, self.config)
+        return nats + (penalty - penalty.detach()), state
 
     def _outputs(self, ids: Tensor, state: State | None, masks: torch.Generator | None) -> tuple[Tensor, State]:
         """What the layers give for ids (B, T): (B, T, H), time-major in memory, and the state after."""
@@ -138,8 +147,11 @@ class LanguageModel(nn.Module):
         if state is None:
             state = self.initial_state(ids.shape[0])
         rows = drop_symbols(self.embedding, config.dropout_embedding, masks)
-        y, state = self.layers(Lookup(ids, rows), state, masks)
-        return drop(y, config.output, masks, locked=config.locked_dropout), state
+        return self.layers(Lookup(ids, rows), state, masks)
+
+    def _dropped(self, y: Tensor, masks: torch.Generator | None) -> Tensor:
+        """The output layer's input, (B, T, H)."""
+        return drop(y, self.config.output, masks, locked=self.config.locked_dropout)
 
     def _check(self, ids: Tensor) -> None:
         # on a GPU, looking would mean waiting; there the look-up itself stops
