@@ -18,7 +18,7 @@ symbol, so a key fits 64 bits whatever the vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,7 +76,15 @@ class NGramModel:
             targets = self._ranks(ids[start : start + PIECE])
             context = self._ranks(ids[max(0, start - before) : start])
             missing = np.full(before - len(context), self._never)
-            yield -np.log(self._probabilities(np.concatenate([missing, context, targets]), len(targets)))
+            text = np.concatenate([missing, context, targets])
+            yield -np.log(self._probabilities([text[back : back + len(targets)] for back in range(before, -1, -1)]))
+
+    def nats_at(self, ids: Ids, places: Integers) -> Floats:
+        """(n,) -log p of the symbols at some places (n,) of a text, each from up to `order` - 1 symbols before it."""
+        rows = [self._ranks(ids[places])]
+        for back in range(1, self.order):
+            rows.append(np.where(places >= back, self._ranks(ids[np.maximum(places - back, 0)]), self._never))
+        return -np.log(self._probabilities(rows))
 
     def _ranks(self, ids: Ids) -> Integers:
         table = np.full(self.vocab_size, self._never)
@@ -127,18 +135,17 @@ class NGramModel:
         rest = np.bincount(of_context, taken, len(contexts)) / total
         return _Order(contexts, grams, (count - taken) / total[of_context], rest)
 
-    def _probabilities(self, text: Integers, predictions: int) -> Floats:
-        """(P,) probability of each of the last P symbols of `text`, which holds `order` - 1 more before them."""
-        targets = text[len(text) - predictions :]
+    def _probabilities(self, rows: Sequence[Integers]) -> Floats:
+        """(P,) probability of P symbols: rows[0] has them, rows[k] what stands k places before each."""
+        predictions = len(rows[0])
         p = np.full(predictions, 1.0 / self.vocab_size)
         node = np.zeros(predictions, np.int64)
         known = np.ones(predictions, np.bool_)
         for length, order in enumerate(self._orders):
             if length:
-                first = len(text) - predictions - length
-                node, found = _find(order.contexts, node * self._radix + text[first : first + predictions])
+                node, found = _find(order.contexts, node * self._radix + rows[length])
                 known &= found
-            gram, seen = _find(order.grams, node * self._radix + targets)
+            gram, seen = _find(order.grams, node * self._radix + rows[0])
             share = np.where(seen, order.share[gram], 0.0)
             p = np.where(known, share + order.rest[node] * p, p)
         return p

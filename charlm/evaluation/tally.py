@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from charlm.evaluation.bootstrap import block_length, bootstrap_interval
 from charlm.evaluation.predictions import Ids, Predictions
@@ -13,7 +14,7 @@ STRETCH = 2**22
 
 
 class Tally:
-    """Adds up the predictions of one text, in text order, as totals and block by block.
+    """Adds up the predictions of one text as totals and block by block.
 
     Args:
         tokenizer: says what each predicted symbol amounts to.
@@ -31,15 +32,17 @@ class Tally:
         self._characters = np.zeros(blocks, np.int64)
 
     def add(self, predictions: Predictions, targets: Ids) -> None:
-        """`targets`: (n,) the ids that the n `predictions` are of."""
-        first = self.tokens // self._block
-        block = np.arange(self.tokens, self.tokens + len(targets)) // self._block - first
-        there = slice(first, first + int(block[-1]) + 1) if len(block) else slice(0)
-        self._nats[there] += np.bincount(block, predictions.nats)
-        characters = np.bincount(block, self.tokenizer.characters_per_id[targets])
-        self._characters[there] += characters.astype(np.int64)
-        self._bytes += int(self.tokenizer.bytes_per_id[targets].sum(dtype=np.int64))
+        """`targets`: (n,) the ids that the n `predictions`, which follow those of before, are of."""
         self.right += int(predictions.correct.sum())
+        self.add_at(np.arange(self.tokens, self.tokens + len(targets)), predictions.nats, targets)
+
+    def add_at(self, places: Ids, nats: npt.NDArray[np.floating], targets: Ids) -> None:
+        """Losses in any order: (n,) the numbers of the predictions, from 0; their `nats`; the ids that they are of."""
+        block, blocks = places // self._block, len(self._nats)
+        self._nats += np.bincount(block, nats, minlength=blocks)
+        characters = np.bincount(block, self.tokenizer.characters_per_id[targets], minlength=blocks)
+        self._characters += characters.astype(np.int64)
+        self._bytes += int(self.tokenizer.bytes_per_id[targets].sum(dtype=np.int64))
         self.tokens += len(targets)
 
     @property
