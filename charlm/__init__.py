@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from charlm.api import Model, load, train
+    from charlm.sweeps.start import sweep
 
 __version__ = "0.1.0"
-__all__ = ["Model", "__version__", "load", "train"]
+__all__ = ["Model", "__version__", "load", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:
@@ -24,4 +25,8 @@ def __getattr__(name: str) -> Any:
         from charlm import api
 
         return getattr(api, name)
+    if name == "sweep":
+        from charlm.sweeps.start import sweep
+
+        return sweep
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,6 +5,7 @@ The help lines stand here and not beside the functions, so that `charlm --help` 
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("charlm.cli.train:train", "Train a model on a text."),
+    "sweep": ("charlm.cli.sweep:sweep", "Search for the settings that suit a text."),
     "eval": ("charlm.cli.eval:evaluate", "Measure a model on a text: perplexity, bits, baselines."),
     "generate": ("charlm.cli.generate:generate", "Write text with a model."),
     "corpora": ("charlm.cli.corpora:corpora", "List, fetch, show and check texts to train on."),

@@ -27,7 +27,7 @@ class LiveView(View):
 
     wants_samples = True
 
-    def __init__(self) -> None:
+    def __init__(self, screen: Screen | None = None) -> None:
         self._title: list[str] = []
         self._stepped: Stepped | None = None
         self._evaluated: Evaluated | None = None
@@ -35,7 +35,7 @@ class LiveView(View):
         self._sample: Sampled | None = None
         self._warning = self._ending = ""
         self._history: list[float] = []
-        self._screen = Screen()
+        self._screen = screen or Screen()
 
     def open(self, title: Sequence[str]) -> None:
         """Take the terminal."""

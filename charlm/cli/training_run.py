@@ -38,7 +38,7 @@ def start(resolved: Resolved, *, run: str | None, json: bool, quiet: bool) -> in
             run=run,
             root=checkpoints_folder(),
             now=datetime.now(),
-            fit_batch=_may_fit_batch(resolved),
+            fit_batch=may_fit_batch(resolved),
             progress=choose_progress(quiet=json or quiet),
             samples=view.wants_samples or config.training.sample_every is not None,
         )
@@ -80,7 +80,7 @@ def plan(resolved: Resolved, *, json: bool, quiet: bool) -> int:
     """Print what a training would cost."""
     with memory_advice(resolved.config):
         progress = choose_progress(quiet=json or quiet)
-        found = plan_training(resolved.config, fit_batch=_may_fit_batch(resolved), progress=progress)
+        found = plan_training(resolved.config, fit_batch=may_fit_batch(resolved), progress=progress)
     if json:
         console.print_json(dataclasses.asdict(found))
     else:
@@ -91,7 +91,7 @@ def plan(resolved: Resolved, *, json: bool, quiet: bool) -> int:
     return 0
 
 
-def _may_fit_batch(resolved: Resolved) -> bool:
+def may_fit_batch(resolved: Resolved) -> bool:
     """Whether nobody asked for this batch size, so that a short text may have a smaller one."""
     return resolved.origins["batch_size"].startswith(("default", "preset"))
 

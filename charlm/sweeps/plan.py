@@ -86,7 +86,8 @@ def _plan(unit: str, trials: int, halving: int, longest: float) -> Plan:
     while sizes[-1] > 1:
         sizes.append(max(1, sizes[-1] // halving))
     shares = [halving ** -(len(sizes) - 1 - rung) for rung in range(len(sizes))]
-    ends = [math.ceil(longest * share) if unit == "steps" else longest * share for share in shares]
+    # minutes and passes in four digits, so that the end of a trial can be typed
+    ends = [math.ceil(longest * share) if unit == "steps" else float(f"{longest * share:.4g}") for share in shares]
     return Plan(unit=unit, sizes=tuple(sizes), ends=tuple(ends))
 
 

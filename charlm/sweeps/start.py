@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from charlm.config import Config
+from charlm.config import PRESETS, Config, Layer, resolve
 from charlm.config.ranges import Range, SweepConfig, draw_trials, parse_ranges
 from charlm.corpora import Progress
 from charlm.errors import ConfigError, CorpusError, RunError
-from charlm.registry import suggestion
-from charlm.runs import Data, new_run_name, prepare
+from charlm.registry import lookup, suggestion
+from charlm.runs import Data, checkpoints_folder, new_run_name, prepare
 from charlm.runs.files import shown
 from charlm.sweeps import folder as files
+from charlm.sweeps.events import SweepEvent
 from charlm.sweeps.folder import SWEEP, Search
 from charlm.sweeps.plan import make_plan
 from charlm.sweeps.sweep import Sweep
@@ -25,7 +27,7 @@ from charlm.sweeps.sweep import Sweep
 def start_sweep(
     config: Config,
     ranges: Iterable[str],
-    sweep: SweepConfig,
+    wanted: SweepConfig,
     *,
     folder: str | None = None,
     root: Path,
@@ -41,6 +43,7 @@ def start_sweep(
         config: settings of all trials. `minutes` are those of the whole sweep, `steps` or `epochs` those of the
             longest trial; the trials are drawn with its `seed`.
         ranges: what is searched, ``NAME=LOW..HIGH`` or ``NAME=A,B,C`` (`charlm.config.ranges`).
+        wanted: how many trials, and how fast they are given up.
         folder: the sweep's name under `root`, or its path; None makes one of corpus and time.
         fit_batch: as `charlm.training.start_training`, in every trial.
         started: when the time budget began, on `clock`; None for now.
@@ -52,11 +55,11 @@ def start_sweep(
     found = parse_ranges(ranges)
     if "-" in config.corpus.corpus:
         raise ConfigError("a sweep reads its text again for every trial: save standard input to a file first")
-    make_plan(config.training, sweep)  # what it refuses is refused before the text is read
+    make_plan(config.training, wanted)  # what it refuses is refused before the text is read
     data = prepare(config.corpus, config.tokenizer, progress=progress, fetch=True)
     if len(data.store.part("validation")) < 2:
         raise CorpusError(f"the validation split of {data.corpus_name} has nothing to compare trials by: give --split")
-    search = _search(config, found, sweep, data, clock() - started, fit_batch)
+    search = _search(config, found, wanted, data, clock() - started, fit_batch)
     place = _new_folder(folder, data.corpus_name, root, now)
     files.create(place, search)
     return Sweep(place, search, notices=data.notices, progress=progress, clock=clock)
@@ -81,17 +84,61 @@ def resume_sweep(
     return Sweep(place, search, outcomes, notices=notices, progress=progress, clock=clock)
 
 
+def sweep(
+    *texts: str,
+    ranges: Mapping[str, str],
+    folder: str | None = None,
+    root: Path | None = None,
+    preset: str | None = None,
+    on_event: Callable[[SweepEvent], None] | None = None,
+    trials: int | None = None,
+    halving: int = 3,
+    **settings: Any,
+) -> Sweep:
+    """`charlm.sweep`: search for settings to the end; `ranking()` and `best_run()` of the result say what came out.
+
+    Args:
+        texts: named corpora (fetched when absent), files or folders; none for ``shakespeare``.
+        ranges: what is searched, by name of the setting: ``{"dropout": "0..0.5", "cell": "gru,lstm"}``.
+        folder: the sweep's name or path; None makes one of corpus and time.
+        root: the folder of runs; None for ./checkpoints or what CHARLM_CHECKPOINTS names.
+        preset: a name in `charlm.config.PRESETS`.
+        on_event: called with each event of `charlm.sweeps.events` as it happens.
+        trials, halving: as `charlm.config.ranges.SweepConfig` has them.
+        settings: any other setting of `Config`; `minutes` are those of the whole sweep.
+
+    Raises:
+        CharlmError: of the kind that fits; see `charlm.errors`.
+    """
+    layers = [Layer(origin=f"preset {preset}", values=lookup(PRESETS, preset, "preset"))] if preset else []
+    if twice := sorted(set(ranges) & set(settings)):
+        raise ConfigError(f"{twice[0]} is given beside its range: give one of them")
+    layers.append(Layer(origin="flag", values={"corpus": texts, **settings} if texts else settings))
+    found = start_sweep(
+        resolve(layers).config,
+        [f"{name}={text}" for name, text in ranges.items()],
+        SweepConfig(trials=trials, halving=halving),
+        folder=folder,
+        root=root or checkpoints_folder(),
+        now=datetime.now(),
+        fit_batch="batch_size" not in settings,
+    )
+    for event in found.events():
+        if on_event is not None:
+            on_event(event)
+    return found
+
+
 def _search(
-    config: Config, ranges: dict[str, Range], sweep: SweepConfig, data: Data, spent: float, fit_batch: bool
+    config: Config, ranges: dict[str, Range], wanted: SweepConfig, data: Data, spent: float, fit_batch: bool
 ) -> Search:
     """The trials, each of them a configuration that can be; fewer where the ranges hold no more."""
-    wanted = make_plan(config.training, sweep, spent).sizes[0]
-    trials = draw_trials(ranges, wanted, config.training.seed)
+    trials = draw_trials(ranges, make_plan(config.training, wanted, spent).sizes[0], config.training.seed)
     search = Search(
         config=config,
         ranges={name: one.text for name, one in ranges.items()},
         trials=tuple(trials),
-        plan=make_plan(config.training, dataclasses.replace(sweep, trials=len(trials)), spent),
+        plan=make_plan(config.training, dataclasses.replace(wanted, trials=len(trials)), spent),
         corpus=data.facts,
         fit_batch=fit_batch and "batch_size" not in ranges,
     )

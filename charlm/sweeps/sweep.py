@@ -10,11 +10,10 @@ from pathlib import Path
 
 import torch
 
-from charlm.config import Config
 from charlm.corpora import Progress
 from charlm.errors import ConfigError, DivergedError
 from charlm.evaluation.score import Score
-from charlm.runs import open_run
+from charlm.runs import Run, open_run
 from charlm.runs.files import shown
 from charlm.runs.lock import hold
 from charlm.sweeps import folder as files
@@ -61,25 +60,24 @@ class Sweep:
         """How each trial stands, the best first; what diverged or failed last."""
         return sorted({one.trial: one for one in self.outcomes}.values(), key=lambda one: one.rank)
 
-    def winner(self) -> tuple[Path, Config]:
-        """The run folder of the best trial, and the settings that train it in one go.
+    def best_run(self) -> Run:
+        """The run of the best trial; its settings train it in one go.
 
         Raises:
             DivergedError: all of them diverged.
             ConfigError: none could be trained.
         """
-        best = min(self.ranking(), key=lambda one: one.rank)
+        best = self.ranking()[0]
         if best.status != "trained":
             kind = DivergedError if any(one.status == "diverged" for one in self.outcomes) else ConfigError
             raise kind(f"no trial of sweep {shown(self.folder.name)} could be trained: {best.reason}")
-        run = open_run(self.folder / best.run)
-        return run.folder, run.config
+        return open_run(self.folder / best.run)
 
     def events(self) -> Iterator[SweepEvent]:
         """Search, holding the folder's lock.
 
         Raises:
-            DivergedError, ConfigError: as `winner`.
+            DivergedError, ConfigError: as `best_run`.
             RunInUseError: another process runs this sweep.
             CharlmError: what ends a training ends a sweep too, but for a divergence and settings that do not fit.
         """
@@ -94,7 +92,7 @@ class Sweep:
                     if self._stop_requested or not (yield from self._train(trial, rung, place, end)):
                         yield SweepEnded(interrupted=True)
                         return
-        self.winner()
+        self.best_run()
         yield SweepEnded(interrupted=False)
 
     def _trials_of(self, rung: int) -> tuple[int, ...]:

@@ -124,7 +124,7 @@ class RolledBack(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Stopped(Event):
-    """Training is over. `reason`: steps, minutes, epochs, patience, interrupted or diverged."""
+    """Training is over. `reason`: steps, minutes, epochs, patience, interrupted, diverged, or paused by a sweep."""
 
     kind: ClassVar[str] = "stop"
 

@@ -1,0 +1,37 @@
+"""The command that trains with given settings, to be pasted into a shell."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from charlm.cli.options import OFF_NAMES, flag_name
+from charlm.config import SECTIONS, Config, Setting, resolve, settings_of
+from charlm.config.ranges import shown_value
+
+
+def train_command(config: Config) -> str:
+    """``charlm train TEXT --hidden-size 512 ...``: the texts, and a flag for each setting that is not the default."""
+    usual, words = resolve([]).config, []
+    for section, cls in SECTIONS.items():
+        for name, known in settings_of(cls).items():
+            value = getattr(getattr(config, section), name)
+            if name != "corpus" and value != getattr(getattr(usual, section), name):
+                words += _flag(known, value)
+    texts = list(config.corpus.corpus)
+    # behind --, a file may be called like a flag
+    words = [*words, "--", *texts] if any(text.startswith("-") for text in texts) else [*texts, *words]
+    return shlex.join(["charlm", "train", *words])
+
+
+def _flag(known: Setting, value: Any) -> list[str]:
+    if known.type is bool:
+        off = OFF_NAMES.get(known.name, "no-" + known.name.replace("_", "-"))
+        return [flag_name(known) if value else f"--{off}"]
+    values = value if known.type is tuple else (value,)
+    # one word, so that a value may begin with a dash
+    return [word for one in values for word in _words(flag_name(known), shown_value(one))]
+
+
+def _words(flag: str, value: str) -> list[str]:
+    return [f"{flag}={value}"] if value.startswith("-") else [flag, value]
