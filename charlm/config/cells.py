@@ -10,4 +10,5 @@ GATES: dict[str, int] = {
     "gru": 3,
     "gru-reset-before": 3,
     "lstm": 4,
+    "mogrifier-lstm": 4,
 }

@@ -61,6 +61,20 @@ class ModelConfig(Section):
         None, "size of a symbol's vector [hidden size]", group="model", minimum=1, maximum=65536
     )
     tie_weights: bool = setting(False, "use the embedding as the output layer too", group="model")
+    mogrifier_rounds: int = setting(
+        5,
+        "of mogrifier-lstm: how often input and state change each other in a step",
+        group="model",
+        minimum=1,
+        maximum=100,
+    )
+    mogrifier_rank: int | None = setting(
+        None,
+        "of mogrifier-lstm: rank of the matrices for that [full]",
+        group="model",
+        minimum=1,
+        maximum=65536,
+    )
     layer_norm: bool = setting(False, "normalise each layer's input", group="model")
     residual: bool = setting(False, "add each layer's input to its output", group="model")
     dropout: float = setting(

@@ -7,7 +7,7 @@ and the reader of a checkpoint that must refuse a hostile configuration before i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from charlm.config.cells import GATES
 from charlm.config.sections import ModelConfig
@@ -38,12 +38,32 @@ def layer_shapes(config: ModelConfig, index: int) -> dict[str, Shape]:
     shapes: dict[str, Shape] = {}
     if config.layer_norm:
         shapes |= {"norm_weight": (inputs,), "norm_bias": (inputs,)}
-    return shapes | {
+    shapes |= {
         "input_weight": (rows, inputs),
         "recurrent_weight": (rows, hidden),
         "input_bias": (rows,),
         "recurrent_bias": (rows,),
     }
+    return shapes | FURTHER[config.cell](config, inputs) if config.cell in FURTHER else shapes
+
+
+def _modulations(config: ModelConfig, inputs: int) -> dict[str, Shape]:
+    """The Mogrifier's matrices, those of one kind one above the other: rounds 1, 3, ... change the input, 2, 4, ...
+    the state. Of a rank that is given, each is a product of two."""
+    hidden, rank = config.hidden_size, config.mogrifier_rank
+    kinds = {"input": ((config.mogrifier_rounds + 1) // 2, inputs, hidden)}
+    if config.mogrifier_rounds > 1:
+        kinds["hidden"] = (config.mogrifier_rounds // 2, hidden, inputs)
+    shapes: dict[str, Shape] = {}
+    for kind, (count, rows, columns) in kinds.items():
+        shapes[f"{kind}_modulation"] = (count * rows, rank or columns)
+        if rank:
+            shapes[f"{kind}_modulation_narrow"] = (count * rank, columns)
+    return shapes
+
+
+# What a cell has beside the four tensors that every cell has.
+FURTHER: dict[str, Callable[[ModelConfig, int], dict[str, Shape]]] = {"mogrifier-lstm": _modulations}
 
 
 def count_parameters(config: ModelConfig, vocab_size: int) -> int:

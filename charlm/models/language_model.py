@@ -147,7 +147,8 @@ class LanguageModel(nn.Module):
         if state is None:
             state = self.initial_state(ids.shape[0])
         rows = drop_symbols(self.embedding, config.dropout_embedding, masks)
-        return self.layers(Lookup(ids, rows), state, masks)
+        y, state = self.layers(Lookup(ids, rows), state, masks)
+        return y, state
 
     def _dropped(self, y: Tensor, masks: torch.Generator | None) -> Tensor:
         """The output layer's input, (B, T, H)."""

@@ -51,7 +51,9 @@ class Layer(nn.Module):
     @property
     def weights(self) -> Weights:
         """The cell's weights, without masks."""
-        return Weights(self.input_weight, self.recurrent_weight, self.input_bias, self.recurrent_bias)
+        kind = self.cell_type.weights_type
+        weights: Weights = kind(*(self._parameters.get(name) for name in kind._fields))
+        return weights
 
     def initial_state(self, B: int) -> LayerState:
         """Zeros, each (B, H)."""
@@ -102,7 +104,9 @@ def _cast_once(weights: Weights) -> Weights:
     device = weights.recurrent_weight.device.type
     if not torch.is_autocast_enabled(device):
         return weights
-    return Weights(*(weight.to(torch.get_autocast_dtype(device)) for weight in weights))
+    dtype = torch.get_autocast_dtype(device)
+    # one that a configuration does without is None
+    return type(weights)(*(weight if weight is None else weight.to(dtype) for weight in weights))
 
 
 class Stack(nn.ModuleList):

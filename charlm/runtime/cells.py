@@ -1,7 +1,8 @@
 """One step in time of each cell, in NumPy. The equations, one by one, are those of `charlm.models.cells`.
 
 A cell here starts from the input's share of its gates (W x with its biases), which a layer computes or
-looks up. Gates that go through a sigmoid have had their rows halved at load, exactly, since
+looks up; one that changes its input first multiplies it by itself (`takes_input`). Gates that go through a sigmoid
+have had their rows halved at load, exactly, since
 
     sigmoid(v) = (1 + tanh(v / 2)) / 2
 
@@ -11,6 +12,8 @@ so that one tanh serves all gates of an LSTM, and no large v can overflow.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,11 +31,13 @@ class Cell(ABC):
     halved: ClassVar[tuple[int, ...]] = ()
     """Which of the G gates are sigmoids."""
     gates: ClassVar[int]
+    takes_input: ClassVar[bool] = False
+    """Whether `step` is given the layer's input (N, in) in place of its share of the gates."""
 
-    def __init__(self, recurrent_weight: npt.NDArray[Any], recurrent_bias: npt.NDArray[Any]) -> None:
-        """recurrent_weight: (GH, H), recurrent_bias: (GH,), both scaled by `scale`."""
-        self.H = recurrent_weight.shape[1]
-        self.recurrent = Product(recurrent_weight)
+    def __init__(self, weights: Mapping[str, Array]) -> None:
+        """weights: of the layer, by their short names; rows and biases of the gates scaled by `scale`."""
+        self.H = weights["recurrent_weight"].shape[1]
+        self.recurrent = Product(weights["recurrent_weight"])
 
     @classmethod
     def scale(cls, H: int) -> Array:
@@ -74,9 +79,9 @@ class GRU(Cell):
     gates = 3
     halved = (0, 1)
 
-    def __init__(self, recurrent_weight: npt.NDArray[Any], recurrent_bias: npt.NDArray[Any]) -> None:
-        super().__init__(recurrent_weight, recurrent_bias)
-        self.candidate_bias: Array = np.array(recurrent_bias[2 * self.H :], dtype=np.float32)
+    def __init__(self, weights: Mapping[str, Array]) -> None:
+        super().__init__(weights)
+        self.candidate_bias: Array = np.array(weights["recurrent_bias"][2 * self.H :], dtype=np.float32)
 
     @classmethod
     def early_bias(cls, recurrent_bias: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -100,10 +105,11 @@ class GRUResetBefore(Cell):
     gates = 3
     halved = (0, 1)
 
-    def __init__(self, recurrent_weight: npt.NDArray[Any], recurrent_bias: npt.NDArray[Any]) -> None:
-        H = recurrent_weight.shape[1]
-        super().__init__(recurrent_weight[: 2 * H], recurrent_bias)
-        self.candidate = Product(recurrent_weight[2 * H :])
+    def __init__(self, weights: Mapping[str, Array]) -> None:
+        recurrent = weights["recurrent_weight"]
+        H = recurrent.shape[1]
+        super().__init__({"recurrent_weight": recurrent[: 2 * H]})
+        self.candidate = Product(recurrent[2 * H :])
 
     def step(self, x: Array, state: LayerState) -> LayerState:
         H, (h,) = self.H, state
@@ -128,10 +134,52 @@ class LSTM(Cell):
         return (0.5 * ((1 + o) * np.tanh(m)), m)
 
 
+class MogrifierLSTM(LSTM):
+    """x <- 2 sigmoid(Q h) * x and h <- 2 sigmoid(R x) * h in turns, then the LSTM"""
+
+    takes_input = True
+
+    def __init__(self, weights: Mapping[str, Array]) -> None:
+        super().__init__(weights)
+        self._input = Product(weights["input_weight"])
+        self._bias = weights["input_bias"] + weights["recurrent_bias"]
+        Q = _modulations(weights, "input", weights["input_weight"].shape[1])
+        R = _modulations(weights, "hidden", self.H)
+        self._rounds = list(zip_longest(Q, R, fillvalue=()))
+
+    def step(self, x: Array, state: LayerState) -> LayerState:
+        h, m = state
+        for Q, R in self._rounds:
+            x = _modulation(Q, h) * x
+            if R:
+                h = _modulation(R, x) * h
+        return super().step(self._input(x) + self._bias, (h, m))
+
+
+def _modulations(weights: Mapping[str, Array], kind: str, rows: int) -> list[tuple[Product, ...]]:
+    """The matrix of each round, or its two factors; the last one halved, as a sigmoid's."""
+    wide, narrow = weights.get(f"{kind}_modulation"), weights.get(f"{kind}_modulation_narrow")
+    if wide is None:
+        return []
+    count = len(wide) // rows
+    last = [Product(np.float32(0.5) * each) for each in np.split(wide, count)]
+    if narrow is None:
+        return [(each,) for each in last]
+    return list(zip(map(Product, np.split(narrow, count)), last, strict=True))
+
+
+def _modulation(products: tuple[Product, ...], v: Array) -> Array:
+    """2 sigmoid(M v). v: (N, columns)"""
+    for product in products:
+        v = product(v)
+    return 1 + np.tanh(v)
+
+
 CELLS: dict[str, type[Cell]] = {
     "elman": Elman,
     "elman-relu": ElmanReLU,
     "gru": GRU,
     "gru-reset-before": GRUResetBefore,
     "lstm": LSTM,
+    "mogrifier-lstm": MogrifierLSTM,
 }

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from charlm.config import ModelConfig
 from charlm.config.folders import cache_folder
 from charlm.errors import ConfigError
+from charlm.runtime.layout import missing_in
 from charlm.runtime.precision import fastest
 from charlm.runtime.quantised import PRECISIONS
 
@@ -38,19 +39,25 @@ def open_engine(
 
     Args:
         arrays: all tensors by name.
-        engine: one of `ENGINES`; ``auto`` is numba, and numpy where that cannot be imported or keep its machine code.
+        engine: one of `ENGINES`; ``auto`` is numba, and numpy where that cannot be imported or keep its machine code,
+            or does not compute such a model.
         precision: one of `PRECISIONS`; ``auto`` is what `charlm.runtime.precision.fastest` makes of `measured`.
         measured: nats by precision of these very weights; None where they were not measured.
         threads: at most so many share rows that run side by side; None for all processors.
         on_compile: told when the loop has to be compiled, which takes seconds.
 
     Raises:
-        ConfigError: numba was asked for and cannot be imported, or numpy with a precision other than exact.
+        ConfigError: numba was asked for and cannot be imported or does not compute such a model, or numpy with a
+            precision other than exact.
         RunError: naming a tensor that is missing, one too many, misshapen, not of floats or not finite.
     """
     if engine == "numpy" and precision not in ("auto", "exact"):
         raise ConfigError(f"precision must be exact with engine numpy, was {precision}: take engine numba")
-    if engine == "numba" or (engine == "auto" and (precision in PRECISIONS[1:] or can_keep_code())):
+    missing = missing_in(config)
+    if missing is not None and (engine == "numba" or precision in PRECISIONS[1:]):
+        raise ConfigError(f"engine numba does not compute {missing}: take engine numpy, in precision exact")
+    wanted = engine == "numba" or (engine == "auto" and (precision in PRECISIONS[1:] or can_keep_code()))
+    if wanted and missing is None:
         try:
             return _compiled(config, arrays, vocab_size, precision, measured, threads or processors(), on_compile)
         except ImportError as error:

@@ -24,20 +24,21 @@ class Layer:
         """weights: the layer's tensors by their short names, as in `charlm.config.shapes.layer_shapes`."""
         cell_type = lookup(CELLS, config.cell, "cell")
         scale = cell_type.scale(config.hidden_size)
-        recurrent_bias = weights["recurrent_bias"] * scale[:, 0]
-        self._input = Product(weights["input_weight"] * scale)
+        scaled = {name: weights[name] * scale for name in ("input_weight", "recurrent_weight")}
+        scaled |= {name: weights[name] * scale[:, 0] for name in ("input_bias", "recurrent_bias")}
+        self.cell: Cell = cell_type({**weights, **scaled})
+        self._input = None if cell_type.takes_input else Product(scaled["input_weight"])
         self._bias: Array = np.array(
-            weights["input_bias"] * scale[:, 0] + cell_type.early_bias(recurrent_bias), dtype=np.float32
+            scaled["input_bias"] + cell_type.early_bias(scaled["recurrent_bias"]), dtype=np.float32
         )
         self._norm = (np.array(weights["norm_weight"]), np.array(weights["norm_bias"])) if config.layer_norm else None
-        self._residual = config.residual and self._input.columns == config.hidden_size
-        self.cell: Cell = cell_type(weights["recurrent_weight"] * scale, recurrent_bias)
+        self._residual = config.residual and weights["input_weight"].shape[1] == config.hidden_size
 
     def inputs(self, x: Array) -> Array:
-        """The input's share of the gates. x: (N, in) -> (N, GH)"""
+        """What the cell starts from, x: (N, in): the input's share of the gates (N, GH), or the input as it gets it."""
         if self._norm is not None:
             x = layer_norm(x, *self._norm)
-        return self._input(x) + self._bias
+        return x if self._input is None else self._input(x) + self._bias
 
     def output(self, x: Array, h: Array) -> Array:
         """x: (N, in), h: (N, H) -> y: (N, H)"""

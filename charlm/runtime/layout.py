@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.config import ModelConfig
+from charlm.config.cells import GATES
+from charlm.errors import ConfigError
 from charlm.registry import lookup
 from charlm.runtime.layer import layer_norm
 from charlm.runtime.packing import Matrices, aligned
@@ -66,6 +68,14 @@ class Packed(NamedTuple):
         return int(self.plan[WIDTHS.index(name)])
 
 
+def missing_in(config: ModelConfig) -> str | None:
+    """What of a model the compiled loop does not compute, in words; None where it computes all of it."""
+    # a name that no cell has is for `lay_out` to refuse
+    if config.cell in GATES and config.cell not in CELL_NUMBERS:
+        return f"cell {config.cell}"
+    return None
+
+
 def padded(count: int) -> int:
     """`count` and what makes it whole vectors."""
     return -(-count // LONGEST_VECTOR) * LONGEST_VECTOR
@@ -77,7 +87,13 @@ def lay_out(config: ModelConfig, weights: Mapping[str, Array], vocab_size: int, 
     Args:
         weights: all tensors, checked; as `charlm.config.shapes.parameter_shapes` has them.
         matrices: empty; of the precision that the products are to have.
+
+    Raises:
+        ConfigError: a model that the loop does not compute, see `missing_in`.
     """
+    missing = missing_in(config)
+    if missing is not None:
+        raise ConfigError(f"the compiled loop does not compute {missing}")
     number = lookup(CELL_NUMBERS, config.cell, "cell")
     H, E, V = padded(config.hidden_size), padded(config.embedding), padded(vocab_size)
     carried = CARRIED.get(config.cell, 1)

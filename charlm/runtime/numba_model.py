@@ -67,6 +67,7 @@ class NumbaModel:
 
         Raises:
             RunError: naming a tensor that is missing, one too many, misshapen, not of floats or not finite.
+            ConfigError: a model that the loop does not compute, see `charlm.runtime.layout.missing_in`.
             UnknownNameError: `config.cell` is no cell.
         """
         weights = checked(arrays, config, vocab_size)

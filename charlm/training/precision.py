@@ -12,17 +12,18 @@ from charlm.models import LanguageModel
 from charlm.runs import Checkpoint, Data, Run
 from charlm.runs.precision import precision_fact
 from charlm.runtime.engines import can_keep_code
+from charlm.runtime.layout import missing_in
 from charlm.runtime.precision import measure, passages
 
 
 def note_precision(run: Run, data: Data) -> None:
     """Measure on some thousand symbols of the validation split, and put it among the run's facts.
 
-    Where that cannot be done (no Numba, a short split, a disk that is full) the run is as good as before: texts
-    are then written in float32.
+    Where that cannot be done (no Numba, a model that its loop does not compute, a short split, a disk that is full)
+    the run is as good as before: texts are then written in float32.
     """
     rows = passages(data.store.part("validation"))
-    if not len(rows) or not can_keep_code():
+    if not len(rows) or not can_keep_code() or missing_in(run.config.model) is not None:
         return
     with suppress(ImportError, OutputError, RunError):
         from charlm.simd.processor import HAS_INT8

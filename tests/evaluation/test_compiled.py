@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from charlm.config import Config, ModelConfig
-from charlm.config.cells import GATES
 from charlm.errors import ConfigError
 from charlm.evaluation import parse_protocol
 from charlm.evaluation.compiled import stream_pieces
@@ -19,6 +18,7 @@ from charlm.models import LanguageModel
 from charlm.runs import create_run
 from charlm.runs.precision import precision_fact
 from charlm.runtime import NumbaModel
+from charlm.runtime.layout import CELL_NUMBERS
 from charlm.tokenizers import CharTokenizer
 
 V = 13
@@ -48,7 +48,7 @@ def test_every_protocol_scores_as_with_torch(protocol, length):
     assert (found.correct != expected.correct).mean() < 0.001 if length > 1 else True
 
 
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELL_NUMBERS)
 def test_every_cell_scores_as_with_torch(cell):
     reference, model = models(cell=cell, layer_norm=True, residual=True, tie_weights=True, embedding_size=9)
     (expected, _), (found, _) = (scored(one, IDS[:3000], "stream") for one in (reference, model))

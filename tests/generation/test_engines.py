@@ -12,7 +12,7 @@ from charlm.config.shapes import parameter_shapes
 from charlm.errors import RunError
 from charlm.generation import generate
 from charlm.models.torch_engine import TorchModel
-from charlm.runtime import ENGINES, PRECISIONS, NumbaModel, NumpyModel
+from charlm.runtime import ENGINES, PRECISIONS, NumbaModel, NumpyModel, open_engine
 from charlm.tokenizers import CharTokenizer
 
 TOKENIZER = CharTokenizer("\n abcdefgh")
@@ -53,7 +53,8 @@ def engines():
         config = ModelConfig(cell=cell, hidden_size=24, layers=2)
         given = (config, arrays_of(config), TOKENIZER.vocab_size)
         cpu = torch.device("cpu")
-        made[cell] = (NumpyModel(*given), NumbaModel(*given, threads=2), TorchModel(*given, device=cpu, rows=1))
+        # the compiled engine where there is a loop of the cell
+        made[cell] = (NumpyModel(*given), open_engine(*given, threads=2), TorchModel(*given, device=cpu, rows=1))
     return made
 
 

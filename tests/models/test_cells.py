@@ -10,6 +10,7 @@ from torch import Tensor
 
 from charlm.config import ModelConfig
 from charlm.config.cells import GATES
+from charlm.config.shapes import layer_shapes
 from charlm.errors import UnknownNameError
 from charlm.kernels import KERNELS
 from charlm.models import CELLS, HiddenState, LSTMState
@@ -22,9 +23,11 @@ B, T, INPUTS, H = 3, 5, 4, 7
 def make_cell(name: str, seed: int = 0, units: int = H) -> Cell:
     """A cell in float64 whose weights, biases too, are all different from zero."""
     generator = torch.Generator().manual_seed(seed)
-    rows = CELLS[name].gates * units
-    shapes = [(rows, INPUTS), (rows, units), (rows,), (rows,)]
-    return CELLS[name](Weights(*(torch.randn(s, generator=generator, dtype=torch.float64) * 0.5 for s in shapes)))
+    shapes = layer_shapes(ModelConfig(cell=name, hidden_size=units, embedding_size=INPUTS), 0)
+    tensors = {n: torch.randn(s, generator=generator, dtype=torch.float64) * 0.5 for n, s in shapes.items()}
+    kind = CELLS[name].weights_type
+    assert kind._fields[: len(tensors)] == tuple(tensors)
+    return CELLS[name](kind(*(tensors.get(field) for field in kind._fields)))
 
 
 def random_inputs(seed: int = 1) -> Tensor:
@@ -96,12 +99,15 @@ def test_lanes_do_not_see_one_another(name: str) -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     cell = make_cell(name, seed=3, units=2)
-    leaves = [*cell.weights, random_inputs()[:2, :2], *(part[:2] for part in random_state(cell))]
+    weights = [weight for weight in cell.weights if weight is not None]
+    absent = [None] * (len(cell.weights) - len(weights))
+    leaves = [*weights, random_inputs()[:2, :2], *(part[:2] for part in random_state(cell))]
     leaves = [leaf.detach().clone().requires_grad_() for leaf in leaves]
 
     def outputs(*tensors: Tensor) -> tuple[Tensor, ...]:
-        other = CELLS[name](Weights(*tensors[:4]))
-        y, state = step_through(other, tensors[4], cell.state_type(*tensors[5:]))
+        *own, x = tensors[: len(weights) + 1]
+        other = CELLS[name](cell.weights_type(*own, *absent))
+        y, state = step_through(other, x, cell.state_type(*tensors[len(weights) + 1 :]))
         return y, *state
 
     assert torch.autograd.gradcheck(outputs, leaves)
@@ -146,3 +152,58 @@ def test_a_gru_step_by_hand(name: str, pre_candidate: str) -> None:
         n = math.tanh(0.9 + 0.03 + r * (0.7 * -1.0 + 0.3))
     expected = (1 - z) * n + z * -1.0
     assert y.item() == after.hidden.item() == pytest.approx(expected, abs=1e-12)
+
+
+# rounds and rank; what Q and R of each round are then made of
+MOGRIFIERS = [(1, None), (2, None), (5, None), (4, 1), (5, 2), (1, 2)]
+
+
+@pytest.mark.parametrize(("rounds", "rank"), MOGRIFIERS)
+def test_a_mogrifier_step_is_its_rounds_and_then_an_lstms(rounds: int, rank: int | None) -> None:
+    """Two inputs, three units, against the equations of the paper (Melis et al., 2019, 1 and 2), element by element."""
+    inputs, units = 2, 3
+    config = ModelConfig(
+        cell="mogrifier-lstm",
+        hidden_size=units,
+        embedding_size=inputs,
+        mogrifier_rounds=rounds,
+        mogrifier_rank=rank,
+        layers=1,
+    )
+    layer = Layer(config, 0).double()
+    generator = torch.Generator().manual_seed(rounds)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    x, h, m = (torch.randn((1, size), generator=generator).double() for size in (inputs, units, units))
+    y, after = layer.cell_type(layer.weights).step(x, LSTMState(h, m))
+
+    named = dict(layer.named_parameters())
+    sizes = {"input": inputs, "hidden": units}
+    v = {"input": x[0].tolist(), "hidden": h[0].tolist()}
+    for i in range(1, rounds + 1):
+        changed, other = ("input", "hidden") if i % 2 else ("hidden", "input")
+        rows, place = sizes[changed], (i - 1) // 2
+        M = named[f"{changed}_modulation"][place * rows : (place + 1) * rows]
+        if rank:
+            M = M @ named[f"{changed}_modulation_narrow"][place * rank : (place + 1) * rank]
+        assert M.shape == (rows, sizes[other])
+        sums = [sum(M[j, k].item() * v[other][k] for k in range(sizes[other])) for j in range(rows)]
+        v[changed] = [2 * sigmoid(total) * old for total, old in zip(sums, v[changed], strict=True)]
+    changed_x, changed_h = (torch.tensor([v[kind]], dtype=torch.float64) for kind in ("input", "hidden"))
+    expected, expected_after = CELLS["lstm"](Weights(*layer.weights[:4])).step(changed_x, LSTMState(changed_h, m))
+    torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(after.memory, expected_after.memory, rtol=0, atol=1e-12)
+
+
+def test_a_mogrifier_whose_matrices_are_zero_is_an_lstm() -> None:
+    cell = make_cell("mogrifier-lstm")
+    still = cell.weights._replace(
+        input_modulation=torch.zeros_like(cell.weights.input_modulation),
+        hidden_modulation=torch.zeros_like(cell.weights.hidden_modulation),
+    )
+    x, state = random_inputs(), random_state(cell)
+    y, after = step_through(CELLS["mogrifier-lstm"](still), x, state)
+    expected, expected_after = step_through(CELLS["lstm"](Weights(*still[:4])), x, state)
+    assert torch.equal(y, expected)
+    assert torch.equal(after.memory, expected_after.memory)

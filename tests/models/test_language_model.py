@@ -103,6 +103,13 @@ def test_parameter_names_and_shapes_worked_by_hand() -> None:
         "projection": (3, 4),
         "output_bias": (7,),
     }
+    config = make_config(cell="mogrifier-lstm", hidden_size=4, embedding_size=3, mogrifier_rank=2, layers=1)
+    assert {name: shape for name, shape in parameter_shapes(config, 7).items() if "modulation" in name} == {
+        "layers.0.input_modulation": (9, 2),
+        "layers.0.input_modulation_narrow": (6, 4),
+        "layers.0.hidden_modulation": (8, 2),
+        "layers.0.hidden_modulation_narrow": (4, 3),
+    }
     with pytest.raises(UnknownNameError, match="no cell 'grу'"):
         parameter_shapes(make_config(cell="grу"), 7)  # a Cyrillic letter
 
@@ -172,7 +179,7 @@ def test_recurrent_weights_start_orthogonal_gate_by_gate(cell: str) -> None:
         assert all(not torch.equal(gates[0], gate) for gate in gates[1:])
         assert layer.recurrent_bias.abs().max() == 0
         expected = torch.zeros_like(layer.input_bias)
-        if cell == "lstm":
+        if cell in ("lstm", "mogrifier-lstm"):
             expected[24:48] = 1  # the forget gate
         assert torch.equal(layer.input_bias, expected)
 

@@ -56,6 +56,21 @@ def test_without_numba_numpy_serves(monkeypatch):
             opened(**settings)
 
 
+MISSING = [("cell mogrifier-lstm", {"cell": "mogrifier-lstm"})]
+
+
+@pytest.mark.parametrize(("what", "settings"), MISSING)
+def test_numpy_serves_what_the_compiled_loop_does_not_compute(what, settings):
+    config = ModelConfig(hidden_size=20, **settings)
+    arrays = {name: np.ones(shape, np.float32) for name, shape in parameter_shapes(config, V).items()}
+    assert isinstance(open_engine(config, arrays, V, measured=NEAR), NumpyModel)
+    for asked in ({"engine": "numba"}, {"precision": "int8"}):
+        with pytest.raises(ConfigError, match=f"^engine numba does not compute {what}: take engine numpy"):
+            open_engine(config, arrays, V, **asked)
+    with pytest.raises(ConfigError, match=f"does not compute {what}$"):
+        NumbaModel(config, arrays, V)
+
+
 def test_where_code_cannot_be_kept_numpy_serves(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "access", lambda path, mode: not str(path).startswith(str(tmp_path)))
     for variable in ("NUMBA_CACHE_DIR", "CHARLM_CACHE"):

@@ -67,10 +67,14 @@ OPTIONS = [
     {"layers": 1, "hidden_size": 1},
     {"layers": 1, "hidden_size": 130},
 ]
+MOGRIFIERS = [{"mogrifier_rounds": 1}, {"mogrifier_rounds": 4, "mogrifier_rank": 3, "embedding_size": 7}]
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize(
+    ("cell", "options"),
+    [*itertools.product(CELLS, OPTIONS), *(("mogrifier-lstm", options) for options in MOGRIFIERS)],
+    ids=str,
+)
 def test_logits_and_states_equal_the_trained_model(cell, options):
     reference, model = models(cell=cell, **options)
     ids = IDS[:120].reshape(3, 40)

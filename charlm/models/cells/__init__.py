@@ -8,6 +8,7 @@ from charlm.models.cells.elman import Elman, ElmanReLU
 from charlm.models.cells.gru import GRU
 from charlm.models.cells.gru_reset_before import GRUResetBefore
 from charlm.models.cells.lstm import LSTM
+from charlm.models.cells.mogrifier_lstm import MogrifierLSTM
 
 CELLS: dict[str, type[Cell[Any]]] = {
     "elman": Elman,
@@ -15,6 +16,7 @@ CELLS: dict[str, type[Cell[Any]]] = {
     "gru": GRU,
     "gru-reset-before": GRUResetBefore,
     "lstm": LSTM,
+    "mogrifier-lstm": MogrifierLSTM,
 }
 
 __all__ = ["CELLS", "Cell", "Weights"]

@@ -29,6 +29,9 @@ class Cell(ABC, Generic[StateT]):
     """G: how many blocks of H rows the weights have."""
     state_type: ClassVar[Any]
     """The named tuple, of tensors (B, H), that the cell carries through time."""
+    weights_type: ClassVar[Any] = Weights
+    """`Weights`, or a named tuple that begins with the same four and has the names that
+    `charlm.config.shapes.layer_shapes` gives; one that a configuration does without is None."""
     output_gain: ClassVar[float] = 1.0
     """First output weights are this much larger above the cell: for outputs that begin far below one in size."""
 
