@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charlm.config import PRESETS, Config, CorpusConfig, Layer, SamplingConfig, resolve
-from charlm.errors import ConfigError
+from charlm.errors import ConfigError, CorpusError
 from charlm.registry import lookup
-from charlm.runs import RunAt, checkpoints_folder, find_run
+from charlm.runs import RunAt, checkpoints_folder, find_run, open_run_data
 from charlm.runs.precision import measured_precisions
 
 if TYPE_CHECKING:
@@ -126,7 +126,20 @@ class Model:
         seed = secrets.randbelow(DRAWN_SEEDS) if sampling.seed is None else sampling.seed
         usual = (sampling.engine, sampling.precision) == ("auto", "auto")
         engine = self.runtime if usual else self.engine(sampling.engine, sampling.precision)
-        return (piece.text for piece in generate(engine, self.tokenizer, sampling, seed))
+        text = self.training_text() if sampling.max_copy is not None else None
+        return (piece.text for piece in generate(engine, self.tokenizer, sampling, seed, training_text=text))
+
+    def training_text(self) -> str:
+        """The characters that the run was trained on.
+
+        Raises:
+            CorpusError: the text is gone with its ids, or is another now.
+        """
+        try:
+            data = open_run_data(self.run)
+        except CorpusError as error:
+            raise CorpusError(f"max_copy needs the text that run {self.run.name} was trained on: {error}") from None
+        return self.tokenizer.decode(data.store.part("train"))
 
     def evaluate(
         self,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import charlm
-from charlm.errors import ConfigError, RunError, TokenizerError
+from charlm.errors import ConfigError, CorpusError, RunError, TokenizerError
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +115,25 @@ def test_unknown_characters_follow_the_policy_asked_for(model, place):
     assert (written.characters - dropped.characters, written.bytes - dropped.bytes) == (3, 6)
     with pytest.raises(TokenizerError, match="Ω"):
         model.evaluate(odd, unknown="error")
+
+
+def test_no_more_is_quoted_than_was_asked_for(model, place):
+    tale = (place / "tale.txt").read_text()
+    free = model.generate("a cat", seed=1, length=200, temperature=0.3)
+    bound = model.generate("a cat", seed=1, length=200, temperature=0.3, max_copy=12)
+    assert max(length for length in range(5, 60) if any(free[at : at + length] in tale for at in range(100))) > 20
+    assert not any(bound[at : at + 13] in tale for at in range(len(bound) - 12))
+
+
+def test_a_text_that_is_another_now_cannot_be_kept_from(model, place):
+    tale = place / "tale.txt"
+    before = tale.read_bytes()
+    tale.write_text("something else")
+    try:
+        with pytest.raises(CorpusError, match=r"max_copy needs the text that run tale was trained on: .* has changed"):
+            model.generate(max_copy=12)
+    finally:
+        tale.write_bytes(before)
 
 
 def test_importing_charlm_is_light():

@@ -15,6 +15,7 @@ EXAMPLES = (
     ('charlm generate --prompt "ROMEO:" --temperature 0.5 --length 300', "calmer, and going on from a prompt"),
     ("head -c 200 play.txt | charlm generate --prompt - --run mine > more.txt", "exact bytes, in and out"),
     ("charlm generate --samples 3 --seed 7 --top-p 0.9 --json", "three texts, the same every time"),
+    ("charlm generate --max-copy 40", "no more than 40 characters in a row out of the training text"),
     ('charlm generate --greedy --stop "\\n\\n"', "the likeliest text, to the first empty line"),
 )
 

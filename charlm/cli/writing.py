@@ -25,7 +25,8 @@ def write(sampling: SamplingConfig, *, run: str | None, json: bool) -> None:
         console.note(notice)
     seed = secrets.randbelow(DRAWN_SEEDS) if sampling.seed is None else sampling.seed
     engine = model.engine(sampling.engine, sampling.precision, on_compile=lambda: console.note(COMPILING))
-    pieces = generate(engine, model.tokenizer, sampling, seed)
+    text = model.training_text() if sampling.max_copy is not None else None
+    pieces = generate(engine, model.tokenizer, sampling, seed, training_text=text)
     if json:
         facts = {"run": model.run.name, "checkpoint": model.checkpoint.folder.name, "seed": seed}
         write_records(pieces, {"prompt": sampling.prompt, **facts})

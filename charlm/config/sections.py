@@ -238,6 +238,13 @@ class SamplingConfig(Section):
         "error",
         "characters of the prompt outside the vocabulary: an error, write as bytes, or drop",
         group="sampling",
+    max_copy: int | None = setting(
+        None,
+        "quote at most this many characters in a row of the training text",
+        group="filters",
+        minimum=1,
+        maximum=1000,
+    )
         choices=("error", "bytes", "drop"),
     )
     engine: str = setting(

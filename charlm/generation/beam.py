@@ -13,6 +13,7 @@ from charlm.errors import ConfigError
 from charlm.generation.pieces import Ending, Engine, Piece
 from charlm.generation.sampler import widened
 from charlm.generation.text import Growth, Rules
+from charlm.generation.transforms import TRANSFORMS
 from charlm.runtime import select
 from charlm.tokenizers import Tokenizer
 
@@ -68,14 +69,9 @@ def beam_search(
 
 
 def _check(sampling: SamplingConfig) -> None:
-    for name, unused in {
-        "greedy": False,
-        "top_k": None,
-        "top_p": None,
-        "min_p": None,
-        "repetition_penalty": 1.0,
-    }.items():
-        if getattr(sampling, name) != unused:
+    unset = SamplingConfig()
+    for name in ("greedy", *(name for name, transform in TRANSFORMS.items() if not transform.fits_beam)):
+        if getattr(sampling, name) != getattr(unset, name):
             raise ConfigError(f"{name} and beam exclude each other: a beam follows the model's own probabilities")
     if sampling.beam is not None and sampling.samples > sampling.beam:
         raise ConfigError(f"samples must be at most beam ({sampling.beam}), was {sampling.samples}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from charlm.generation.pieces import DrawingEngine, Engine, Piece
 from charlm.generation.rows import Pieces, Row, in_chunks, one_by_one
 from charlm.generation.sampler import Sampler
 from charlm.generation.text import Rules
-from charlm.runtime import RECENT
+from charlm.generation.transform import Learnt, Transform
+from charlm.generation.transforms import looked_back, rules_of, transforms_of
 from charlm.tokenizers import Tokenizer
 
 # Samples that run side by side.
@@ -25,7 +26,12 @@ WAITING = 2**22
 
 
 def generate(
-    model: Engine, tokenizer: Tokenizer, sampling: SamplingConfig, seed: int, batch_size: int = BATCH
+    model: Engine,
+    tokenizer: Tokenizer,
+    sampling: SamplingConfig,
+    seed: int,
+    batch_size: int = BATCH,
+    training_text: str | None = None,
 ) -> Iterator[Piece]:
     """Write `sampling.samples` texts; the pieces of sample 0 come first and as they are made, then those of 1, ...
 
@@ -36,9 +42,11 @@ def generate(
     Args:
         sampling: its `seed` is not looked at, and a prompt of ``-`` is a dash.
         batch_size: at most this many samples side by side; a matter of speed only.
+        training_text: what the model was trained on, as the tokenizer decodes it; for `sampling.max_copy`.
 
     Raises:
-        ConfigError: settings that exclude each other; an empty stop string; a negative seed.
+        ConfigError: settings that exclude each other; `max_copy` without a training text; an empty stop string; a
+            negative seed.
         TokenizerError: a prompt that the vocabulary cannot represent, under `sampling.unknown`.
         RunError: model and tokenizer are not of one run, or the model's output is not finite.
     """
@@ -53,7 +61,8 @@ def generate(
     prompt = first_ids(tokenizer, sampling)
     if sampling.beam is not None:
         return beam_search(model, tokenizer, sampling, rules, prompt)
-    return _sample(model, tokenizer, sampling, seed, rules, prompt, batch_size)
+    transforms = transforms_of(sampling, Learnt(tokenizer, training_text))
+    return _sample(model, tokenizer, sampling, transforms, seed, rules, prompt, batch_size)
 
 
 def first_ids(tokenizer: Tokenizer, sampling: SamplingConfig) -> npt.NDArray[Any]:
@@ -75,6 +84,7 @@ def _sample(
     model: Engine,
     tokenizer: Tokenizer,
     sampling: SamplingConfig,
+    transforms: Sequence[Transform],
     seed: int,
     rules: Rules,
     prompt: npt.NDArray[Any],
@@ -82,26 +92,28 @@ def _sample(
 ) -> Iterator[Piece]:
     pieces = Pieces(tokenizer)
     size = max(1, min(batch_size, WAITING // max(1, rules.length)))
-    recent = prompt[-RECENT:].tolist()
+    back = looked_back(transforms)
+    recent = prompt[-back:].tolist() if back else []
     read: Callable[[list[Row]], Iterator[None]] | None = None
     for start in range(0, sampling.samples, size):
         rows = [
-            Row(sample, Sampler(sampling, seed, sample, recent))
+            Row(sample, Sampler(transforms, seed, sample, recent))
             for sample in range(start, min(start + size, sampling.samples))
         ]
-        read = read or _reader(model, pieces, rules, sampling, prompt)
+        read = read or _reader(model, pieces, rules, transforms, prompt)
         yield from _batch(rows, sampling.prompt, read(rows))
 
 
 def _reader(
-    model: Engine, pieces: Pieces, rules: Rules, sampling: SamplingConfig, prompt: npt.NDArray[Any]
+    model: Engine, pieces: Pieces, rules: Rules, transforms: Sequence[Transform], prompt: npt.NDArray[Any]
 ) -> Callable[[list[Row]], Iterator[None]]:
     """Reads the prompt; the result takes rows on from there, in the way that suits the engine."""
     if rules.length == 0:
         return _ended
-    if isinstance(model, DrawingEngine):
+    drawing = rules_of(transforms)
+    if drawing is not None and isinstance(model, DrawingEngine):
         before = model.read(prompt[:-1])
-        return lambda rows: in_chunks(model, pieces, rules, rows, sampling, prompt, before)
+        return lambda rows: in_chunks(model, pieces, rules, rows, drawing, prompt, before)
     logits, state = model.prime(prompt)
     return lambda rows: one_by_one(model, pieces, rules, rows, logits, state)
 

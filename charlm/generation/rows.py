@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from charlm.config import SamplingConfig
 from charlm.errors import RunError
 from charlm.generation.pieces import DrawingEngine, Ending, Engine, Piece
 from charlm.generation.sampler import EXPLODED, Sampler
 from charlm.generation.text import Growth, Rules
-from charlm.generation.transforms import rules_of
 from charlm.runtime import RECENT, Drawing, State, select
 from charlm.tokenizers import Tokenizer
 
@@ -109,16 +107,16 @@ def in_chunks(
     pieces: Pieces,
     rules: Rules,
     rows: list[Row],
-    sampling: SamplingConfig,
+    drawing: npt.NDArray[np.float64],
     prompt: npt.NDArray[Any],
     state: State,
 ) -> Iterator[None]:
     """As `one_by_one`, several ids each time it is asked; a row may draw some past its end, which count nothing.
 
-    prompt: (T,) ids, T >= 1; state: of one row, before the last of them.
+    drawing: what `rules_of` gives; prompt: (T,) ids, T >= 1; state: of one row, before the last of them.
     """
     live, steps = rows, 1
-    texts = _drawing(sampling, len(rows), prompt, state)
+    texts = _drawing(drawing, len(rows), prompt, state)
     while live:
         most = max(1, model.steps_at_once // len(live))
         left = max(rules.length - row.growth.characters for row in live)
@@ -140,7 +138,7 @@ def in_chunks(
             texts = texts.select(going)
 
 
-def _drawing(sampling: SamplingConfig, N: int, prompt: npt.NDArray[Any], state: State) -> Drawing:
+def _drawing(rules: npt.NDArray[np.float64], N: int, prompt: npt.NDArray[Any], state: State) -> Drawing:
     """N texts that stand at the end of the prompt."""
     last = np.asarray(prompt[-RECENT:], dtype=np.int64)
     recent = np.zeros((N, RECENT), dtype=np.int64)
@@ -148,7 +146,7 @@ def _drawing(sampling: SamplingConfig, N: int, prompt: npt.NDArray[Any], state: 
     return Drawing(
         ids=np.repeat(last[-1:], N),
         state=select(state, [0] * N)[0][0],
-        rules=rules_of(sampling),
+        rules=rules,
         recent=recent,
         written=np.full(N, len(last), dtype=np.int64),
     )

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from charlm.config import SamplingConfig
 from charlm.errors import ConfigError, RunError
-from charlm.generation.transforms import Logits, transforms_of
-from charlm.runtime import RECENT
+from charlm.generation.transform import Logits, Transform
+from charlm.generation.transforms import looked_back
 
 EXPLODED = "the model's state has exploded: its output is not finite; train with a lower learning_rate"
 
@@ -24,13 +24,13 @@ class Sampler:
     float64, ids in ascending order.
     """
 
-    def __init__(self, sampling: SamplingConfig, seed: int, sample: int, prompt: Iterable[int]) -> None:
+    def __init__(self, transforms: Sequence[Transform], seed: int, sample: int, prompt: Iterable[int]) -> None:
         """Raises `ConfigError` for a negative seed."""
         if seed < 0:
             raise ConfigError(f"seed must be a whole number >= 0, was {seed}")
         self._random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(sample,))))
-        self._transforms = transforms_of(sampling)
-        self._recent = deque(prompt, maxlen=RECENT)
+        self._transforms = transforms
+        self._recent = deque(prompt, maxlen=looked_back(transforms))
 
     def uniforms(self, count: int) -> npt.NDArray[np.float64]:
         """The next `count` uniform numbers, for an engine that draws for itself."""

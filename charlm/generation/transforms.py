@@ -1,39 +1,25 @@
 """What changes the model's distribution before a symbol is drawn: one small class each.
 
 A transform takes the logits (V,) of one row, float64, with -inf for symbols already ruled out, and gives
-new ones. Each keeps at least the best symbol that it was given, and breaks ties towards the lower id.
-They run in the order of the table `TRANSFORMS`, whatever the order of the flags.
+new ones. Each keeps at least one symbol of those it was given, all but `MaxCopy` the best, and breaks ties towards
+the lower id. They run in the order of the table `TRANSFORMS`, whatever the order of the flags.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Collection
-from typing import Any, ClassVar
+from collections.abc import Collection, Sequence
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
-from charlm.config import SamplingConfig, settings_of
-
-Logits = npt.NDArray[np.float64]
+from charlm.config import SamplingConfig
+from charlm.generation.max_copy import MaxCopy
+from charlm.generation.transform import Learnt, Logits, Transform
+from charlm.runtime.drawing import RECENT, RULES
 
 LARGEST = float(np.finfo(np.float64).max) / 4
-
-
-class Transform(ABC):
-    """One change of the distribution. `field` is the setting of `SamplingConfig` that gives its number."""
-
-    field: ClassVar[str]
-
-    def __init__(self, value: Any) -> None:
-        """Raises `ConfigError` for a number that the setting does not take (nan, infinite, out of range)."""
-        self.value = settings_of(SamplingConfig)[self.field].check(value)
-
-    @abstractmethod
-    def __call__(self, logits: Logits, recent: Collection[int]) -> Logits:
-        """logits: (V,), recent: the last ids of the text so far, prompt included -> (V,)"""
 
 
 class RepetitionPenalty(Transform):
@@ -41,9 +27,12 @@ class RepetitionPenalty(Transform):
     (Keskar et al., 2019, arXiv:1909.05858, section 4.1). 1 changes nothing."""
 
     field = "repetition_penalty"
+    neutral = 1.0
+    history = RECENT
 
     def __call__(self, logits: Logits, recent: Collection[int]) -> Logits:
-        seen = np.array(sorted(set(recent)), dtype=np.intp)
+        # subtle: another transform may look further back, and this one is the same without it
+        seen = np.array(sorted(set(islice(recent, max(0, len(recent) - RECENT), None))), dtype=np.intp)
         seen = seen[np.isfinite(logits[seen])]
         changed: Logits = logits.copy()
         with np.errstate(over="ignore"):
@@ -57,6 +46,8 @@ class Temperature(Transform):
     """Divides the logits by the temperature. At 0 only the best symbol is left, the lowest id of equals."""
 
     field = "temperature"
+    neutral = 1.0
+    fits_beam = True
 
     def __call__(self, logits: Logits, recent: Collection[int]) -> Logits:
         if self.value == 0:
@@ -88,6 +79,7 @@ class TopP(Transform):
     (Holtzman et al., 2019, arXiv:1904.09751)."""
 
     field = "top_p"
+    neutral = 1.0
 
     def __call__(self, logits: Logits, recent: Collection[int]) -> Logits:
         if self.value >= 1:  # rounding in the sum must not cut the tail
@@ -105,6 +97,7 @@ class MinP(Transform):
     """Drops symbols less likely than this share of the likeliest (Nguyen et al., 2024, arXiv:2407.01082)."""
 
     field = "min_p"
+    neutral = 0.0
 
     def __call__(self, logits: Logits, recent: Collection[int]) -> Logits:
         if self.value == 0:
@@ -112,7 +105,9 @@ class MinP(Transform):
         return np.where(logits >= logits.max() + math.log(self.value), logits, -np.inf)
 
 
+# Copies go first: what rules symbols out by their rank is to find the best that is left.
 TRANSFORMS: dict[str, type[Transform]] = {
+    "max_copy": MaxCopy,
     "repetition_penalty": RepetitionPenalty,
     "temperature": Temperature,
     "top_k": TopK,
@@ -121,23 +116,31 @@ TRANSFORMS: dict[str, type[Transform]] = {
 }
 
 
-def transforms_of(sampling: SamplingConfig) -> list[Transform]:
-    """The transforms that `sampling` asks for, in the order of the table; those that change nothing are left out."""
-    neutral = {"repetition_penalty": 1.0, "temperature": 1.0, "top_p": 1.0, "min_p": 0.0}
+def transforms_of(sampling: SamplingConfig, learnt: Learnt | None = None) -> list[Transform]:
+    """The transforms that `sampling` asks for, in the order of the table; those that change nothing are left out.
+
+    Raises:
+        ConfigError: a number that a transform does not take; one that needs more than `learnt` holds.
+    """
     chosen = []
     for name, transform in TRANSFORMS.items():
         value = 0.0 if name == "temperature" and sampling.greedy else getattr(sampling, name)
-        if value is not None and value != neutral.get(name):
-            chosen.append(transform(value))
+        if value is not None and value != transform.neutral:
+            chosen.append(transform(value, learnt))
     return chosen
 
 
-def rules_of(sampling: SamplingConfig) -> npt.NDArray[np.float64]:
-    """The same as numbers in the order of the table, for an engine that draws for itself: see `charlm.runtime.Drawing`.
+def looked_back(transforms: Sequence[Transform]) -> int:
+    """How many of the last ids these transforms look at."""
+    return max((transform.history for transform in transforms), default=0)
 
-    Raises:
-        ConfigError: a number that a transform does not take.
+
+def rules_of(transforms: Sequence[Transform]) -> npt.NDArray[np.float64] | None:
+    """The same as numbers, for an engine that draws for itself: see `charlm.runtime.Drawing`.
+
+    None where one of them is not among the rules that such an engine knows.
     """
-    rules = {"repetition_penalty": 1.0, "temperature": 1.0, "top_k": 0.0, "top_p": 1.0, "min_p": 0.0}
-    rules |= {transform.field: float(transform.value) for transform in transforms_of(sampling)}
-    return np.array([rules[name] for name in TRANSFORMS])
+    values = {transform.field: float(transform.value) for transform in transforms}
+    if not values.keys() <= set(RULES):
+        return None
+    return np.array([values.get(name, TRANSFORMS[name].neutral or 0.0) for name in RULES])

@@ -96,9 +96,12 @@ def test_hostile_prompts_paths_and_texts_are_escaped(hostile_run, environment, t
         assert_harmless(shown)
 
 
-def test_generate_imports_no_torch(hostile_run, environment, tmp_path):
-    command = [sys.executable, "-X", "importtime", "-m", "charlm", *GENERATE, "--run", str(hostile_run)]
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+@pytest.mark.parametrize(("more", "code"), [((), 0), (("--max-copy", "20"), 3)])
+def test_generate_imports_no_torch(hostile_run, environment, tmp_path, more, code):
+    command = [sys.executable, "-X", "importtime", "-m", "charlm", *GENERATE, *more, "--run", str(hostile_run)]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == code
+    assert ("max_copy needs the text that run hostile[x] was trained on" in done.stderr) == bool(code)
     modules = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
     assert "numpy" in modules
     assert not modules & {"torch", "rich"}

@@ -75,7 +75,8 @@ def write() -> Callable[..., list[Piece]]:
     """All pieces of a generation; settings by name, `seed` and `batch_size` too."""
 
     def run(model, tokenizer, seed: int = 1, batch_size: int = 64, **settings) -> list[Piece]:
-        return list(generate(model, tokenizer, SamplingConfig(**settings), seed, batch_size))
+        sampling = SamplingConfig(**settings)
+        return list(generate(model, tokenizer, sampling, seed, batch_size, training_text="abba cab\nface"))
 
     return run
 

@@ -121,6 +121,7 @@ def test_a_text_spelt_in_several_ways_comes_once(chain, write, texts):
         ({"top_k": 3}, "top_k and beam exclude each other"),
         ({"top_p": 0.5}, "top_p and beam exclude each other"),
         ({"min_p": 0.5}, "min_p and beam exclude each other"),
+        ({"max_copy": 5}, "max_copy and beam exclude each other"),
         ({"repetition_penalty": 1.5}, "repetition_penalty and beam exclude each other"),
         ({"samples": 4}, r"samples must be at most beam \(3\), was 4"),
         ({"length": 10**12}, "length must be at most 100000 with beam, was 1000000000000"),
@@ -133,6 +134,6 @@ def test_settings_that_exclude_each_other_are_refused(lstm, settings, message):
 
 @pytest.mark.parametrize("name", [name for name in TRANSFORMS if name != "temperature"])
 def test_no_filter_goes_unheard_beside_a_beam(lstm, name):
-    sampling = SamplingConfig(beam=3, **{name: 2 if name == "top_k" else 0.5})
+    sampling = SamplingConfig(beam=3, **{name: 2 if name in ("top_k", "max_copy") else 0.5})
     with pytest.raises(ConfigError, match=f"{name} and beam exclude each other"):
         generate(*lstm, sampling, 1)

@@ -13,6 +13,7 @@ from charlm.config import SamplingConfig
 from charlm.errors import ConfigError, RunError
 from charlm.generation import generate, notices
 from charlm.generation.sampler import Sampler, invert
+from charlm.generation.transforms import transforms_of
 
 LOGITS = np.array([1.0, 0.2, -0.7, 2.1, 0.0, -3.0])
 P = np.exp(LOGITS) / np.exp(LOGITS).sum()
@@ -63,13 +64,13 @@ def test_the_last_uniform_draws_the_last_possible_id():
 def test_a_draw_takes_one_uniform_whatever_the_transforms():
     # numbers of the generator that the documentation names, so that texts stay the same over versions
     random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(3, spawn_key=(2,))))
-    plain = Sampler(SamplingConfig(temperature=1), 3, 2, [])
+    plain = Sampler(transforms_of(SamplingConfig(temperature=1)), 3, 2, [])
     drawn = [plain.draw(LOGITS.astype(np.float32))[0] for _ in range(50)]
     assert drawn == [invert(LOGITS.astype(np.float32).astype(np.float64), random.random()) for _ in range(50)]
 
 
 def test_nats_are_those_of_the_model_before_temperature_and_filters():
-    sampler = Sampler(SamplingConfig(temperature=0.1, top_k=2), 1, 0, [])
+    sampler = Sampler(transforms_of(SamplingConfig(temperature=0.1, top_k=2)), 1, 0, [])
     for _ in range(20):
         drawn, nats = sampler.draw(LOGITS.astype(np.float32))
         assert nats == pytest.approx(-math.log(P[drawn]), abs=1e-6)
@@ -80,6 +81,7 @@ SETTINGS = [
     {"temperature": 1.5, "top_k": 20, "top_p": 0.95, "min_p": 0.001, "repetition_penalty": 1.3},
     {"stop": ("a", "bc"), "temperature": 1.2},
     {"greedy": True},
+    {"max_copy": 2},
 ]
 
 

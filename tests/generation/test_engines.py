@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from charlm.runtime import ENGINES, PRECISIONS, NumbaModel, NumpyModel, open_eng
 from charlm.tokenizers import CharTokenizer
 
 TOKENIZER = CharTokenizer("\n abcdefgh")
+TRAINING_TEXT = "".join(random.Random(1).choices("\n abcdefgh", k=3000))
 
 SETTINGS = [
     {},
@@ -28,6 +31,7 @@ SETTINGS = [
     {"min_p": 0.2, "temperature": 1.0},
     {"temperature": 1.5, "top_k": 20, "top_p": 0.95, "min_p": 0.001, "repetition_penalty": 1.3},
     {"repetition_penalty": 0.8, "temperature": 1.0},
+    {"max_copy": 2, "repetition_penalty": 1.1, "length": 40},
     {"stop": ("a", "bc"), "samples": 9},
     {"samples": 7, "length": 40},
     {"beam": 3, "samples": 2, "length": 20},
@@ -63,7 +67,7 @@ def written(model, seed: int, **settings) -> list[tuple[str, str, int, float]]:
     sampling = SamplingConfig(**{"length": 150, "prompt": "abba", **settings})
     texts: dict[int, str] = {}
     found = []
-    for piece in generate(model, TOKENIZER, sampling, seed):
+    for piece in generate(model, TOKENIZER, sampling, seed, training_text=TRAINING_TEXT):
         texts[piece.sample] = texts.get(piece.sample, "") + piece.text
         if piece.ending:
             ending = piece.ending

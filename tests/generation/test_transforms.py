@@ -12,12 +12,22 @@ from hypothesis import strategies as st
 from charlm.config import SamplingConfig
 from charlm.errors import ConfigError
 from charlm.generation import TRANSFORMS
+from charlm.generation.transform import Learnt
 from charlm.generation.transforms import transforms_of
+from charlm.tokenizers import CharTokenizer
 
 INF = math.inf
+LEARNT = Learnt(CharTokenizer("abcd", "drop"), "abcaba")
 
 # name, value, logits, recent ids, logits after
 BY_HAND = [
+    # after ab comes c or a, after ca b, after bb nothing
+    ("max_copy", 2, [1.0, 3.0, 2.0, 0.5], [0, 1], [-INF, 3.0, -INF, 0.5]),
+    ("max_copy", 2, [1.0, 3.0, 2.0, 0.5], [1, 2, 0], [1.0, -INF, 2.0, 0.5]),
+    ("max_copy", 2, [1.0, 3.0, 2.0, 0.5], [1, 1], [1.0, 3.0, 2.0, 0.5]),
+    ("max_copy", 2, [1.0, 3.0, 2.0, 0.5], [0], [1.0, 3.0, 2.0, 0.5]),
+    ("max_copy", 1, [1.0, -INF, 2.0, -INF], [1], [1.0, -INF, 2.0, -INF]),
+    ("max_copy", 9, [1.0, 3.0, 2.0, 0.5], [0, 1, 2], [1.0, 3.0, 2.0, 0.5]),
     ("repetition_penalty", 2.0, [3.0, -1.0, 2.0], [0, 1, 0], [1.5, -2.0, 2.0]),
     ("repetition_penalty", 0.5, [3.0, -1.0, 2.0], [0, 1], [6.0, -0.5, 2.0]),
     ("temperature", 0.5, [3.0, 1.0, 2.0], [], [0.0, -4.0, -2.0]),
@@ -42,7 +52,7 @@ BY_HAND = [
 @pytest.mark.parametrize(("name", "value", "logits", "recent", "expected"), BY_HAND)
 def test_worked_by_hand(name, value, logits, recent, expected):
     given_logits = np.array(logits)
-    np.testing.assert_allclose(TRANSFORMS[name](value)(given_logits, recent), expected, rtol=1e-12)
+    np.testing.assert_allclose(TRANSFORMS[name](value, LEARNT)(given_logits, recent), expected, rtol=1e-12)
     assert given_logits.tolist() == logits, "the logits given were changed"
 
 
@@ -51,9 +61,9 @@ def test_every_transform_is_worked_by_hand():
 
 
 def test_the_order_is_the_documented_one():
-    assert list(TRANSFORMS) == ["repetition_penalty", "temperature", "top_k", "top_p", "min_p"]
-    everything = SamplingConfig(min_p=0.1, top_p=0.9, top_k=5, temperature=0.5, repetition_penalty=1.2)
-    assert [transform.field for transform in transforms_of(everything)] == list(TRANSFORMS)
+    assert list(TRANSFORMS) == ["max_copy", "repetition_penalty", "temperature", "top_k", "top_p", "min_p"]
+    everything = SamplingConfig(min_p=0.1, top_p=0.9, top_k=5, temperature=0.5, repetition_penalty=1.2, max_copy=9)
+    assert [transform.field for transform in transforms_of(everything, LEARNT)] == list(TRANSFORMS)
 
 
 def test_the_order_changes_the_result():
@@ -66,6 +76,8 @@ def test_the_order_changes_the_result():
 
 REFUSED = [
     *[(name, value) for name in TRANSFORMS for value in (math.nan, INF, -INF, -1, True, "1")],
+    ("max_copy", 0),
+    ("max_copy", 1001),
     ("repetition_penalty", 0),
     ("top_k", 0),
     ("top_k", 1.5),
@@ -78,10 +90,11 @@ REFUSED = [
 @pytest.mark.parametrize(("name", "value"), REFUSED)
 def test_a_number_out_of_range_is_refused_by_name(name, value):
     with pytest.raises(ConfigError, match=f"^{name} must be .*, was "):
-        TRANSFORMS[name](value)
+        TRANSFORMS[name](value, LEARNT)
 
 
 VALUES = {
+    "max_copy": st.integers(1, 1000),
     "repetition_penalty": st.floats(1e-300, 1e300),
     "temperature": st.floats(0, 1e308),
     "top_k": st.integers(1, 60),
@@ -100,7 +113,7 @@ ROWS = st.lists(
 def test_every_transform_keeps_the_best_and_brings_nothing_back(name, data, row):
     logits = np.array(row)
     recent = data.draw(st.lists(st.integers(0, len(row) - 1), max_size=5)) if name == "repetition_penalty" else []
-    after = TRANSFORMS[name](data.draw(VALUES[name]))(logits, recent)
+    after = TRANSFORMS[name](data.draw(VALUES[name]), LEARNT)(logits, recent)
     assert after.shape == logits.shape
     assert not np.isnan(after).any()
     assert not np.isposinf(after).any()
@@ -123,7 +136,7 @@ FILTERS = [name for name in TRANSFORMS if name.startswith(("top", "min"))]
 @settings(max_examples=60, deadline=None)
 def test_a_filter_only_rules_out_and_never_a_better_one(name, data, row):
     logits = np.array(row)
-    after = TRANSFORMS[name](data.draw(VALUES[name]))(logits, [])
+    after = TRANSFORMS[name](data.draw(VALUES[name]), LEARNT)(logits, [])
     kept = np.isfinite(after)
     assert (after[kept] == logits[kept]).all()
     gone = ~kept & np.isfinite(logits)
@@ -137,7 +150,7 @@ def test_a_filter_only_rules_out_and_never_a_better_one(name, data, row):
 
 # a setting that must write the greedy text, and one that must change nothing
 GREEDY = {"temperature": [0, 1e-40, 5e-324], "top_k": [1], "top_p": [1e-300], "min_p": [1]}
-NEUTRAL = {"repetition_penalty": 1, "temperature": 1, "top_k": 2**40, "top_p": 1, "min_p": 0}
+NEUTRAL = {"max_copy": 1000, "repetition_penalty": 1, "temperature": 1, "top_k": 2**40, "top_p": 1, "min_p": 0}
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in GREEDY.items() for value in values])

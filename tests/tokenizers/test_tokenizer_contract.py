@@ -51,6 +51,11 @@ def test_awkward_text_comes_back(tokenizer: Tokenizer, text: str) -> None:
     assert tokenizer.decode_bytes(ids) == text.encode("utf-8", "surrogateescape")
 
 
+def test_long_rows_of_ids_are_decoded_as_short_ones(tokenizer: Tokenizer) -> None:
+    ids = np.random.default_rng(1).integers(tokenizer.vocab_size, size=150_001).astype(tokenizer.dtype)
+    assert tokenizer.decode_bytes(ids) == b"".join(tokenizer.piece_bytes(index) for index in ids.tolist())
+
+
 @FAST
 @given(text=HARD)
 def test_text_comes_back_or_the_error_names_the_place(tokenizer: Tokenizer, text: str) -> None:
