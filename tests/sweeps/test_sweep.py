@@ -1,0 +1,260 @@
+"""Sweeps through real run folders: who goes on, what the winner is, kills, budgets, failures."""
+
+import dataclasses
+import json
+import shutil
+from datetime import datetime
+
+import pytest
+from safetensors.numpy import load_file
+
+from charlm.api import load
+from charlm.errors import ConfigError, CorpusError, DivergedError, RunError, RunInUseError
+from charlm.runs import open_run
+from charlm.runs.lock import hold
+from charlm.sweeps import sweep as module
+from charlm.sweeps.events import RungBegan, SweepEnded, TrialBegan, TrialEnded, TrialEvent
+from charlm.training import start_training
+from charlm.training.events import Saved, Stopped
+
+
+def inside(trial, rung, kind):
+    """Whether an event is of a kind of training event, of this trial in this rung."""
+    return lambda now, event: now == (trial, rung) and isinstance(event, TrialEvent) and isinstance(event.event, kind)
+
+
+def of_last_rung(now, event):
+    return now is not None and now[1] == 2 and isinstance(event, TrialEvent) and isinstance(event.event, Stopped)
+
+
+# Moments of a kill: where it comes first, the folder is copied.
+KILLS = {
+    "before the first checkpoint": lambda now, event: isinstance(event, TrialBegan),
+    "in the first rung": inside(2, 1, Saved),
+    "at the end of the first rung, not scored": inside(3, 1, Stopped),
+    "between two trials": lambda now, event: isinstance(event, TrialEnded) and event.outcome.trial == 3,
+    "between two rungs": lambda now, event: isinstance(event, RungBegan) and event.rung == 2,
+    "at the very end, not scored": of_last_rung,
+    "when all was done": lambda now, event: isinstance(event, TrialEnded) and event.outcome.rung == 2,
+}
+
+
+@pytest.fixture(scope="module")
+def killed(make_place, tmp_path_factory):
+    """A place with the complete sweep ``whole`` and, by moment, copies of its folder from before that was complete."""
+    place = make_place(tmp_path_factory.mktemp("killed"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHARLM_CACHE", str(place.folder / "cache"))
+        place.whole, now = place.start(folder="whole"), None
+        for event in place.whole.events():
+            now = (event.trial, event.rung) if isinstance(event, TrialBegan) else now
+            for moment, is_it in KILLS.items():
+                if is_it(now, event) and not (place.root / moment).exists():
+                    shutil.copytree(place.whole.folder, place.root / moment)
+        yield place
+
+
+def figures(sweep):
+    """What came out, but for the time it took."""
+    return [dataclasses.replace(one, seconds=0.0) for one in sweep.outcomes]
+
+
+def latest_weights(run):
+    return load_file(max((run.folder / "steps").iterdir()) / "weights.safetensors")
+
+
+def test_the_best_of_each_rung_go_on(killed):
+    first = [one for one in killed.whole.outcomes if one.rung == 1]
+    second = [one for one in killed.whole.outcomes if one.rung == 2]
+    assert [one.trial for one in first] == [1, 2, 3, 4]
+    assert {one.step for one in first} == {6}
+    assert [one.trial for one in second] == [min(first, key=lambda one: one.nats_per_character).trial]
+    assert second[0].step == 18
+    ranking = killed.whole.ranking()
+    assert sorted(one.trial for one in ranking) == [1, 2, 3, 4]
+    nats = [one.nats_per_character for one in ranking]
+    assert nats == sorted(nats)
+    assert ranking[0] is killed.whole.outcomes[-1]
+
+
+def test_the_winner_is_what_its_settings_train_in_one_go(killed):
+    run = killed.whole.best_run()
+    alone = start_training(run.config, run="alone", root=killed.folder / "others", now=datetime.min, samples=False)
+    for event in alone.events():
+        last = event
+        if isinstance(event, Stopped):
+            alone.request_stop()  # what comes behind the last step changes no weights, and takes seconds
+    assert last.step == 18
+    mine, its = latest_weights(alone.run), latest_weights(run)
+    assert mine.keys() == its.keys()
+    assert all((mine[name] == its[name]).all() for name in mine)
+
+
+def test_a_trial_is_a_run_and_its_figure_that_of_an_evaluation(killed):
+    for one in killed.whole.ranking():
+        model = load(killed.whole.folder / one.run)
+        found = model.evaluate(split="validation", baselines=False, engine="torch")
+        assert found.score.nats_per_character == pytest.approx(one.nats_per_character, rel=1e-6)
+        assert model.generate("a", length=5, greedy=True, engine="numpy").startswith("a")
+        assert model.config.training.learning_rate == one.values["learning_rate"]
+
+
+def test_results_are_one_line_a_trial_and_rung(killed):
+    lines = (killed.whole.folder / "results.jsonl").read_text().splitlines()
+    records = [{key: value for key, value in json.loads(line).items() if key != "crc"} for line in lines]
+    assert records == [one.to_record() for one in killed.whole.outcomes]
+
+
+@pytest.mark.parametrize("moment", KILLS)
+def test_a_killed_sweep_goes_on_to_the_same_results(killed, moment):
+    again = killed.resume(moment)
+    assert len(again.outcomes) < 5 or moment == "when all was done"
+    done = len(again.outcomes)
+    events = list(again.events())
+    assert events[-1] == SweepEnded(interrupted=False)
+    assert len([event for event in events if isinstance(event, TrialEnded)]) == 5 - done
+    assert figures(again) == figures(killed.whole)
+    assert figures(killed.resume(moment)) == figures(killed.whole)  # and so it stands in the folder
+    mine, its = latest_weights(again.best_run()), latest_weights(killed.whole.best_run())
+    assert all((mine[name] == its[name]).all() for name in its)
+
+
+@pytest.mark.parametrize("when", [TrialBegan, TrialEnded])
+def test_a_sweep_that_is_asked_to_stop_saves_and_goes_on(killed, when):
+    folder = f"stopped at {when.__name__}"
+    sweep = killed.start(folder=folder)
+    for event in sweep.events():
+        last = event
+        if isinstance(event, when) and not sweep._stop_requested:
+            sweep.request_stop()
+    assert last == SweepEnded(interrupted=True)
+    assert len(sweep.outcomes) == (when is TrialEnded)
+    again = killed.resume(folder)
+    list(again.events())
+    assert figures(again) == figures(killed.whole)
+
+
+class Ticking:
+    """A clock that goes on by itself, a little at each look."""
+
+    def __init__(self, tick):
+        self.now, self.tick = 0.0, tick
+
+    def __call__(self):
+        self.now += self.tick
+        return self.now
+
+
+@pytest.mark.parametrize("trials", [3, 4])
+def test_minutes_are_kept_scoring_and_all(place, monkeypatch, trials):
+    clock, score_trial = Ticking(0.05), module.score_trial
+
+    def slow_score(training):
+        clock.now += 0.8
+        return score_trial(training)
+
+    monkeypatch.setattr(module, "score_trial", slow_score)
+    sweep = place.start(trials=trials, steps=None, minutes=1.0, clock=clock)
+    list(sweep.events())
+    assert clock.now == pytest.approx(60, rel=0.1)
+    assert sum(one.seconds for one in sweep.ranking()) == pytest.approx(60, rel=0.1)
+    first = [one.seconds for one in sweep.outcomes if one.rung == 1]
+    assert max(first) < 1.05 * min(first)  # none has more than the others
+
+
+def test_what_diverges_or_cannot_be_trained_comes_last(place):
+    ranges = ["learning_rate=0.05,1e5", "batch_size=4,100000"]
+    sweep = place.start(ranges, optimizer="sgd", clip_norm=0.0, warmup=0, schedule="constant")
+    list(sweep.events())
+    stand = {(one.values["learning_rate"], one.values["batch_size"]): one for one in sweep.ranking()}
+    assert {values: one.status for values, one in stand.items()} == {
+        (0.05, 4): "trained",
+        (1e5, 4): "diverged",
+        (0.05, 100000): "failed",
+        (1e5, 100000): "failed",
+    }
+    assert sweep.ranking()[0].values == {"learning_rate": 0.05, "batch_size": 4}
+    assert "rollbacks" in stand[1e5, 4].reason
+    assert "the largest that fits" in stand[0.05, 100000].reason
+    assert figures(place.resume()) == figures(sweep)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "error", "message"),
+    [
+        (["batch_size=100000,200000"], ConfigError, "no trial of sweep found could be trained: .*largest that fits"),
+        (["learning_rate=1e5,2e5"], DivergedError, "no trial of sweep found could be trained: training diverged"),
+    ],
+)
+def test_a_sweep_of_which_nothing_trains_is_an_error(place, ranges, error, message):
+    sweep = place.start(ranges, optimizer="sgd", clip_norm=0.0, warmup=0)
+    with pytest.raises(error, match=message):
+        list(sweep.events())
+
+
+def test_running_out_of_memory_ends_a_trial_and_not_the_sweep(place, monkeypatch):
+    opened = module.open_trial
+
+    def too_large(folder, search, trial, *arguments, **keywords):
+        if search.trials[trial - 1]["hidden_size"] == 9:
+            raise MemoryError
+        return opened(folder, search, trial, *arguments, **keywords)
+
+    monkeypatch.setattr(module, "open_trial", too_large)
+    sweep = place.start(["hidden_size=8,9"], steps=3)
+    list(sweep.events())
+    assert [(one.values["hidden_size"], one.reason) for one in sweep.ranking()] == [(8, None), (9, "out of memory")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"ranges": ["dropout=0..1"]}, ConfigError, "range dropout: dropout must be"),
+        ({"corpus": ("-",)}, ConfigError, "save standard input to a file first"),
+        ({"split": "100/0"}, CorpusError, "has nothing to compare trials by: give --split"),
+        ({"minutes": 1.0}, ConfigError, "not --minutes and --steps"),
+        ({"folder": ".hidden"}, ConfigError, "no name for a sweep's folder"),
+        ({"corpus": ("absent.txt",)}, CorpusError, "absent.txt"),
+    ],
+)
+def test_what_cannot_be_searched_leaves_nothing_behind(place, changes, error, message):
+    with pytest.raises(error, match=message):
+        place.start(**changes)
+    assert not place.root.exists()
+
+
+def test_a_folder_is_one_sweeps(place):
+    sweep = place.start()
+    with pytest.raises(RunError, match="is there already: choose another name, or give it to --resume"):
+        place.start()
+    with pytest.raises(RunError, match=r"no sweep 'fonud' in .* \(did you mean found\?\)"):
+        place.resume("fonud")
+    with pytest.raises(RunError, match=r"is no sweep's folder: it has no sweep.json"):
+        place.resume(str(place.folder))
+    with hold(sweep.folder, lambda: 0.0), pytest.raises(RunInUseError, match="found is in use by"):
+        list(place.resume().events())
+
+
+def test_a_text_that_was_changed_is_refused(place):
+    place.start()
+    place.text.write_text("another text altogether. " * 40)
+    with pytest.raises(CorpusError, match=r"has changed since the sweep began: had .*; start a new sweep"):
+        list(place.resume().events())
+
+
+@pytest.mark.parametrize("name", ["sweep.json", "results.jsonl"])
+def test_damage_is_noticed(killed, tmp_path, name):
+    folder = tmp_path / "copy"
+    shutil.copytree(killed.whole.folder, folder)
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content.replace(b'"dropout":', b'"dropuot":', 1))
+    if name == "sweep.json":
+        with pytest.raises(RunError, match=r"copy/sweep.json is damaged"):
+            killed.resume(str(folder))
+        return
+    again = killed.resume(str(folder))
+    assert again.notices == ["results.jsonl: line 1 is damaged, left out"]
+    list(again.events())  # that trial's rung is scored again
+    assert {one.trial for one in again.ranking()} == {1, 2, 3, 4}
+    assert again.ranking()[0].nats_per_character == killed.whole.ranking()[0].nats_per_character
+    assert open_run(folder / "trial-001").checkpoints()
