@@ -75,6 +75,13 @@ class ModelConfig(Section):
         minimum=1,
         maximum=65536,
     )
+    attention_window: int = setting(
+        0,
+        "past outputs of the last layer that each step attends to; 0 for none",
+        group="model",
+        minimum=0,
+        maximum=65536,
+    )
     layer_norm: bool = setting(False, "normalise each layer's input", group="model")
     residual: bool = setting(False, "add each layer's input to its output", group="model")
     dropout: float = setting(
@@ -231,13 +238,6 @@ class SamplingConfig(Section):
     repetition_penalty: float = setting(
         1.0, "above 1: symbols already written become less likely", group="filters", above=0
     )
-    beam: int | None = setting(
-        None, "beam search of this width in place of sampling", group="filters", minimum=1, maximum=4096
-    )
-    unknown: str = setting(
-        "error",
-        "characters of the prompt outside the vocabulary: an error, write as bytes, or drop",
-        group="sampling",
     max_copy: int | None = setting(
         None,
         "quote at most this many characters in a row of the training text",
@@ -245,6 +245,13 @@ class SamplingConfig(Section):
         minimum=1,
         maximum=1000,
     )
+    beam: int | None = setting(
+        None, "beam search of this width in place of sampling", group="filters", minimum=1, maximum=4096
+    )
+    unknown: str = setting(
+        "error",
+        "characters of the prompt outside the vocabulary: an error, write as bytes, or drop",
+        group="sampling",
         choices=("error", "bytes", "drop"),
     )
     engine: str = setting(

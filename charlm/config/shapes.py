@@ -23,6 +23,10 @@ def parameter_shapes(config: ModelConfig, vocab_size: int) -> dict[str, Shape]:
     for index in range(config.layers):
         for name, shape in layer_shapes(config, index).items():
             shapes[f"layers.{index}.{name}"] = shape
+    if config.attention_window:
+        H = config.hidden_size
+        shapes |= {"attention_norm_weight": (H,), "attention_norm_bias": (H,)}
+        shapes |= {"attention_query": (H, H), "attention_output": (H, H)}
     if not config.tie_weights:
         shapes["output_weight"] = (vocab_size, config.hidden_size)
     elif config.embedding != config.hidden_size:

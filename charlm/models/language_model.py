@@ -15,12 +15,13 @@ from charlm.config.shapes import check_shapes, parameter_shapes
 from charlm.errors import RunError
 from charlm.kernels import Lookup
 from charlm.models.arrays import array_of, tensors_of
+from charlm.models.attention import AttentionWeights, attend, empty_memory
 from charlm.models.cells import CELLS
 from charlm.models.dropout import drop, drop_symbols
 from charlm.models.initialisation import normal_, scaled_uniform_
 from charlm.models.penalties import penalty_of
 from charlm.models.stack import Stack
-from charlm.models.state import State
+from charlm.models.state import AttentionState, State
 from charlm.registry import lookup
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -36,6 +37,8 @@ class LanguageModel(nn.Module):
     """
 
     embedding: Tensor  # (V, E)
+    attention_norm_weight: Tensor  # this and the other fields of `AttentionWeights` only with `attention_window`
+    attention_query: Tensor
     projection: Tensor  # (E, H), only when tied and E != H
     output_weight: Tensor  # (V, H), absent when tied
     output_bias: Tensor  # (V,)
@@ -88,6 +91,10 @@ class LanguageModel(nn.Module):
             scaled_uniform_(self.output_weight, generator, gain)
         elif config.embedding != config.hidden_size:
             scaled_uniform_(self.projection, generator)
+        if config.attention_window:
+            # its output begins at zero: what is found counts once there is something to be found
+            nn.init.ones_(self.attention_norm_weight)
+            scaled_uniform_(self.attention_query, generator)
 
     def start_from_frequencies(self, counts: np.ndarray[Any, Any]) -> None:
         """Set the output bias so that an untrained model predicts every symbol about as often as it occurs.
@@ -111,7 +118,7 @@ class LanguageModel(nn.Module):
             masks: dropout masks are drawn from it; None means no dropout at all.
 
         Returns:
-            logits (B, T, V), not normalised, and state of (B, H) tensors: both in the format of the
+            logits (B, T, V), not normalised, and state of (B, ...) tensors: both in the format of the
             weights, under autocast too.
 
         Raises:
@@ -141,14 +148,24 @@ class LanguageModel(nn.Module):
         return nats + (penalty - penalty.detach()), state
 
     def _outputs(self, ids: Tensor, state: State | None, masks: torch.Generator | None) -> tuple[Tensor, State]:
-        """What the layers give for ids (B, T): (B, T, H), time-major in memory, and the state after."""
+        """What the layers, and attention above them, give for ids (B, T): (B, T, H), and the state after."""
         config = self.config
         self._check(ids)
         if state is None:
             state = self.initial_state(ids.shape[0])
         rows = drop_symbols(self.embedding, config.dropout_embedding, masks)
-        y, state = self.layers(Lookup(ids, rows), state, masks)
-        return y, state
+        y, after = self.layers(Lookup(ids, rows), state[: len(self.layers)], masks)
+        return self.attended(y, (*after, *state[len(self.layers) :]))
+
+    def attended(self, y: Tensor, state: State) -> tuple[Tensor, State]:
+        """What the last layer gives, (B, T, H), with what attention finds for it, and the state after; both as they
+        are where there is no attention."""
+        memory = state[-1]
+        if not isinstance(memory, AttentionState):
+            return y, state
+        weights = AttentionWeights(*(getattr(self, f"attention_{field}") for field in AttentionWeights._fields))
+        y, memory = attend(y, memory, weights)
+        return y, (*state[:-1], memory)
 
     def _dropped(self, y: Tensor, masks: torch.Generator | None) -> Tensor:
         """The output layer's input, (B, T, H)."""
@@ -175,7 +192,10 @@ class LanguageModel(nn.Module):
 
     def initial_state(self, B: int) -> State:
         """The state of B lanes before any text: zeros."""
-        return self.layers.initial_state(B)
+        state = self.layers.initial_state(B)
+        if not self.config.attention_window:
+            return state
+        return (*state, empty_memory(B, self.config.attention_window, self.attention_query))
 
     def count_parameters(self) -> int:
         """How many numbers are learnt; a tied matrix counts once."""

@@ -24,17 +24,24 @@ class LSTMState(NamedTuple):
     memory: Tensor  # (B, H), what the literature calls the cell state c
 
 
+class AttentionState(NamedTuple):
+    """What attention looks back on."""
+
+    memory: Tensor  # (B, A, H), the last A normalised outputs, oldest first
+    filled: Tensor  # (B, A), 1 where there is one, 0 before the beginning of a text
+
+
 LayerState = HiddenState | LSTMState
-State = tuple[LayerState, ...]  # one a layer, lowest first
+State = tuple[LayerState | AttentionState, ...]  # one a layer, lowest first; behind them that of attention, if any
 
 
 def detach(state: State) -> State:
     """The same state cut off from the graph that made it: where backpropagation through time is truncated."""
-    return tuple(type(layer)(*(tensor.detach() for tensor in layer)) for layer in state)
+    return tuple(type(part)(*(tensor.detach() for tensor in part)) for part in state)
 
 
 def state_to_arrays(state: State) -> dict[str, np.ndarray[Any, Any]]:
-    """The state as ``{"layers.0.hidden": (B, H) float32, ...}``, for a checkpoint."""
+    """The state as ``{"layers.0.hidden": (B, H), ..., "attention.memory": (B, A, H)}`` in float32, for a checkpoint."""
     return {name: array_of(tensor) for name, tensor in _named(state).items()}
 
 
@@ -50,12 +57,12 @@ def state_from_arrays(arrays: Mapping[str, np.ndarray[Any, Any]], like: State, w
         RunError: a tensor is missing, one too many, misshapen, not of floats or not finite.
     """
     tensors = iter(tensors_of(arrays, _named(like), where).values())
-    return tuple(type(layer)(*(next(tensors) for _ in layer)) for layer in like)
+    return tuple(type(part)(*(next(tensors) for _ in part)) for part in like)
 
 
 def _named(state: State) -> dict[str, Tensor]:
     return {
-        f"layers.{index}.{field}": tensor
-        for index, layer in enumerate(state)
-        for field, tensor in zip(layer._fields, layer, strict=True)
+        f"{'attention' if isinstance(part, AttentionState) else f'layers.{index}'}.{field}": tensor
+        for index, part in enumerate(state)
+        for field, tensor in zip(part._fields, part, strict=True)
     }

@@ -19,9 +19,10 @@ from charlm.config import ModelConfig
 from charlm.errors import ConfigError, RunError
 from charlm.models.language_model import LanguageModel
 from charlm.models.stack import Layer
+from charlm.models.state import AttentionState
 
 Array = npt.NDArray[Any]
-EngineState = Sequence[Sequence[Tensor]]  # of each layer, tensors (N, H)
+EngineState = Sequence[Sequence[Tensor]]  # of each layer, and of attention, tensors (N, ...)
 
 # Ids that `write` draws at most before the host reads them.
 LONGEST_BLOCK = 64
@@ -72,7 +73,7 @@ class TorchModel:
         self._graphs: dict[str, torch.cuda.CUDAGraph] = {}
 
     def initial_state(self, n: int) -> EngineState:
-        """The state of n rows before any text: zeros, each (n, H)."""
+        """The state of n rows before any text: zeros, each (n, ...)."""
         return self._model.initial_state(n)
 
     def step(self, ids: Array, state: EngineState) -> tuple[npt.NDArray[np.float32], EngineState]:
@@ -104,7 +105,7 @@ class TorchModel:
         for index in range(len(ids)):
             self._ids[:1] = read[index]
             self._run("step", self._step)
-        state = [[part.expand(n, -1).clone() for part in layer] for layer in self._state_of(1)]
+        state = [[part.expand(n, *part.shape[1:]).clone() for part in layer] for layer in self._state_of(1)]
         return np.repeat(self._logits[:1].to("cpu", copy=True).numpy(), n, axis=0), state
 
     def write(
@@ -153,10 +154,15 @@ class TorchModel:
     def _step(self) -> None:
         model = self._model
         x = F.embedding(self._ids, model.embedding)
-        for layer, state in zip(model.layers, self._state, strict=True):
+        # behind the layers' states there may be attention's
+        for layer, state in zip(model.layers, self._state, strict=False):
             y, after = layer.cell_type(layer.weights).step(_normalised(layer, x), layer.cell_type.state_type(*state))
             x = x + y if layer.residual and x.shape == y.shape else y
             torch._foreach_copy_(state, list(after))
+        if model.config.attention_window:
+            y, (memory,) = model.attended(x.unsqueeze(1), (AttentionState(*self._state[-1]),))
+            torch._foreach_copy_(self._state[-1], list(memory))
+            x = y.squeeze(1)
         if model.config.tie_weights and model.config.embedding != model.config.hidden_size:
             x = F.linear(x, model.projection)
         weight = model.embedding if model.config.tie_weights else model.output_weight

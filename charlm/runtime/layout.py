@@ -73,7 +73,7 @@ def missing_in(config: ModelConfig) -> str | None:
     # a name that no cell has is for `lay_out` to refuse
     if config.cell in GATES and config.cell not in CELL_NUMBERS:
         return f"cell {config.cell}"
-    return None
+    return "attention_window" if config.attention_window else None
 
 
 def padded(count: int) -> int:

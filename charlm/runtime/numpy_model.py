@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.config import ModelConfig
+from charlm.runtime.attention import Attention
 from charlm.runtime.checking import check_ids, checked
 from charlm.runtime.layer import Layer
 from charlm.runtime.product import Product
@@ -43,6 +44,7 @@ class NumpyModel:
         self.vocab_size = vocab_size
         self._embedding: Array = np.array(weights["embedding"])
         self._layers = [Layer(config, _layer_weights(weights, index)) for index in range(config.layers)]
+        self._attention = Attention(config, weights) if config.attention_window else None
         self._projection = Product(weights["projection"]) if "projection" in weights else None
         self._output = Product(weights["embedding" if config.tie_weights else "output_weight"])
         self._output_bias: Array = np.array(weights["output_bias"])
@@ -52,8 +54,9 @@ class NumpyModel:
             self._table = self._layers[0].inputs(self._embedding) if small else None
 
     def initial_state(self, n: int) -> State:
-        """The state of n rows before any text: zeros, each (n, H)."""
-        return tuple(layer.initial_state(n) for layer in self._layers)
+        """The state of n rows before any text: zeros, each (n, H); behind them what attention remembers, if any."""
+        state = tuple(layer.initial_state(n) for layer in self._layers)
+        return state if self._attention is None else (*state, self._attention.initial_state(n))
 
     def step(self, ids: Ids, state: State) -> tuple[Array, State]:
         """ids: (N,), state of N rows -> logits (N, V) of the id that follows, state after."""
@@ -61,10 +64,13 @@ class NumpyModel:
         with np.errstate(over="ignore", invalid="ignore"):
             after = []
             x, share = self._embedding[ids], self._first_share(ids)
-            for index, (layer, before) in enumerate(zip(self._layers, state, strict=True)):
+            for index, (layer, before) in enumerate(zip(self._layers, state, strict=False)):
                 layer_state = layer.cell.step(layer.inputs(x) if index else share, before)
                 x = layer.output(x, layer_state[0])
                 after.append(layer_state)
+            if self._attention is not None:
+                x, memory = self._attention.step(x, state[-1])
+                after.append(memory)
             return self._logits(x), tuple(after)
 
     def prime(self, ids: Ids, n: int = 1) -> tuple[Array, State]:
@@ -90,13 +96,20 @@ class NumpyModel:
         return np.repeat(logits, n, axis=0), select(state, [0] * n)
 
     def _window(self, ids: Ids, state: State) -> tuple[Array, State]:
-        """T ids of one row, layer by layer -> y: (T, H) of the last layer, state after."""
+        """T ids of one row, layer by layer -> y: (T, H), what the output layer is given, state after."""
         after = []
         x, share = self._embedding[ids], self._first_share(ids)
-        for index, (layer, before) in enumerate(zip(self._layers, state, strict=True)):
+        for index, (layer, before) in enumerate(zip(self._layers, state, strict=False)):
             h, layer_state = layer.run(layer.inputs(x) if index else share, before)
             x = layer.output(x, h)
             after.append(layer_state)
+        if self._attention is not None:
+            memory, rows = state[-1], []
+            for t in range(len(x)):
+                y, memory = self._attention.step(x[t : t + 1], memory)
+                rows.append(y)
+            x = np.concatenate(rows)
+            after.append(memory)
         return x, tuple(after)
 
     def _first_share(self, ids: Ids) -> Array:

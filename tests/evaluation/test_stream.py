@@ -7,7 +7,9 @@ from torch import nn
 
 from charlm.errors import ConfigError
 from charlm.evaluation import score_stream
+from charlm.evaluation.predictions import join_predictions
 from charlm.evaluation.stream import SHORTEST_LANE, stream_pieces
+from charlm.evaluation.windows import score_windows
 from charlm.models.cells import CELLS
 
 MEAN_TOLERANCE = 1e-3  # what the documentation promises
@@ -32,6 +34,21 @@ def test_equals_a_loop_over_symbols(make_model, ids, cell):
     lanes = score_stream(model, part)
     np.testing.assert_allclose(lanes.nats, expected, rtol=1e-4, atol=2e-3)
     assert abs(lanes.nats_per_token - expected.mean()) < MEAN_TOLERANCE / 100
+
+
+@pytest.mark.parametrize("window", [5, 300])
+def test_what_attention_keeps_is_carried_like_the_rest_of_the_state(make_model, ids, window):
+    model = make_model(hidden_size=12, layers=1, attention_window=window)
+    with torch.no_grad():
+        model.attention_output.copy_(torch.eye(12))  # it begins at zero
+    part = ids[: 2 * SHORTEST_LANE + 100]
+    expected = symbol_by_symbol(model, part)
+    np.testing.assert_allclose(score_stream(model, part, lanes=1).nats, expected, rtol=1e-5, atol=2e-5)
+    pieces = join_predictions(stream_pieces(model, part, lanes=1, piece=SHORTEST_LANE))
+    np.testing.assert_allclose(pieces.nats, expected, rtol=1e-5, atol=2e-5)
+    assert abs(score_stream(model, part).nats_per_token - expected.mean()) < MEAN_TOLERANCE
+    cold = np.concatenate([symbol_by_symbol(model, part[at : at + 33]) for at in (0, 32, 64)])
+    np.testing.assert_allclose(score_windows(model, part[:97], 32).nats, cold, rtol=1e-5, atol=2e-5)
 
 
 def test_equals_torch_layers_in_float64(make_model, ids):

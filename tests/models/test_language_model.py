@@ -25,7 +25,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "tied, projected": {"tie_weights": True, "embedding_size": 5},
     "normalised": {"layer_norm": True, "embedding_size": 5},
     "residual": {"residual": True, "layers": 3},
-    "everything": {"tie_weights": True, "embedding_size": 5, "layer_norm": True, "residual": True, "layers": 3},
+    "attention": {"attention_window": 3},
+    "everything": {"tie_weights": True, "embedding_size": 5, "layer_norm": True, "residual": True, "layers": 3}
+    | {"attention_window": 2},
 }
 
 
@@ -56,12 +58,27 @@ def written_out(model: LanguageModel, ids: Tensor, masks: torch.Generator | None
         cell = CELLS[config.cell](layer.weights._replace(recurrent_weight=masked))
         y, _ = step_through(cell, inner, cell.initial_state(ids.shape[0]))
         x = x + y if config.residual and (index > 0 or config.embedding == config.hidden_size) else y
+    if config.attention_window:
+        x = attended(model, x)
     x = drop(x, config.output, masks, locked=locked)
     if not config.tie_weights:
         return x @ model.output_weight.T + model.output_bias
     if config.embedding != config.hidden_size:
         x = x @ model.projection.T
     return x @ model.embedding.T + model.output_bias
+
+
+def attended(model: LanguageModel, y: Tensor) -> Tensor:
+    """Attention as docs/models.md has it, step by step. y: (B, T, H)"""
+    A = model.config.attention_window
+    n = F.layer_norm(y, y.shape[-1:], model.attention_norm_weight, model.attention_norm_bias)
+    rows = []
+    for t in range(y.shape[1]):
+        seen = n[:, max(0, t - A) : t + 1]  # (B, at most A + 1, H)
+        scores = (seen * (n[:, t] @ model.attention_query.T)[:, None]).sum(-1) / y.shape[-1] ** 0.5
+        context = (scores.softmax(-1)[..., None] * seen).sum(1)
+        rows.append(y[:, t] + context @ model.attention_output.T)
+    return torch.stack(rows, 1)
 
 
 @pytest.mark.parametrize("masked", [False, True], ids=["plain", "masked"])
@@ -73,7 +90,9 @@ def test_the_model_is_what_it_says(options: str, cell: str, masked: bool) -> Non
     model = LanguageModel(config, V, seeded()).double()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if "bias" in name or "norm" in name:  # else zeros and ones hide what is done with them
+            if (
+                "bias" in name or "norm" in name or "attention" in name
+            ):  # else zeros and ones hide what is done with them
                 parameter.add_(torch.randn(parameter.shape, generator=seeded(8)) * 0.3)
     ids = random_ids(4, 6)
     logits, _ = model(ids, None, seeded(5) if masked else None)

@@ -21,6 +21,7 @@ OPTIONS = [
     {"layer_norm": True, "residual": True, "layers": 3},
     {"embedding_size": 7, "tie_weights": True},
     {"embedding_size": 33, "residual": True},
+    {"attention_window": 7},
 ]
 
 

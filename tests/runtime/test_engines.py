@@ -56,7 +56,7 @@ def test_without_numba_numpy_serves(monkeypatch):
             opened(**settings)
 
 
-MISSING = [("cell mogrifier-lstm", {"cell": "mogrifier-lstm"})]
+MISSING = [("cell mogrifier-lstm", {"cell": "mogrifier-lstm"}), ("attention_window", {"attention_window": 9})]
 
 
 @pytest.mark.parametrize(("what", "settings"), MISSING)

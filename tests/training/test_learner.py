@@ -35,7 +35,8 @@ def assert_same(left, right):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize(
-    ("model", "training"), [({}, {}), (DROPOUT, EVERYTHING), ({"cell": "gru", "tie_weights": True}, {})]
+    ("model", "training"),
+    [({}, {}), (DROPOUT, EVERYTHING), ({"cell": "gru", "tie_weights": True, "attention_window": 12}, {})],
 )
 def test_a_restored_learner_goes_on_bit_for_bit(make_learner, optimizer, model, training):
     through = make_learner(model, optimizer=optimizer, **training)
