@@ -107,10 +107,9 @@ class Outcome:
     bits_per_character: float | None
 
     @property
-    def rank(self) -> tuple[bool, float, int]:
-        """Sorts best first, and what did not train last."""
-        nats = self.nats_per_character
-        return (self.status != "trained" or nats is None, math.inf if nats is None else nats, self.trial)
+    def rank(self) -> tuple[float, int]:
+        """Sorts best first, and what has no loss last."""
+        return (math.inf if self.nats_per_character is None else self.nats_per_character, self.trial)
 
     def to_record(self) -> dict[str, Any]:
         """JSON-ready."""

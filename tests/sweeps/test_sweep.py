@@ -45,7 +45,7 @@ def killed(make_place, tmp_path_factory):
     place = make_place(tmp_path_factory.mktemp("killed"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHARLM_CACHE", str(place.folder / "cache"))
-        place.whole, now = place.start(folder="whole"), None
+        place.whole, now = place.start(folder="whole", seed=4), None
         for event in place.whole.events():
             now = (event.trial, event.rung) if isinstance(event, TrialBegan) else now
             for moment, is_it in KILLS.items():
@@ -69,6 +69,7 @@ def test_the_best_of_each_rung_go_on(killed):
     assert [one.trial for one in first] == [1, 2, 3, 4]
     assert {one.step for one in first} == {6}
     assert [one.trial for one in second] == [min(first, key=lambda one: one.nats_per_character).trial]
+    assert second[0].trial != 1  # which would be no choice
     assert second[0].step == 18
     ranking = killed.whole.ranking()
     assert sorted(one.trial for one in ranking) == [1, 2, 3, 4]
@@ -119,17 +120,26 @@ def test_a_killed_sweep_goes_on_to_the_same_results(killed, moment):
     assert all((mine[name] == its[name]).all() for name in its)
 
 
-@pytest.mark.parametrize("when", [TrialBegan, TrialEnded])
-def test_a_sweep_that_is_asked_to_stop_saves_and_goes_on(killed, when):
-    folder = f"stopped at {when.__name__}"
-    sweep = killed.start(folder=folder)
+@pytest.mark.parametrize("when", ["while a trial is opened", TrialBegan, TrialEnded], ids=str)
+def test_a_sweep_that_is_asked_to_stop_saves_and_goes_on(killed, monkeypatch, when):
+    sweep, opened = killed.start(folder=f"stopped-{when!r:.20}", seed=4), module.open_trial
+
+    def told_meanwhile(*arguments, **keywords):
+        if isinstance(when, str):
+            sweep.request_stop()
+        return opened(*arguments, **keywords)
+
+    monkeypatch.setattr(module, "open_trial", told_meanwhile)
+    asked = False
     for event in sweep.events():
         last = event
-        if isinstance(event, when) and not sweep._stop_requested:
+        if isinstance(when, type) and isinstance(event, when) and not asked:
+            asked = True
             sweep.request_stop()
     assert last == SweepEnded(interrupted=True)
     assert len(sweep.outcomes) == (when is TrialEnded)
-    again = killed.resume(folder)
+    monkeypatch.setattr(module, "open_trial", opened)
+    again = killed.resume(sweep.folder.name)
     list(again.events())
     assert figures(again) == figures(killed.whole)
 
