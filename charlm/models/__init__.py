@@ -4,7 +4,7 @@ The letters, here and everywhere:
 
     B  lanes (batch)         V  vocabulary        H  hidden units of a layer
     T  window length         E  embedding         L  layers
-    G  gates of a cell (1, 3 or 4)      A  past outputs that attention keeps
+    G  gates of a cell (1, 3 or 4)                 A  past outputs that attention keeps
 
 State is a value: ``logits, state = model(ids, state)``. docs/models.md has the equations and their sources.
 """

@@ -99,13 +99,15 @@ class Learner:
         if self.queue is None:
             return [self.step(learning_rate)]
         draws = self._draws()
+        seed = int(draws.integers(2**63)) if self.masks is not None else 0
+        lengths = self._window_lengths(draws)
         self.queue.queue(
             self.optimizer,
             self.average,
-            rate=learning_rate,
+            rate=learning_rate * self._share(lengths),
             average_towards=1 - self._decay(),
-            seed=int(draws.integers(2**63)) if self.masks is not None else 0,
-            lengths=[self._window_length(draws) for _ in range(self.config.accumulate)],
+            seed=seed,
+            lengths=lengths,
         )
         self.steps += 1
         return [self._result(*numbers) for numbers in self.queue.outcomes.overdue()]
@@ -126,16 +128,17 @@ class Learner:
         """
         if self.queue is not None:
             return (self.advance(learning_rate) + self.settle())[-1]
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
         self.optimizer.zero_grad(set_to_none=True)
         draws = self._draws()
         if self.masks is not None:
             # subtle: seeded per step, not carried on, so that a resumed run draws the same masks
             self.masks.manual_seed(int(draws.integers(2**63)))
+        lengths = self._window_lengths(draws)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate * self._share(lengths)
         loss, characters = 0.0, 0
-        for _ in range(self.config.accumulate):
-            window_loss, window_characters = self._window(self._window_length(draws))
+        for length in lengths:
+            window_loss, window_characters = self._window(length)
             loss += window_loss / self.config.accumulate
             characters += window_characters
         gradients = [p.grad for p in self.parameters if p.grad is not None]
@@ -155,11 +158,16 @@ class Learner:
         """Of the averaged weights: a short memory at first, so that the average forgets the random start."""
         return min(self.config.ema, (1 + self.steps) / (10 + self.steps))
 
-    def _window_length(self, draws: np.random.Generator) -> int:
+    def _window_lengths(self, draws: np.random.Generator) -> list[int]:
+        """Of the windows of the next step."""
         length, jitter = self.config.window_length, self.config.window_jitter
         if not jitter:
-            return length
-        return max(1, round(length * draws.uniform(1 - jitter, 1 + jitter)))
+            return [length] * self.config.accumulate
+        return [max(1, round(length * draws.uniform(1 - jitter, 1 + jitter))) for _ in range(self.config.accumulate)]
+
+    def _share(self, lengths: list[int]) -> float:
+        """What the rate is multiplied by: else a symbol in a short window counted for more than one in a long one."""
+        return sum(lengths) / (self.config.window_length * len(lengths))
 
     def _window(self, length: int) -> tuple[float, int]:
         """Forward and backward over one window; gradients add up. Returns mean loss and characters."""

@@ -159,6 +159,24 @@ def test_jittered_windows_stay_in_their_range_and_vary(make_learner):
     assert len(set(lengths)) > 3
 
 
+@pytest.mark.parametrize("queued", [False, True])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_shorter_window_moves_the_weights_by_its_share(make_learner, queued, accumulate):
+    """Merity et al. (2017), section 4.1: the rate goes with the length, of several windows with their mean."""
+    settings = {"optimizer": "sgd", "clip_norm": 0, "accumulate": accumulate, "seed": 2}
+    moved = {}
+    for jitter in (0.0, 0.9):
+        learner = make_learner({"dropout": 0.0}, queued=queued, window_jitter=jitter, **settings)
+        lengths = learner._window_lengths(learner._draws())
+        before = [p.detach().clone() for p in learner.parameters]
+        result = learner.step(0.1)
+        change = [(b - p).flatten() for b, p in zip(before, learner.parameters, strict=True)]
+        moved[jitter] = torch.cat(change).norm().item() / (0.1 * result.gradient_norm)
+        assert moved[jitter] == pytest.approx(sum(lengths) / (8 * accumulate), rel=1e-3)
+    assert moved[0.0] == pytest.approx(1.0, rel=1e-3)
+    assert abs(moved[0.9] - 1) > 0.05
+
+
 def test_a_capture_of_another_model_is_refused(make_learner):
     with pytest.raises(RunError, match="shape"):
         make_learner({"hidden_size": 16}).restore(make_learner().capture())
