@@ -12,7 +12,7 @@ model = charlm.load("notes-20261121-1432")     # a run's name or folder; none: t
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ from charlm.runs.precision import measured_precisions
 if TYPE_CHECKING:
     from charlm.corpora import Progress
     from charlm.evaluation import Evaluation
+    from charlm.evaluation.surprisal import Surprisal
     from charlm.generation import Engine
     from charlm.runs import Checkpoint, Run
     from charlm.tokenizers import Tokenizer
@@ -153,6 +154,8 @@ class Model:
         threads: int | None = None,
         engine: str = "auto",
         precision: str = "exact",
+        additions: Iterable[str] = (),
+        surprisal: Callable[[Surprisal], None] | None = None,
         progress: Progress | None = None,
     ) -> Evaluation:
         """Score every character of a text once.
@@ -167,10 +170,12 @@ class Model:
             device: auto, cpu, cuda or mps.
             engine: auto, numba (on a CPU) or torch.
             precision: exact, int16, int8 or auto, with numba; all but exact move the result a little.
+            additions: of `charlm.evaluation.ADDITIONS`: what to put on the model, for figures beside its own.
+            surprisal: told of every symbol of the text, in order, under the model itself.
 
         Raises:
             CorpusError: a text that cannot be read, or that changed since training; a split it does not have.
-            ConfigError: a protocol or device that there is not.
+            ConfigError: a protocol or device that there is not, or that the additions cannot be put on.
         """
         from charlm.evaluation.of_run import evaluate_run
 
@@ -186,6 +191,8 @@ class Model:
             threads=threads,
             engine=engine,
             precision=precision,
+            additions=additions,
+            surprisal=surprisal,
             progress=progress,
         )
 

@@ -18,6 +18,7 @@ DEBUG = "charlm.debug"
 # Titles of the groups of options, in the order of the help. Settings name their group in the configuration.
 TITLES: dict[str, str] = {
     "common": "Most used",
+    "additions": "Put on the model",
     "text": "Text",
     "model": "Model",
     "dropout": "Dropout and penalties",

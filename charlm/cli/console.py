@@ -44,6 +44,11 @@ def is_smart_terminal(stream: TextIO | None) -> bool:
     return is_terminal(stream) and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
+def has_colours(stream: TextIO | None) -> bool:
+    """Whether colours may be written to the stream: not where NO_COLOR is set (no-color.org)."""
+    return is_smart_terminal(stream) and not os.environ.get("NO_COLOR")
+
+
 class DataWriter:
     """Text on its way to standard output, piece by piece: at once on a terminal, in blocks in a pipe."""
 
@@ -53,8 +58,11 @@ class DataWriter:
         self._flushed = time.monotonic()
         self._last = ""
 
-    def write(self, text: str) -> None:
+    def write(self, text: str, style: str = "") -> None:
         """Write `text`.
+
+        Args:
+            style: numbers that select a graphic rendition, ``1;31``; for a terminal alone, a pipe gets none.
 
         Raises:
             BrokenPipeError: nobody reads any more.
@@ -63,7 +71,8 @@ class DataWriter:
         if not text:
             return
         self._last = text[-1]
-        _write_bytes(to_bytes(text, self.terminal))
+        data = to_bytes(text, self.terminal)
+        _write_bytes(f"\x1b[{style}m".encode() + data + b"\x1b[0m" if style and self.terminal else data)
         self._waiting += len(text)
         now = time.monotonic()
         if self.terminal or self._waiting >= _PIPE_BYTES or now - self._flushed >= _PIPE_SECONDS:

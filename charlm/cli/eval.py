@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ from charlm.cli import console
 from charlm.cli.command import Command, Option
 from charlm.cli.completion import complete_texts
 from charlm.cli.evaluation_facts import evaluation_facts
-from charlm.cli.facts import print_facts
+from charlm.cli.facts import fact_lines, print_facts, width_for
 from charlm.cli.figures import figure
 from charlm.cli.layers import machine_settings
 from charlm.cli.options import SettingType, given, json_option, run_option, setting_options
@@ -24,6 +25,8 @@ EXAMPLES = (
     ("charlm eval --run mine@1200 --split validation", "a run at a step"),
     ("charlm eval other.txt --run mine --perplexity", "another text, and one figure first"),
     ("charlm eval --protocol windows:256 --json", "as others measure, for a program"),
+    ("charlm eval --dynamic --cache --mix ngram", "how far the same model goes with help, beside its own figures"),
+    ("charlm eval verse.txt --surprisal -", "the text, coloured by how surprising each character was"),
 )
 
 
@@ -45,6 +48,24 @@ EXAMPLES = (
     metavar="stream|windows:N",
     help="carry the memory through the whole text, or begin anew every N symbols [stream]",
 )
+@click.option("--dynamic", cls=Option, group="additions", is_flag=True, help="go on learning from what has been scored")
+@click.option(
+    "--cache", cls=Option, group="additions", is_flag=True, help="look up what followed similar contexts shortly before"
+)
+@click.option(
+    "--mix",
+    cls=Option,
+    group="additions",
+    type=click.Choice(["ngram"]),
+    metavar="ngram",
+    help="interpolate with the 5-gram of the training text",
+)
+@click.option(
+    "--surprisal",
+    cls=Option,
+    metavar="FILE",
+    help="write the nats of every symbol as lines of JSON; -: show the text in colours, in a pipe the lines",
+)
 @setting_options(CorpusConfig, without=("corpus", "split"))
 @setting_options(TokenizerConfig, "unknown")
 @setting_options(TrainingConfig, "device", "threads")
@@ -64,6 +85,10 @@ def evaluate(
     split: str | None,
     perplexity: bool,
     protocol: str | None,
+    dynamic: bool,
+    cache: bool,
+    mix: str | None,
+    surprisal: str | None,
     unknown: str | None,
     device: str | None,
     threads: int | None,
@@ -75,24 +100,29 @@ def evaluate(
     """Measure a model on TEXT: named corpora, files, folders, or - for standard input.
 
     Without TEXT: on the run's own test text. Every character is predicted once; the baselines are
-    measured on the same text.
+    measured on the same text. Additions give figures of their own, beside the model's; they are tuned on other text.
     """
     from charlm.api import load
+    from charlm.cli.surprisal import writing_surprisals
 
     corpus = corpus_asked(text, given(reading), unknown)
     machine = machine_settings(given({"device": device, "threads": threads}))
     model = load(run)
-    found = model.evaluate(
-        corpus,
-        split=split,
-        protocol=protocol or "stream",
-        unknown=unknown,
-        device=machine.device,
-        threads=machine.threads,
-        engine=engine or "auto",
-        precision=precision or "exact",
-        progress=choose_progress(quiet=json),
-    )
+    chosen = {"dynamic": dynamic, "cache": cache, str(mix): mix is not None}
+    with writing_surprisals(surprisal) as watch:
+        found = model.evaluate(
+            corpus,
+            split=split,
+            protocol=protocol or "stream",
+            unknown=unknown,
+            device=machine.device,
+            threads=machine.threads,
+            engine=engine or "auto",
+            precision=precision or "exact",
+            additions=[name for name, wanted in chosen.items() if wanted],
+            surprisal=watch,
+            progress=choose_progress(quiet=json),
+        )
     for notice in (*model.checkpoint.notices, *found.notices):
         console.note(notice)
     if found.note:
@@ -100,9 +130,13 @@ def evaluate(
     if json:
         console.print_json(found.to_json())
         return
+    facts = evaluation_facts(found, model.tokenizer.name)
+    if surprisal == "-" and not console.has_colours(sys.stdout):
+        console.note("\n".join(fact_lines(facts, width_for(sys.stderr))))  # what reads the lines wants nothing else
+        return
     if perplexity:
         console.print_line(f"perplexity {figure(found.score.perplexity)}\n")
-    print_facts(evaluation_facts(found, model.tokenizer.name))
+    print_facts(facts)
 
 
 def corpus_asked(text: tuple[str, ...], reading: dict[str, Any], unknown: str | None) -> CorpusConfig | None:

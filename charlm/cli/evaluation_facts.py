@@ -9,7 +9,8 @@ from charlm.cli.facts import Fact
 from charlm.cli.figures import figure
 
 if TYPE_CHECKING:
-    from charlm.evaluation import Evaluation
+    from charlm.evaluation import Evaluation, Score
+    from charlm.evaluation.added import Added
 
 
 def evaluation_facts(found: Evaluation, tokenizer: str) -> list[Fact]:
@@ -22,16 +23,19 @@ def evaluation_facts(found: Evaluation, tokenizer: str) -> list[Fact]:
     facts = {
         "run": f"{found.run}, {found.checkpoint}",
         "text": f"{_part(found)}, {score.characters:,} characters, {score.tokens:,} predictions",
-        "nats": f"{figure(score.nats_per_character)} per character{_interval(found)}",
+        "nats": f"{figure(score.nats_per_character)} per character{_interval(found.interval)}",
         "perplexity": _perplexity(found, tokenizer),
         "bits": f"{figure(score.bits_per_character)} per character, {figure(score.bits_per_byte)} per byte",
         "accuracy": "-" if found.accuracy is None else f"{100 * found.accuracy:.1f} %",
         "protocol": f"{found.protocol.name}: {found.protocol.words}",
         "baselines": _baselines(found),
     }
+    lines = list(facts.items())
+    for place, (name, added) in enumerate(found.additions.items()):
+        lines += _addition(f"+ {name}" if place else name, added, score)
     if not score.tokens:  # nothing to predict: there is no figure, and none is made up
-        facts = {name: facts[name] for name in ("run", "text")}
-    return [(name, value) for name, value in facts.items() if value]
+        lines = [(name, facts[name]) for name in ("run", "text")]
+    return [(name, value) for name, value in lines if value]
 
 
 def _part(found: Evaluation) -> str:
@@ -40,10 +44,22 @@ def _part(found: Evaluation) -> str:
     return f"{found.split} split" + (f" ({found.division})" if found.division else "")
 
 
-def _interval(found: Evaluation) -> str:
-    if found.interval is None:
+def _addition(name: str, added: Added, static: Score) -> list[Fact]:
+    """What a model reaches with an addition and those before it, beside what it reaches alone."""
+    score, alone = added.score, static.nats_per_character
+    nats = score.nats_per_character
+    if nats is None or alone is None:
+        return []
+    difference = f", {figure(abs(nats - alone))} {'less' if nats <= alone else 'more'} than the model alone"
+    figures = f"{figure(nats)} nats per character{_interval(added.interval)}{difference}"
+    more = f"perplexity {figure(score.perplexity)}, {figure(score.bits_per_character)} bits per character"
+    return [(name, figures), ("", more), ("", added.words), ("", f"tuned on {added.tuned_on}")]
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    if interval is None:
         return ""
-    low, high = found.interval
+    low, high = interval
     return f" (95 % interval {figure(low)} to {figure(high)})"
 
 

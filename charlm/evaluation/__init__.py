@@ -1,6 +1,7 @@
 """How good a model is: the loss of every symbol of a text, its denominators, and what to compare it with.
 
-To add a protocol: a class and a line in `PROTOCOLS`. To add a baseline: a function and a line in `BASELINES`.
+To add a protocol: a class and a line in `PROTOCOLS`. To add a baseline: a function and a line in `BASELINES`. To add
+something that is put on a model: a class and a line in `ADDITIONS`.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from charlm.evaluation.additions import ADDITIONS
 from charlm.evaluation.baselines import BASELINES, Baseline, baseline_scores
 from charlm.evaluation.bootstrap import bootstrap_interval
 from charlm.evaluation.evaluate import Evaluation, evaluate
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from charlm.evaluation.windows import score_windows
 
 __all__ = [
+    "ADDITIONS",
     "BASELINES",
     "PROTOCOLS",
     "Baseline",

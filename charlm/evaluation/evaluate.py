@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,14 @@ from charlm.evaluation.compiled import ScoringEngine
 from charlm.evaluation.predictions import Ids
 from charlm.evaluation.protocols import Protocol, StreamProtocol
 from charlm.evaluation.score import Score
+from charlm.evaluation.surprisal import Surprisal, Surprisals, Watch
 from charlm.evaluation.tally import Tally
 from charlm.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
     import torch
 
+    from charlm.evaluation.added import Added
     from charlm.evaluation.scorer import Model
 
 
@@ -32,6 +34,7 @@ class Evaluation:
         protocol: how the text was put before the model.
         split: which part of which text this is: train, validation, test or all.
         division: how the text was split, in words; empty where that is not known.
+        additions: figures with what was added to the model, by name; each on top of those before it.
         run, checkpoint: what was measured, by name; None where it has none.
         baselines: scores of the baselines on the same text, by name.
         notices: lines for the user about how the text was read.
@@ -47,6 +50,7 @@ class Evaluation:
     baselines: Mapping[str, Score] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     division: str = ""
+    additions: Mapping[str, Added] = field(default_factory=dict)
 
     @property
     def note(self) -> str:
@@ -62,10 +66,7 @@ class Evaluation:
         """
         score = self.score
         record = {
-            "nats_per_character": _finite(score.nats_per_character),
-            "perplexity": _finite(score.perplexity),
-            "bits_per_character": _finite(score.bits_per_character),
-            "bits_per_byte": _finite(score.bits_per_byte),
+            **_figures(score),
             "accuracy": self.accuracy,
             "tokens": score.tokens,
             "characters": score.characters,
@@ -76,6 +77,7 @@ class Evaluation:
             "run": self.run,
             "checkpoint": self.checkpoint,
             "baselines": {name: _finite(known.nats_per_character) for name, known in self.baselines.items()},
+            "additions": {name: _addition(added) for name, added in self.additions.items()},
         }
         return record | ({"note": self.note} if self.note else {})
 
@@ -94,6 +96,7 @@ def evaluate(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     advance: Callable[[int], None] | None = None,
+    surprisal: Watch | None = None,
 ) -> Evaluation:
     """Score `ids` (N,), every one but the first exactly once, without dropout.
 
@@ -106,12 +109,18 @@ def evaluate(
         device: where the model is; None asks its parameters.
         dtype: format of the products; None for float32.
         advance: told how many predictions were done since it was last told.
+        surprisal: told of every symbol, in text order.
     """
     protocol = StreamProtocol() if protocol is None else protocol
     tally = Tally(tokenizer, max(0, len(ids) - 1))
+    surprisals = Surprisals(tokenizer)
+    if surprisal is not None:
+        _tell(surprisal, surprisals.first(ids))
     for piece in protocol.pieces(model, ids, device=device, dtype=dtype, advance=advance):
-        start = tally.tokens + 1
-        tally.add(piece, ids[start : start + len(piece)])
+        targets = ids[tally.tokens + 1 : tally.tokens + 1 + len(piece)]
+        tally.add(piece, targets)
+        if surprisal is not None:
+            _tell(surprisal, surprisals.following(targets, piece.nats))
     if baselines is None:
         baselines = {} if train_ids is None else baseline_scores(train_ids, ids, tokenizer)
     return Evaluation(
@@ -124,6 +133,30 @@ def evaluate(
         checkpoint=checkpoint,
         baselines=baselines,
     )
+
+
+def _tell(surprisal: Watch, symbols: Iterable[Surprisal]) -> None:
+    for symbol in symbols:
+        surprisal(symbol)
+
+
+def _figures(score: Score) -> dict[str, float | None]:
+    return {
+        "nats_per_character": _finite(score.nats_per_character),
+        "perplexity": _finite(score.perplexity),
+        "bits_per_character": _finite(score.bits_per_character),
+        "bits_per_byte": _finite(score.bits_per_byte),
+    }
+
+
+def _addition(added: Added) -> dict[str, Any]:
+    return {
+        **_figures(added.score),
+        "interval": None if added.interval is None else list(added.interval),
+        "tuned": dict(added.tuned),
+        "tuned_on": added.tuned_on,
+        "protocol": added.words,
+    }
 
 
 def _finite(value: float | None) -> float | None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from charlm.config import CorpusConfig
 from charlm.config.parts import SPLITS
 from charlm.corpora import NoProgress, Progress
 from charlm.errors import CorpusError
+from charlm.evaluation.added import check_additions, score_added
 from charlm.evaluation.baselines import baseline_scores
 from charlm.evaluation.evaluate import Evaluation, evaluate
 from charlm.evaluation.predictions import Ids
-from charlm.evaluation.protocols import parse_protocol
+from charlm.evaluation.protocols import StreamProtocol, parse_protocol
 from charlm.evaluation.remembered import remembered_baselines
 from charlm.evaluation.score import Score
-from charlm.evaluation.scorers import open_scorer
+from charlm.evaluation.scorers import open_scorer, torch_scorer
+from charlm.evaluation.surprisal import Watch
+from charlm.evaluation.tuning import TuningText, choose_tuning_text
 from charlm.registry import lookup
 from charlm.runs import Checkpoint, Data, Run, open_run_data, prepare
 
@@ -32,15 +36,18 @@ def evaluate_run(
     threads: int | None = None,
     engine: str = "auto",
     precision: str = "exact",
+    additions: Iterable[str] = (),
+    surprisal: Watch | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score a text with the weights of `checkpoint`; the arguments are those of `charlm.api.Model.evaluate`.
 
     Raises:
         CorpusError: a text that cannot be read, or a split that it does not have.
-        ConfigError: a protocol, split, device or engine that there is not.
+        ConfigError: a protocol, split, device or engine that there is not, or that additions cannot be put on.
     """
     chosen = parse_protocol(protocol)
+    names = check_additions(additions, chosen, precision)
     if split is not None:
         lookup(dict.fromkeys(SPLITS), split, "split")
     own = corpus is None
@@ -51,6 +58,7 @@ def evaluate_run(
         data = prepare(corpus, run.tokenizer, unknown=unknown, progress=progress)
         split = split or "all"
     ids = data.store.part(split) if split == "all" or split in data.store.parts else _none_such(split, data)
+    tuning = _tuning_text(run, data, own, split, progress) if names else None
     scorer = open_scorer(run, checkpoint, device, threads, engine, precision)
     compared, notices = _baselines(run, data, own, split, ids, progress) if baselines else ({}, ())
     report = progress or NoProgress()
@@ -66,9 +74,36 @@ def evaluate_run(
             run=run.name,
             checkpoint=checkpoint.folder.name,
             advance=report.advance,
+            surprisal=surprisal,
         )
     report.finish()
+    if tuning is not None and isinstance(chosen, StreamProtocol) and len(ids) > 1:
+        added = score_added(
+            names,
+            ids,
+            run.tokenizer,
+            tuning,
+            protocol=chosen,
+            scorer=scorer,
+            inside=lambda: torch_scorer(run, checkpoint, device, threads),
+            progress=progress,
+        )
+        found = dataclasses.replace(found, additions=added)
     return dataclasses.replace(found, notices=(*data.notices, *notices, *scorer.notices), division=data.facts["split"])
+
+
+def _tuning_text(run: Run, data: Data, own: bool, split: str, progress: Progress | None) -> TuningText:
+    """Of the run's own text.
+
+    Raises:
+        CorpusError: that text is gone, or is another now.
+        ConfigError: what is scored leaves none of it.
+    """
+    try:
+        home = data if own else open_run_data(run, progress=progress)
+    except CorpusError as error:
+        raise CorpusError(f"additions learn from the run's own text: {error}") from None
+    return choose_tuning_text(home, data, split)
 
 
 def _first_that_predicts(data: Data) -> str:

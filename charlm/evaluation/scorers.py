@@ -64,10 +64,11 @@ def open_scorer(
             return Scorer(found, notices=(f"scored with weights in {found.precision}",) if coarse else ())
     if precision not in ("auto", "exact"):
         raise ConfigError(f"precision must be exact with torch, was {precision}: take engine numba, on a CPU")
-    return _of_torch(run, checkpoint, device, threads)
+    return torch_scorer(run, checkpoint, device, threads)
 
 
-def _of_torch(run: Run, checkpoint: Checkpoint, device: str, threads: int | None) -> Scorer:
+def torch_scorer(run: Run, checkpoint: Checkpoint, device: str, threads: int | None) -> Scorer:
+    """The `LanguageModel` itself: its weights and what its layers give are there for those who look inside."""
     from charlm.kernels.devices import choose_device
     from charlm.models import LanguageModel
 

@@ -27,6 +27,7 @@ KEYS = [
     "run",
     "checkpoint",
     "baselines",
+    "additions",
 ]
 
 

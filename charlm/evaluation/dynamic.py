@@ -1,0 +1,169 @@
+"""Dynamic evaluation: the model goes on learning, with a gradient step on each stretch of text that it was scored on.
+
+Krause, Kahembwe, Murray and Renals (2017, arXiv:1709.07432; 2019, arXiv:1904.08378). With g the gradient of the mean
+loss of the stretch just scored, G the root of the mean squared gradient over training text, theta_0 the trained
+weights, all of them weight by weight:
+
+    theta <- theta - rate g / (G + floor mean(G)) + min(1, decay G / mean(G)) (theta_0 - theta)
+
+Each stretch is scored before its step. The gradient is cut to a few times its usual length, so that odd text cannot
+throw the weights away.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from charlm.errors import CorpusError
+from charlm.evaluation.additions import Addition, mean_nats
+from charlm.evaluation.lane_reader import LaneReader, block_of, listening, losses
+from charlm.evaluation.predictions import Ids
+from charlm.evaluation.reading import Advance, Block, Integers, lane_blocks
+
+if TYPE_CHECKING:
+    from charlm.evaluation.additions import Learning
+
+STEPS = 32
+"""Symbols of each lane between two steps."""
+RATES = (1e-4, 2e-4, 4e-4, 8e-4, 1.6e-3)
+DECAYS = (0.0, 1e-3, 4e-3)
+FIRST_RATE, FIRST_DECAY = 4e-4, 1e-3
+FLOOR = 1e-3
+LONGEST_GRADIENT = 4.0
+"""In lengths that are usual in training."""
+GATHERED, WARMING = 150, 4
+"""Stretches of training text whose gradients are squared, and those before them, in which lanes get a memory."""
+
+
+class Dynamic(Addition):
+    """Adapts a copy: the model itself stays, bit for bit, as it was, whatever happens here.
+
+    Args:
+        before: the reader of the model.
+    """
+
+    before: LaneReader
+    rate, decay = FIRST_RATE, FIRST_DECAY
+
+    def __init__(self, before: LaneReader, learning: Learning) -> None:
+        super().__init__(before, learning)
+        self._model = copy.deepcopy(before.model)
+        self._trained = [weight.detach() for weight in before.model.parameters()]
+        self._weights: list[Tensor] = list(self._model.parameters())
+
+    @property
+    def tuned(self) -> Mapping[str, float]:
+        """`rate` and `decay`."""
+        return {"rate": self.rate, "decay": self.decay}
+
+    @property
+    def words(self) -> str:
+        """What is done, with the numbers found, out of which."""
+        lanes = self.learning.lanes
+        side_by_side = f" in {lanes} lanes that take turns, each begun without memory" if lanes > 1 else ""
+        return (
+            f"a gradient step after every {STEPS} symbols, once they are scored{side_by_side}; rate {self.rate:g} of "
+            f"{_listed(RATES)}, decay to the trained weights {self.decay:g} of {_listed(DECAYS)}"
+        )
+
+    def tune(self, advance: Advance = None) -> None:
+        """Find the rate, going where the loss falls from FIRST_RATE, then the decay."""
+        self._gather()
+        known: dict[tuple[float, float], float] = {}
+
+        def loss(rate: float, decay: float) -> float:
+            if (rate, decay) not in known:
+                self.rate, self.decay = rate, decay
+                known[rate, decay] = mean_nats(self.read(self.learning.text.ids, advance))
+            return known[rate, decay]
+
+        rate = downhill(RATES, FIRST_RATE, lambda value: loss(value, FIRST_DECAY))
+        decay = downhill(DECAYS, FIRST_DECAY, lambda value: loss(rate, value))
+        self.rate, self.decay = rate, decay
+
+    def read(self, ids: Ids, advance: Advance = None, /) -> Iterator[Block]:
+        self._begin()
+        divisors = [usual + FLOOR * self._mean for usual in self._usual]
+        pull = [(self.decay * usual / self._mean).clamp(max=1.0) for usual in self._usual]
+        predictions, state = len(ids) - 1, None
+        with listening(self._model) as heard:
+            for places, counted in lane_blocks(predictions, self.learning.lanes, STEPS):
+                nats, state = self._losses(ids, places, state)
+                yield block_of(places, counted, nats, heard.pop(), advance)
+                if self.rate > 0:
+                    self._step(self._gradients(nats, counted), divisors, pull)
+
+    def _begin(self) -> None:
+        """The copy as the model was trained."""
+        with torch.no_grad():
+            torch._foreach_copy_(self._weights, self._trained)
+
+    def _losses(self, ids: Ids, places: Integers, state: object) -> tuple[Tensor, object]:
+        from charlm.models import detach
+
+        with torch.enable_grad():
+            nats, after = losses(self._model, ids, places, state)
+        return nats, detach(after)
+
+    def _gradients(self, nats: Tensor, counted: npt.NDArray[np.bool_]) -> list[Tensor]:
+        inside = torch.from_numpy(counted).to(nats.device)
+        loss = torch.where(inside, nats, 0.0).sum() / max(1, int(counted.sum()))
+        return list(torch.autograd.grad(loss, self._weights))
+
+    @torch.no_grad()
+    def _step(self, gradients: list[Tensor], divisors: list[Tensor], pull: list[Tensor]) -> None:
+        length = _length(gradients)
+        if not math.isfinite(length):
+            return
+        cut = min(1.0, LONGEST_GRADIENT * self._length / length) if length else 1.0
+        torch._foreach_addcdiv_(self._weights, gradients, divisors, value=-self.rate * cut)
+        if self.decay > 0:
+            torch._foreach_lerp_(self._weights, self._trained, pull)
+
+    def _gather(self) -> None:
+        """How long gradients usually are, weight by weight: from training text, in as many lanes."""
+        ids = self.learning.text.train_ids
+        if len(ids) < 2:
+            raise CorpusError("dynamic evaluation measures gradients on the run's training text, and there is none")
+        lanes = max(1, min(self.learning.lanes, (len(ids) - 1) // STEPS))
+        blocks = list(islice(lane_blocks(len(ids) - 1, lanes, STEPS), WARMING + GATHERED))
+        warming = min(WARMING, len(blocks) - 1)
+        squares, state = [torch.zeros_like(weight) for weight in self._trained], None
+        self._begin()
+        for index, (places, counted) in enumerate(blocks):
+            nats, state = self._losses(ids, places, state)
+            if index >= warming:
+                gradients = self._gradients(nats, counted)
+                torch._foreach_addcmul_(squares, gradients, gradients)
+        self._usual = [(square / (len(blocks) - warming)).sqrt() for square in squares]
+        self._length = _length(self._usual)
+        total = sum(float(usual.sum()) for usual in self._usual)
+        # a model that is sure of all its text has no gradients at all
+        self._mean = max(1e-30, total / sum(usual.numel() for usual in self._usual))
+
+
+def downhill(grid: Sequence[float], first: float, loss: Callable[[float], float]) -> float:
+    """The value of an ascending grid from which the loss, which is asked from `first` on, rises to both sides."""
+    at = grid.index(first)
+    for step in (-1, 1):
+        while 0 <= at + step < len(grid) and loss(grid[at + step]) < loss(grid[at]):
+            at += step
+    return grid[at]
+
+
+def _length(tensors: list[Tensor]) -> float:
+    """The norm of them all together."""
+    return float(torch.stack(torch._foreach_norm(tensors)).norm())
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
