@@ -18,6 +18,7 @@ from typing import Any
 
 from harness.chart import bars
 from harness.record import RESULTS, load
+from harness.structure_rows import by_measure
 from harness.table import markdown, number
 from harness.waits_rows import slowest_first
 
@@ -184,6 +185,7 @@ TABLES: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, Results]], list[
     "sampling": (("sampling",), sampling),
     "commands": (("commands",), figures_of("commands", one_by_one)),
     "transformer": (("transformer",), figures_of("transformer", one_by_one)),
+    "structure": (("structure",), figures_of("structure", by_measure)),
     "encoding": (("encoding",), encoding),
     "gpu": (("gpu",), gpu),
     "waits": (
