@@ -54,7 +54,8 @@ def test_config_show_tells_where_each_value_came_from(charlm, workplace, monkeyp
     assert found["hidden_size"] == {"value": 200, "origin": "environment"}
     assert found["dropout"] == {"value": 0.5, "origin": "flag"}
     assert found["corpus"] == {"value": ["a.txt"], "origin": "flag"}
-    assert found["cell"] == {"value": "lstm", "origin": "default"}
+    assert found["cell"] == {"value": "lstm", "origin": "preset textbook"}
+    assert found["keep"] == {"value": 2, "origin": "default"}
 
 
 def test_config_show_is_a_file_that_reads_back_to_the_same_settings(charlm, workplace):

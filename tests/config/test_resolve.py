@@ -24,7 +24,7 @@ def test_later_layers_win_and_origins_are_told(tmp_path):
     )
     wanted = {"hidden_size": "flag", "seed": "environment", "layers": f"file {path}", "dropout": "preset tiny"}
     assert {name: resolved.origins[name] for name in wanted} == wanted
-    assert resolved.origins["batch_size"] == "default"
+    assert resolved.origins["keep"] == "default"
 
 
 @pytest.mark.parametrize("preset", PRESETS)
