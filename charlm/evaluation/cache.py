@@ -25,7 +25,7 @@ from charlm.evaluation.reading import Advance, Block, Floats
 
 LENGTH = LEAD
 """Places that a cache holds."""
-SHARPNESS = (8.0, 16.0, 32.0, 64.0)
+SHARPNESS = (8.0, 16.0, 32.0, 64.0, 128.0)
 """theta h . h, on average: the weight that a place equal to the present one gets is e to this."""
 MOST_SCORES = 2**22
 """Numbers in one product of contexts with places: 16 MB."""
