@@ -174,6 +174,15 @@ def test_a_penalty_looks_back_on_prompt_and_text(chain, letters, write, texts):
     assert text == "abde"
 
 
+def test_a_penalty_looks_back_no_further_because_another_filter_does(chain, letters, write, texts):
+    # a is 256 symbols back where b is written, and forgotten then
+    model = chain([[-np.inf, 2.0], [1.9, 2.0]])
+    settings = {"prompt": "a", "length": 300, "greedy": True, "repetition_penalty": 1.5}
+    plain = texts(write(model, letters(2), **settings))
+    assert plain[0].index("a") == 256
+    assert texts(write(model, letters(2), **settings, max_copy=1000)) == plain
+
+
 def test_a_huge_temperature_is_uniform(chain, letters, write, texts):
     model = chain(np.tile([50.0, 0.0, -50.0, 7.0], (4, 1)))
     (text,) = texts(write(model, letters(4), length=4000, temperature=1e308))
