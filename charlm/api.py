@@ -11,6 +11,7 @@ model = charlm.load("notes-20261121-1432")     # a run's name or folder; none: t
 
 from __future__ import annotations
 
+import io
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -25,6 +26,7 @@ from charlm.runs import RunAt, checkpoints_folder, find_run, open_run_data
 from charlm.runs.precision import measured_precisions
 
 if TYPE_CHECKING:
+    from charlm.coding import Coder
     from charlm.corpora import Progress
     from charlm.evaluation import Evaluation
     from charlm.evaluation.surprisal import Surprisal
@@ -141,6 +143,47 @@ class Model:
         except CorpusError as error:
             raise CorpusError(f"max_copy needs the text that run {self.run.name} was trained on: {error}") from None
         return self.tokenizer.decode(data.store.part("train"))
+
+    def coder(
+        self, engine: str = "auto", threads: int | None = None, on_compile: Callable[[], None] | None = None
+    ) -> Coder:
+        """The model as a compressor of texts, in whole numbers: the same bytes on every machine; needs no torch.
+
+        Args:
+            engine: auto, numba or numpy.
+            threads: at most so many work on a text; None for all processors.
+            on_compile: told when a loop has to be compiled, which takes seconds, once on a machine.
+
+        Raises:
+            ConfigError: a model that cannot be computed in whole numbers, or an engine that cannot be had.
+        """
+        from charlm.coding import Coder
+
+        return Coder(
+            self.config.model,
+            self.checkpoint.weights,
+            self.tokenizer,
+            engine=engine,
+            threads=threads,
+            on_compile=on_compile,
+        )
+
+    def compress(self, content: bytes) -> bytes:
+        """Any bytes, best a text of the model's kind, compressed; `decompress` gives them again."""
+        packed = io.BytesIO()
+        self.coder().compress(io.BytesIO(content), packed)
+        return packed.getvalue()
+
+    def decompress(self, packed: bytes) -> bytes:
+        """What `compress` was given.
+
+        Raises:
+            CorpusError: nothing that `compress` wrote, or damaged.
+            RunError: compressed with another model.
+        """
+        content = io.BytesIO()
+        self.coder().decompress(io.BytesIO(packed), content)
+        return content.getvalue()
 
     def evaluate(
         self,

@@ -15,7 +15,7 @@ LEVELS = [
     {"runs", "kernels"},
     {"models", "runtime"},
     {"evaluation", "generation"},
-    {"training", "report"},
+    {"training", "report", "coding"},
     {"sweeps"},
     {"api"},
     {"cli"},
@@ -35,6 +35,7 @@ TORCH_FREE = {
     "runs",
     "runtime",
     "generation",
+    "coding",
 }
 TERMINAL = {"cli"}
 MODULES = sorted(PACKAGE.rglob("*.py"))

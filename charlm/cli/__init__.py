@@ -8,6 +8,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sweep": ("charlm.cli.sweep:sweep", "Search for the settings that suit a text."),
     "eval": ("charlm.cli.eval:evaluate", "Measure a model on a text: perplexity, bits, baselines."),
     "generate": ("charlm.cli.generate:generate", "Write text with a model."),
+    "compress": ("charlm.cli.compress:compress", "Compress a file under a model: the proof of its bits."),
+    "decompress": ("charlm.cli.decompress:decompress", "Get a compressed file back, bit for bit."),
     "corpora": ("charlm.cli.corpora:corpora", "List, fetch, show and check texts to train on."),
     "tokenize": ("charlm.cli.tokenize:tokenize", "Show a text as the pieces and ids a model sees."),
     "runs": ("charlm.cli.runs:runs", "List, show, remove and export trainings."),

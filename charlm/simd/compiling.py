@@ -20,7 +20,7 @@ Function = TypeVar("Function", bound=Callable[..., object])
 PACKAGE = Path(__file__).parent.parent
 # Rooms with compiled functions. Numba looks at the file of a function alone, not at those it calls:
 # a change in any of these files starts a new cache.
-ROOMS = ("simd", "kernels", "runtime")
+ROOMS = ("simd", "kernels", "runtime", "coding")
 
 
 def compiled(function: Function) -> Function:

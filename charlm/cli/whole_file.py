@@ -1,0 +1,121 @@
+"""Files that a command reads or writes as they are: nothing of an output is seen before all of it is there."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+
+from charlm.cli import console
+from charlm.errors import ConfigError, CorpusError, OutputError
+from charlm.runs.files import in_words, shown
+
+STANDARD = "-"
+BUFFER = 2**20
+
+
+def opened(path: str) -> BinaryIO:
+    """A file for reading, from its start as often as one likes; ``-`` is standard input.
+
+    Raises:
+        CorpusError: it cannot be read.
+    """
+    try:
+        if path != STANDARD and os.path.isfile(path):
+            return open(path, "rb")
+        kept = tempfile.TemporaryFile()  # noqa: SIM115 - who calls closes it
+        if path != STANDARD:
+            with open(path, "rb") as pipe:
+                shutil.copyfileobj(pipe, kept, BUFFER)
+        elif sys.stdin is not None:
+            shutil.copyfileobj(sys.stdin.buffer, kept, BUFFER)
+        kept.seek(0)
+        return cast(BinaryIO, kept)
+    except (OSError, ValueError) as error:
+        cause = in_words(error) if isinstance(error, OSError) else str(error)
+        raise CorpusError(f"cannot read {shown(path)}: {cause}") from None
+
+
+@contextlib.contextmanager
+def written(path: str, *, force: bool, text: bool) -> Iterator[BinaryIO]:
+    """What is written in here becomes the file `path` when all of it was; ``-`` is standard output.
+
+    Args:
+        force: put it in the place of a file that is there.
+        text: it may go to a terminal, where it is shown escaped.
+
+    Raises:
+        ConfigError: there is such a file, or a terminal is no place for this.
+        OutputError: it cannot be written.
+    """
+    if path == STANDARD and not text and console.is_terminal(sys.stdout):
+        raise ConfigError("compressed bytes are not for a terminal: name a file with --output")
+    if path != STANDARD and os.path.lexists(path) and not force and not _is_channel(path):
+        raise ConfigError(f"{shown(path)} is there already: --force replaces it, --output names another")
+    try:
+        if path == STANDARD or _is_channel(path):
+            with tempfile.TemporaryFile() as kept:
+                yield kept
+                kept.seek(0)
+                _copy(kept, path)
+        else:
+            with _in_its_place(os.path.realpath(path), force) as file:
+                yield file
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {shown(path)}: {in_words(error)}") from None
+
+
+def _is_channel(path: str) -> bool:
+    """Whether `path` is a pipe or device: something to write into, not to replace."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
+def _copy(kept: BinaryIO, path: str) -> None:
+    if path != STANDARD:
+        with open(path, "wb") as channel:
+            shutil.copyfileobj(kept, channel, BUFFER)
+        return
+    out = console.DataWriter()
+    while block := kept.read(BUFFER):
+        # exact in a pipe: what is no UTF-8 goes through as Python carries it
+        out.write(block.decode("utf-8", "surrogateescape"))
+    out.end_line()
+
+
+@contextlib.contextmanager
+def _in_its_place(path: str, force: bool) -> Iterator[BinaryIO]:
+    """A file beside `path`, which it becomes in one step; gone where that fails."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if force:
+            os.replace(temporary, path)
+        else:
+            _rename_to_new(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+
+
+def _rename_to_new(temporary: str, path: str) -> None:
+    """As `os.rename`, but never over a file that somebody put there meanwhile."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        # a file system without hard links
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+            raise
+        os.rename(temporary, path)

@@ -1,0 +1,44 @@
+"""What a compressed file is put beside: the bits that an evaluation reports, and xz."""
+
+from __future__ import annotations
+
+import lzma
+import math
+from collections.abc import Mapping
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from charlm.coding.pieces import make_piece, read_pieces
+from charlm.config import ModelConfig
+from charlm.evaluation.compiled import ScoringEngine
+from charlm.evaluation.evaluate import evaluate
+from charlm.runtime import open_engine
+from charlm.tokenizers import Tokenizer
+
+XZ_PRESET = 6
+
+
+class Figures(NamedTuple):
+    """Of a text: its characters, the bits that `charlm eval` reports for it (None without Numba), its size in xz."""
+
+    characters: int
+    evaluated_bits: float | None
+    xz_bytes: int
+
+
+def figures_of(
+    source: BinaryIO, config: ModelConfig, arrays: Mapping[str, npt.NDArray[Any]], tokenizer: Tokenizer
+) -> Figures:
+    """Read `source` to its end, as `Coder.compress` does; its ids are held in memory."""
+    packer, characters, xz_bytes, ids = lzma.LZMACompressor(preset=XZ_PRESET), 0, 0, [np.empty(0, tokenizer.dtype)]
+    for content in read_pieces(source):
+        characters += int(np.count_nonzero(np.frombuffer(content, dtype=np.uint8) & 0xC0 != 0x80))
+        xz_bytes += len(packer.compress(content))
+        ids.append(make_piece(tokenizer, content).ids)
+    engine = open_engine(config, arrays, tokenizer.vocab_size, precision="exact")
+    bits = None
+    if isinstance(engine, ScoringEngine):
+        bits = evaluate(engine, tokenizer, np.concatenate(ids), split="all").score.total_nats / math.log(2)
+    return Figures(characters, bits, xz_bytes + len(packer.flush()))

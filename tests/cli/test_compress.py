@@ -1,0 +1,134 @@
+"""compress and decompress through the real entry: files, pipes, figures, and what is never overwritten."""
+
+import io
+import json
+import os
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from charlm.cli import entry, whole_file
+from charlm.errors import OutputError
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("CHARLM_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(entry, "_end_on_signals", lambda: None)
+    monkeypatch.setattr(entry.console, "prepare_streams", lambda: None)
+    return tmp_path
+
+
+@pytest.fixture
+def charlm(capsysbinary, hostile_run):
+    def run(command, *arguments, code=0):
+        found = entry.run([command, *arguments, "--run", str(hostile_run)])
+        run.out, run.err = capsysbinary.readouterr()
+        assert found == code, run.err
+        return run.out
+
+    return run
+
+
+def test_a_file_there_and_back(charlm, workplace, hostile_text):
+    name = str(hostile_text)
+    facts = charlm("compress", name).decode()
+    assert facts.splitlines()[1].split()[0] == "text"
+    assert "\x1b" not in facts
+    hostile_text.rename(workplace / "kept")
+    charlm("decompress", f"{name}.charlm")
+    assert hostile_text.read_bytes() == (workplace / "kept").read_bytes()
+    assert not [path for path in workplace.iterdir() if path.name.endswith(".tmp")]
+
+
+def test_the_figures_in_json(charlm, workplace, hostile_text):
+    found = json.loads(charlm("compress", str(hostile_text), "--output", "x", "--json"))
+    assert found["compressed_bytes"] == (workplace / "x").stat().st_size
+    assert found["bytes"] == hostile_text.stat().st_size
+    assert found["characters"] == 2000
+    assert abs(found["compressed_bytes"] - found["evaluated_bytes"]) < 64 + 0.001 * found["compressed_bytes"]
+    assert found["bits_per_character"] == 8 * found["compressed_bytes"] / 2000
+    assert found["output"] == "x"
+
+
+def test_through_pipes(charlm, monkeypatch):
+    content = b"\xff\x00 \r\n" * 30
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+    packed = charlm("compress", "-")
+    assert b"text" in charlm.err  # the figures, for whoever looks
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(packed)))
+    assert charlm("decompress", "-") == content
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+    assert charlm("compress", "-", "--quiet") == packed
+    assert charlm.err == b""
+
+
+def test_nothing_is_overwritten_without_force(charlm, workplace, hostile_text):
+    (workplace / "there").write_text("mine")
+    charlm("compress", str(hostile_text), "--output", "there", code=2)
+    assert b"--force replaces it" in charlm.err
+    assert (workplace / "there").read_text() == "mine"
+    charlm("compress", str(hostile_text), "--output", "there", "--force")
+    charlm("decompress", "there", "--output", "there", code=2)
+    charlm("decompress", "there", "--output", "there", "--force")
+    assert (workplace / "there").read_bytes() == hostile_text.read_bytes()
+
+
+def test_a_link_stays_a_link_and_a_pipe_a_pipe(charlm, workplace, hostile_text):
+    (workplace / "target").write_text("old")
+    (workplace / "link").symlink_to("target")
+    charlm("compress", str(hostile_text), "--output", "link", "--force")
+    assert (workplace / "link").is_symlink()
+    assert (workplace / "target").read_bytes().startswith(b"CLM1")
+    charlm("compress", str(hostile_text), "--output", "/dev/null", "--force")
+    assert not os.path.isfile("/dev/null")
+
+
+def test_somebody_elses_file_that_appears_meanwhile_is_kept(workplace):
+    def write():
+        with whole_file.written("late", force=False, text=False) as out:
+            out.write(b"ours")
+            (workplace / "late").write_text("theirs")
+
+    with pytest.raises(OutputError, match="cannot write late"):
+        write()
+    assert (workplace / "late").read_text() == "theirs"
+    assert [path.name for path in workplace.iterdir()] == ["late"]
+
+
+def test_a_damaged_file_leaves_nothing(charlm, workplace, hostile_text):
+    charlm("compress", str(hostile_text), "--output", "x.charlm")
+    packed = bytearray((workplace / "x.charlm").read_bytes())
+    packed[-30] ^= 4
+    (workplace / "x.charlm").write_bytes(packed)
+    charlm("decompress", "x.charlm", code=3)
+    assert charlm.err.count(b"\n") == 2  # what it does, and the error
+    assert b"'x.charlm' is damaged" in charlm.err
+    assert not (workplace / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["compress", "absent"], 3, "cannot read absent: it is not there"),
+        (["compress", "."], 3, "cannot read .: Is a directory"),
+        (["compress", "a\0b"], 3, "cannot read"),
+        (["compress", "x", "--output", "no/such/folder"], 5, "cannot write no/such/folder: it is not there"),
+        (["compress", "x", "--engine", "torch"], 2, "engine torch does not code"),
+        (["compress", "-", "--json"], 2, "cannot both go to standard output"),
+        (["decompress", "x"], 2, "does not end in .charlm"),
+        (["decompress", "x", "--output", "y"], 3, "'x' is not a text that this version of charlm compressed"),
+    ],
+    ids=lambda x: str(x)[:50],
+)
+def test_bad_input_is_one_line(charlm, workplace, arguments, code, words):
+    (workplace / "x").write_text("some text")
+    charlm(*arguments, code=code)
+    assert charlm.out == b""
+    lines = charlm.err.decode().splitlines()
+    assert words in lines[-1]
+    assert [line for line in lines if "error" in line] == lines[-1:]
+    assert sorted(path.name for path in workplace.iterdir()) == ["x"]
