@@ -29,9 +29,4 @@ def _flag(known: Setting, value: Any) -> list[str]:
         off = OFF_NAMES.get(known.name, "no-" + known.name.replace("_", "-"))
         return [flag_name(known) if value else f"--{off}"]
     values = value if known.type is tuple else (value,)
-    # one word, so that a value may begin with a dash
-    return [word for one in values for word in _words(flag_name(known), shown_value(one))]
-
-
-def _words(flag: str, value: str) -> list[str]:
-    return [f"{flag}={value}"] if value.startswith("-") else [flag, value]
+    return [word for one in values for word in (flag_name(known), shown_value(one))]

@@ -22,6 +22,7 @@ from charlm.sweeps.events import SweepEvent
 from charlm.sweeps.folder import SWEEP, Search
 from charlm.sweeps.plan import make_plan
 from charlm.sweeps.sweep import Sweep
+from charlm.training.device import choose_machine
 
 
 def start_sweep(
@@ -59,6 +60,8 @@ def start_sweep(
     data = prepare(config.corpus, config.tokenizer, progress=progress, fetch=True)
     if len(data.store.part("validation")) < 2:
         raise CorpusError(f"the validation split of {data.corpus_name} has nothing to compare trials by: give --split")
+    # what a first use compiles is not to be the first trial's loss; and a device that is not there is found out here
+    choose_machine(config.training, config.model, progress=progress)
     search = _search(config, found, wanted, data, clock() - started, fit_batch)
     place = _new_folder(folder, data.corpus_name, root, now)
     files.create(place, search)

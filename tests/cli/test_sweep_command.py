@@ -17,7 +17,7 @@ from charlm.cli.train_command import train_command
 from charlm.config import SECTIONS, Config, Layer, resolve, settings_of
 from charlm.sweeps import Outcome, resume_sweep
 from charlm.sweeps.events import RungBegan, TrialBegan, TrialEnded, TrialEvent
-from charlm.training.events import RolledBack
+from charlm.training.events import RolledBack, Sampled
 
 SMALL = ["--hidden-size", "8", "--layers", "1", "--batch-size", "4", "--window-length", "8", "--threads", "1"]
 SMALL += ["--steps", "4", "--kernels", "torch", "--dtype", "float32", "--trials", "3"]
@@ -88,6 +88,12 @@ def test_the_command_to_paste_stands_for_every_setting(section):
     assert all(getattr(getattr(config, section), name) == value for name, value in values.items())
     assert parsed(train_command(config)) == config
     assert train_command(Config()) == "charlm train shakespeare"
+
+
+def test_the_command_to_paste_switches_off_what_would_be_on(monkeypatch):
+    on = resolve([Layer(origin="flag", values={"tie_weights": True, "locked_dropout": True})])
+    monkeypatch.setattr("charlm.cli.train_command.resolve", lambda layers: on)
+    assert train_command(Config()) == "charlm train shakespeare --no-tie-weights --plain-dropout"
 
 
 def test_a_sweep_prints_its_table_and_what_to_type_next(charlm, place):
@@ -185,6 +191,7 @@ def replayed(view, sweep, training, size=(79, 24)):
     view.show(RungBegan(rung=1, trials=(1, 2, 3), end=2))
     view.show(TrialBegan(trial=1, rung=1, place=1, training=training))
     view.show(TrialEvent(event=back))
+    view.show(TrialEvent(event=Sampled(step=1, epoch=0.1, characters=32, seconds=1.0, text="\x1b[2J\n" * 40)))
     shown = list(getattr(getattr(view, "_screen", None), "lines", []))
     view.show(TrialEnded(outcome=lost))
     return shown
@@ -204,12 +211,13 @@ def searched(place, charlm):
     training.held.close()
 
 
-@pytest.mark.parametrize("size", [(79, 24), (19, 24), (40, 8), (1, 1)], ids=str)
+@pytest.mark.parametrize("size", [(79, 24), (79, 16), (19, 24), (40, 8), (1, 1)], ids=str)
 def test_the_live_view_shows_the_training_under_the_best(searched, monkeypatch, size):
     monkeypatch.setattr(sweep_view, "Screen", OneScreen)
     sweep, training = searched
     lines = replayed(LiveSweepView(sweep), sweep, training, size)
     assert all(character.isprintable() for line in lines for character in line)
+    assert len(lines) < max(size[1], 5)
     if size == (79, 24):
         assert lines[0] == "shown[x] · rung 1 of 2, to 2 steps · trial 1 of 3"
         assert [line.split()[0] for line in lines[1:4]] == ["trial"] * 3

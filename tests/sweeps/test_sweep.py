@@ -225,6 +225,7 @@ def test_running_out_of_memory_ends_a_trial_and_not_the_sweep(place, monkeypatch
         ({"minutes": 1.0}, ConfigError, "not --minutes and --steps"),
         ({"folder": ".hidden"}, ConfigError, "no name for a sweep's folder"),
         ({"corpus": ("absent.txt",)}, CorpusError, "absent.txt"),
+        ({"device": "cuda"}, ConfigError, "is not available here"),
     ],
 )
 def test_what_cannot_be_searched_leaves_nothing_behind(place, changes, error, message):
