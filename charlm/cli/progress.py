@@ -23,6 +23,8 @@ class BarProgress:
         """A piece of work begins; `total` in bytes or characters, None when unknown."""
         self._what, self._total, self._done = escape_line(what), total or 0, 0
         self._drawn = time.monotonic()
+        if total is None:  # nobody knows how long: it may be the only picture
+            self._draw()
 
     def advance(self, n: int) -> None:
         """`n` more are done."""
@@ -41,7 +43,7 @@ class BarProgress:
 
     def _draw(self) -> None:
         columns = console.terminal_width(sys.stderr) - 1
-        text = f"{self._what}  {self._done:,}"
+        text = f"{self._what}  {self._done:,}" if self._done else self._what
         if self._total:
             share = min(1.0, self._done / self._total)
             done = round(BAR * share)

@@ -106,7 +106,9 @@ def watch(training: Training, view: View) -> int:
             reason = ""
             for event in training.events():
                 view.show(event)
-                reason = event.reason if isinstance(event, Stopped) else reason
+                if isinstance(event, Stopped):
+                    reason = event.reason
+                    view.close()  # what comes now is told in a line below
         finally:
             view.close()
         # a signal that came when all was done stops nothing

@@ -48,7 +48,7 @@ def choose_machine(
         for family in _families(training)
         if family != "compiled" or _compiled_fits(dtype, training)
     ]
-    with _told(progress):
+    with told_of_compiling(progress if "charlm.simd" in sys.modules else None):
         return fastest(candidates, training, model, clock)
 
 
@@ -94,9 +94,9 @@ def _compiled_fits(dtype: torch.dtype, training: TrainingConfig) -> bool:
 
 
 @contextlib.contextmanager
-def _told(progress: Progress | None) -> Iterator[None]:
+def told_of_compiling(progress: Progress | None) -> Iterator[None]:
     """Say so when loops are compiled in here."""
-    if progress is None or "charlm.simd" not in sys.modules:
+    if progress is None:
         yield
         return
     from charlm.simd import telling

@@ -7,6 +7,7 @@ from contextlib import suppress
 import torch
 import torch.nn.functional as F
 
+from charlm.corpora import Progress
 from charlm.errors import OutputError, RunError
 from charlm.models import LanguageModel
 from charlm.runs import Checkpoint, Data, Run
@@ -14,13 +15,17 @@ from charlm.runs.precision import precision_fact
 from charlm.runtime.engines import can_keep_code
 from charlm.runtime.layout import missing_in
 from charlm.runtime.precision import measure, passages
+from charlm.training.device import told_of_compiling
 
 
-def note_precision(run: Run, data: Data) -> None:
+def note_precision(run: Run, data: Data, progress: Progress | None = None) -> None:
     """Measure on some thousand symbols of the validation split, and put it among the run's facts.
 
     Where that cannot be done (no Numba, a model that its loop does not compute, a short split, a disk that is full)
     the run is as good as before: texts are then written in float32.
+
+    Args:
+        progress: told when loops have to be compiled for it, which takes seconds the first time.
     """
     rows = passages(data.store.part("validation"))
     if not len(rows) or not can_keep_code() or missing_in(run.config.model) is not None:
@@ -30,7 +35,8 @@ def note_precision(run: Run, data: Data) -> None:
 
         best, V = run.load(None), data.tokenizer.vocab_size
         exact = _exact_nats(run, best, V, torch.from_numpy(rows))
-        nats = measure(run.config.model, best.weights, V, rows, exact, bytes_are_fast=HAS_INT8)
+        with told_of_compiling(progress):
+            nats = measure(run.config.model, best.weights, V, rows, exact, bytes_are_fast=HAS_INT8)
         run.change_facts(precision_fact(best.step, nats))
 
 

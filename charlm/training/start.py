@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import Any
 
 from charlm.config import Config
 from charlm.corpora import Progress
-from charlm.errors import ConfigError, OutputError, RunError
+from charlm.errors import ConfigError
 from charlm.evaluation.aside import BaselinesAside
-from charlm.runs import Data, Run, create_run, find_run, new_run_name, open_run_data, prepare
+from charlm.runs import Data, Run, create_run, find_run, open_run_data, prepare
 from charlm.runs.data import text_change
 from charlm.training.assembly import (
     ENDS,
@@ -35,12 +34,10 @@ from charlm.training.machine import Machine
 from charlm.training.pace import Pace
 from charlm.training.plan import Plan, make_plan
 from charlm.training.precision import note_precision
+from charlm.training.run_folder import check_root, make_folder, remove_empty
 from charlm.training.scoring import validation_scorer
 from charlm.training.summary import Summary, summarise
 from charlm.training.trainer import Trainer
-
-# How often another name is tried when several trainings start at once.
-ATTEMPTS = 20
 
 
 @dataclass
@@ -53,6 +50,7 @@ class Training:
         run: the run folder.
         notices: lines for the user from before the first step.
         baselines: on the validation split, computed beside the training.
+        progress: told when loops have to be compiled at the end.
         held: keeps the lock of a resumed run from before its checkpoint was read.
     """
 
@@ -63,10 +61,22 @@ class Training:
     trainer: Trainer
     notices: list[str]
     baselines: BaselinesAside
+    progress: Progress | None = None
     held: ExitStack = field(default_factory=ExitStack)
 
     def events(self) -> Iterator[Event]:
-        """Train, holding the run's lock. Raises `DivergedError`, `OutputError`, `RunInUseError`."""
+        """Train, holding the run's lock. A run that fails before its first checkpoint is gone.
+
+        Raises:
+            DivergedError, OutputError, RunInUseError: see `Trainer.run`.
+        """
+        try:
+            yield from self._events()
+        except Exception:  # of whatever kind: a lack of memory is torch's RuntimeError
+            remove_empty(self.run)
+            raise
+
+    def _events(self) -> Iterator[Event]:
         with self.held, self.run.lock(), self.machine.in_use():
             if self.trainer.learner.steps:
                 self.run.truncate_metrics(self.trainer.learner.steps)
@@ -79,7 +89,7 @@ class Training:
             if self.trainer.stop_requested:
                 self.baselines.stop()
             else:
-                note_precision(self.run, self.data)
+                note_precision(self.run, self.data, self.progress)
 
     def request_stop(self) -> None:
         """Finish the step, save and end. Safe to call from a signal handler."""
@@ -118,15 +128,21 @@ def start_training(
         CharlmError: of the kind that fits; nothing is left behind.
     """
     started = clock() if started is None else started
-    _check_folder(root)
+    check_root(root)
     config, data = _prepared(config, fetch, fit_batch, progress)
     machine = choose_machine(config.training, config.model, progress=progress)
     learner = make_learner(config, data, machine)
     # the last thing that can fail for a reason of the user's: before it, nothing is left behind
-    opened = _create(run, root, now, config, data, machine)
+    facts = run_facts(data, machine)
+    opened = make_folder(
+        run,
+        root,
+        now,
+        data.corpus_name,
+        lambda folder: create_run(folder, config=config, facts=facts, tokenizer=data.tokenizer),
+    )
     trainer = make_trainer(opened, config, data, machine, learner, samples=samples, clock=clock, started=started)
-    baselines = BaselinesAside(data)
-    return Training(config, data, opened, machine, trainer, list(data.notices), baselines)
+    return Training(config, data, opened, machine, trainer, list(data.notices), BaselinesAside(data), progress)
 
 
 def resume_training(
@@ -176,9 +192,9 @@ def resume_training(
             # subtle: the checkpoint first; a run whose text is the new one has no place in the old one any more
             trainer.keeper.save_capture(trainer.capture(), best=False)
             opened.change_facts({"corpus": data.facts})
-        baselines = BaselinesAside(data)
         notices = [*data.notices, *checkpoint.notices]
-        return Training(config, data, opened, machine, trainer, notices, baselines, held.pop_all())
+        baselines = BaselinesAside(data)
+        return Training(config, data, opened, machine, trainer, notices, baselines, progress, held.pop_all())
 
 
 def _refuse_complete(run: Run, trainer: Trainer) -> None:
@@ -218,35 +234,3 @@ def _prepared(config: Config, fetch: bool, fit_batch: bool, progress: Progress |
     notice = f"the training split has only {symbols} symbols: --batch-size {fitting} in place of {training.batch_size}"
     config = dataclasses.replace(config, training=dataclasses.replace(training, batch_size=fitting))
     return config, dataclasses.replace(data, notices=(*data.notices, notice))
-
-
-def _check_folder(root: Path) -> None:
-    """Find out before any work whether runs can be kept in `root`. Raises `OutputError`."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"folder for runs {root} cannot be made: {error.strerror}; set CHARLM_CHECKPOINTS") from None
-    if not os.access(root, os.W_OK | os.X_OK):
-        raise OutputError(f"folder for runs {root} cannot be written to; set CHARLM_CHECKPOINTS to another")
-
-
-def _create(run: str | None, root: Path, now: datetime, config: Config, data: Data, machine: Machine) -> Run:
-    """The new run folder. A name of our own that another training takes first is exchanged for the next one."""
-    facts = run_facts(data, machine)
-    if run:
-        return create_run(_run_folder(run, root), config=config, facts=facts, tokenizer=data.tokenizer)
-    for _ in range(ATTEMPTS):
-        folder = root / new_run_name(data.corpus_name, now, root)
-        with suppress(RunError):
-            return create_run(folder, config=config, facts=facts, tokenizer=data.tokenizer)
-    raise OutputError(
-        f"no run folder could be made in {root}: other trainings take every name first; give one with --run"
-    )
-
-
-def _run_folder(run: str, root: Path) -> Path:
-    """Where a run called `run` goes: a path as it is, a name below `root`."""
-    name = Path(run).name
-    if not name or name.startswith(".") or "@" in name:
-        raise ConfigError(f"run {run!r} is no name for a new run: it must not start with a dot or have an @ in it")
-    return Path(run) if os.sep in run else root / run

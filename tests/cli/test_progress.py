@@ -42,6 +42,7 @@ def test_a_narrow_terminal_has_the_share_alone(clock, capsys, monkeypatch):
 def test_a_bar_without_a_total_counts(clock, capsys):
     bar = BarProgress()
     bar.start("reading", None)
+    assert capsys.readouterr().err == "\r\x1b[Kreading"  # at once: it may be all that there is to tell
     clock[0] += 1
     bar.advance(123456)
     assert capsys.readouterr().err == "\r\x1b[Kreading  123,456"

@@ -14,7 +14,7 @@ import torch
 from charlm.config import Layer, ModelConfig, TrainingConfig, resolve
 from charlm.errors import ConfigError
 from charlm.kernels import KERNELS, torch_layers
-from charlm.training import device, resume_training, start_training
+from charlm.training import device, precision, resume_training, start_training
 from charlm.training.device import choose_machine
 from charlm.training.machine import Machine
 from charlm.training.trial import fastest
@@ -251,3 +251,32 @@ def test_kernels_that_were_asked_for_are_used_again(place):
         assert training.machine.kernels == go_on(place).kernels == kernels
         assert training.run.load_training().progress["machine"] == training.machine.to_json()
         (place / "runs" / "tale").rename(place / kernels)
+
+
+def test_without_numba_a_run_of_compiled_kernels_goes_on_in_torch_when_told_to(place, monkeypatch, request):
+    # chosen by a trial: nobody has asked for compiled kernels
+    monkeypatch.setattr(device, "fastest", lambda machines, *rest: machines[0])
+    training = begin(place, dtype="float32")
+    list(training.events())
+    assert training.machine.kernels == "compiled"
+    request.getfixturevalue("without_numba")
+    with pytest.raises(ConfigError, match=r"^kernels 'compiled' need Numba, .*: give --kernels torch$"):
+        go_on(place)
+    assert go_on(place, kernels="torch").kernels == "torch"
+
+
+def test_that_loops_are_compiled_when_formats_are_measured_is_said(place, monkeypatch):
+    fresh = numba.njit(lambda a: a + 1)
+
+    def measured(*arguments, **options):
+        fresh(1)
+        return {"exact": 1.0}
+
+    monkeypatch.setattr(precision, "measure", measured)
+    # long enough a validation split to measure on
+    (place / "tale.txt").write_text((place / "tale.txt").read_text() * 4)
+    training = begin(place, kernels="torch")
+    training.progress = Told()
+    list(training.events())
+    assert training.progress.begun == ["Compiling fast loops for this processor, once"]
+    assert training.progress.ended == 1

@@ -7,7 +7,7 @@ import pytest
 
 from charlm.api import load
 from charlm.config import Layer, resolve
-from charlm.errors import ConfigError, CorpusError, OutputError, RunError, UnknownNameError
+from charlm.errors import ConfigError, CorpusError, DivergedError, OutputError, RunError, UnknownNameError
 from charlm.runs import find_run
 from charlm.runs.precision import measured_precisions
 from charlm.runtime import PRECISIONS
@@ -66,6 +66,24 @@ def test_what_cannot_be_trained_leaves_nothing_behind(place, settings, error, me
     with pytest.raises(error, match=message):
         begin(place, **settings)
     assert not list((place / "runs").glob("*"))
+
+
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError("can't allocate memory"), DivergedError("it is no use")])
+def test_a_training_that_fails_before_its_first_checkpoint_leaves_no_run_behind(place, monkeypatch, error):
+    for failing, left in ((1, []), (5, ["tale"])):
+        training = begin(place, steps=10, checkpoint_every=2)
+        learner, steps = training.trainer.learner, iter(range(failing - 1))
+
+        def advance(rate, advance=learner.advance, steps=steps):
+            if next(steps, None) is None:
+                raise error
+            return advance(rate)
+
+        monkeypatch.setattr(learner, "advance", advance)
+        with pytest.raises(type(error) if isinstance(error, Exception) else error):
+            list(training.events())
+        assert [path.name for path in (place / "runs").iterdir()] == left
+    assert find_run("tale", place / "runs").run.load("latest").step == 4
 
 
 def test_a_folder_that_cannot_be_made_is_named_before_any_work(place):

@@ -1,0 +1,54 @@
+"""The folder of a new run: found out to be possible, made, and taken away where nothing came of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from charlm.errors import CharlmError, ConfigError, OutputError, RunError
+from charlm.runs import Run, new_run_name, remove_run
+
+# How often another name is tried when several trainings start at once.
+ATTEMPTS = 20
+
+
+def check_root(root: Path) -> None:
+    """Find out before any work whether runs can be kept in `root`. Raises `OutputError`."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"folder for runs {root} cannot be made: {error.strerror}; set CHARLM_CHECKPOINTS") from None
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise OutputError(f"folder for runs {root} cannot be written to; set CHARLM_CHECKPOINTS to another")
+
+
+def make_folder(run: str | None, root: Path, now: datetime, corpus: str, make: Callable[[Path], Run]) -> Run:
+    """The run that `make` makes in a new folder: a path or a name below `root`, None for a name of corpus and time.
+
+    A name of our own that another training takes first is exchanged for the next one.
+    """
+    if run:
+        return make(_named(run, root))
+    for _ in range(ATTEMPTS):
+        with suppress(RunError):
+            return make(root / new_run_name(corpus, now, root))
+    raise OutputError(
+        f"no run folder could be made in {root}: other trainings take every name first; give one with --run"
+    )
+
+
+def _named(run: str, root: Path) -> Path:
+    name = Path(run).name
+    if not name or name.startswith(".") or "@" in name:
+        raise ConfigError(f"run {run!r} is no name for a new run: it must not start with a dot or have an @ in it")
+    return Path(run) if os.sep in run else root / run
+
+
+def remove_empty(run: Run) -> None:
+    """Take the folder of a run away that has no checkpoint. One that cannot be removed stays."""
+    with suppress(CharlmError):
+        if not run.checkpoints():
+            remove_run(run.folder)
