@@ -14,15 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.config import ModelConfig
-from charlm.runtime.checking import check_ids, checked
+from charlm.runtime.checking import checked
 from charlm.runtime.drawing import Drawing
 from charlm.runtime.layout import lay_out
 from charlm.runtime.loops import READ, SCORE, WRITE, Room, run
 from charlm.runtime.packing import Matrices, aligned
-from charlm.runtime.state import Array, State, select
+from charlm.runtime.priming import Ids, Priming
+from charlm.runtime.state import Array, State
 from charlm.simd import MOST_ROWS, PANEL, WIDTH
 
-Ids = npt.NDArray[Any]
 Numbers = npt.NDArray[np.float64]
 
 # Products in one call of the compiled loop: about a hundredth of a second, in which nothing else is heard.
@@ -41,7 +41,7 @@ class Weighed(NamedTuple):
     right: npt.NDArray[np.bool_]
 
 
-class NumbaModel:
+class NumbaModel(Priming):
     """The model of `charlm.models.LanguageModel`, without dropout. Letters: N rows, T steps, V.
 
     Row i of every result is the same, bit for bit, whatever N and the number of threads are. A state is one
@@ -92,25 +92,8 @@ class NumbaModel:
         logits = self._run(READ, _read_and_next(np.asarray(ids)[:, None]), after)
         return logits[:, : self.vocab_size].copy(), ((after,),)
 
-    def prime(self, ids: Ids, n: int = 1) -> tuple[Array, State]:
-        """Read a text and hand out its last step n times over; equal, bit for bit, to one `step` an id.
-
-        Args:
-            ids: (T,), at least one.
-
-        Returns:
-            logits (n, V) of the id that follows the last one, and the state of n equal rows.
-
-        Raises:
-            RunError: no ids, or one outside the vocabulary.
-        """
-        ids = check_ids(ids, self.vocab_size)
-        state = self.read(ids[:-1])
-        logits, after = self.step(ids[-1:], state)
-        return np.repeat(logits, n, axis=0), select(after, [0] * n)
-
     def read(self, ids: Ids) -> State:
-        """The state of one row after ids (T,), from the beginning."""
+        """The state of one row after ids (T,), T >= 0, from the beginning. Memory is flat in T."""
         state = self.initial_state(1)
         for start in range(0, len(ids), self.steps_at_once):
             self._run(READ, _read_and_next(ids[None, start : start + self.steps_at_once]), state[0][0])

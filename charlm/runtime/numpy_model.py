@@ -10,12 +10,11 @@ import numpy.typing as npt
 
 from charlm.config import ModelConfig
 from charlm.runtime.attention import Attention
-from charlm.runtime.checking import check_ids, checked
+from charlm.runtime.checking import checked
 from charlm.runtime.layer import Layer
+from charlm.runtime.priming import Ids, Priming
 from charlm.runtime.product import Product
-from charlm.runtime.state import Array, State, select
-
-Ids = npt.NDArray[Any]
+from charlm.runtime.state import Array, State
 
 # Layer 0's share of the gates is looked up in a table (V, GH) of up to this many numbers (32 MB), above that
 # it is computed: a large vocabulary must not cost several times the memory of the model.
@@ -24,7 +23,7 @@ LARGEST_TABLE = 2**23
 WINDOW = 256
 
 
-class NumpyModel:
+class NumpyModel(Priming):
     """The model of `charlm.models.LanguageModel`, without dropout, in float32. Letters: N rows, V, E, H.
 
     Row i of every result is the same, bit for bit, whatever N is; see `Product`.
@@ -73,30 +72,16 @@ class NumpyModel:
                 after.append(memory)
             return self._logits(x), tuple(after)
 
-    def prime(self, ids: Ids, n: int = 1) -> tuple[Array, State]:
-        """Read a text and hand out its last step n times over; equal, bit for bit, to one `step` an id.
-
-        Memory is flat in the length of the text.
-
-        Args:
-            ids: (T,), at least one.
-
-        Returns:
-            logits (n, V) of the id that follows the last one, and the state of n equal rows.
-
-        Raises:
-            RunError: no ids, or one outside the vocabulary.
-        """
-        ids = check_ids(ids, self.vocab_size)
-        state, y = self.initial_state(1), self._embedding[:0]
+    def read(self, ids: Ids) -> State:
+        """The state of one row after ids (T,), T >= 0, from the beginning. Memory is flat in T."""
+        state = self.initial_state(1)
         with np.errstate(over="ignore", invalid="ignore"):
             for start in range(0, len(ids), WINDOW):
-                y, state = self._window(ids[start : start + WINDOW], state)
-            logits = self._logits(y[-1:])
-        return np.repeat(logits, n, axis=0), select(state, [0] * n)
+                state = self._window(ids[start : start + WINDOW], state)
+        return state
 
-    def _window(self, ids: Ids, state: State) -> tuple[Array, State]:
-        """T ids of one row, layer by layer -> y: (T, H), what the output layer is given, state after."""
+    def _window(self, ids: Ids, state: State) -> State:
+        """T ids of one row, layer by layer -> the state after."""
         after = []
         x, share = self._embedding[ids], self._first_share(ids)
         for index, (layer, before) in enumerate(zip(self._layers, state, strict=False)):
@@ -104,13 +89,11 @@ class NumpyModel:
             x = layer.output(x, h)
             after.append(layer_state)
         if self._attention is not None:
-            memory, rows = state[-1], []
+            memory = state[-1]
             for t in range(len(x)):
-                y, memory = self._attention.step(x[t : t + 1], memory)
-                rows.append(y)
-            x = np.concatenate(rows)
+                _, memory = self._attention.step(x[t : t + 1], memory)
             after.append(memory)
-        return x, tuple(after)
+        return tuple(after)
 
     def _first_share(self, ids: Ids) -> Array:
         """ids: (N,) -> the input's share of layer 0's gates, (N, GH)"""
