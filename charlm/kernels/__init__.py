@@ -20,10 +20,12 @@ import torch
 from torch import Tensor
 
 from charlm.kernels import cudnn, torch_layers
-from charlm.kernels.inputs import Inputs, Lookup, gathered
+from charlm.kernels.inputs import Coins, Inputs, Lookup, gathered, number_format
+from charlm.kernels.scratch import Scratch
 
 Tensors = tuple[Tensor, ...]
 Kernel = Callable[[Inputs, Tensors, Tensors], tuple[Tensor, Tensors]]
+WindowLoss = Callable[..., tuple[Tensor, list[Tensors]]]
 
 
 def _compiled(cell: str, *arguments: Any) -> tuple[Tensor, Tensors]:
@@ -80,6 +82,20 @@ def find_kernel(cell: str, weight: Tensor) -> Kernel | None:
     return KERNELS[family].get(cell)
 
 
+def find_window_loss(cell: str, weight: Tensor) -> WindowLoss | None:
+    """What computes a whole window and its loss in one go, gradients along with it; None where kernels work alone.
+
+    `charlm.kernels.compiled_window.window_loss` says what it takes.
+    """
+    if _in_use[-1] != "compiled" or cell not in KERNELS["compiled"] or not torch.is_grad_enabled():
+        return None
+    if not _compiled_fits(weight):
+        return None
+    from charlm.kernels.compiled_window import window_loss
+
+    return window_loss
+
+
 def _compiled_fits(weight: Tensor) -> bool:
     if weight.device.type != "cpu" or weight.dtype != torch.float32:
         return False
@@ -90,4 +106,17 @@ def _compiled_fits(weight: Tensor) -> bool:
     return HAS_BFLOAT16 and torch.get_autocast_dtype("cpu") == torch.bfloat16
 
 
-__all__ = ["KERNELS", "Inputs", "Kernel", "Lookup", "find_kernel", "gathered", "using"]
+__all__ = [
+    "KERNELS",
+    "Coins",
+    "Inputs",
+    "Kernel",
+    "Lookup",
+    "Scratch",
+    "WindowLoss",
+    "find_kernel",
+    "find_window_loss",
+    "gathered",
+    "number_format",
+    "using",
+]

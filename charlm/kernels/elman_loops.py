@@ -53,8 +53,8 @@ def _forward(first, last, window, rectified):
                         store(sums, row * wide + place, load(window.start, begin + place))
                 if depth > 0:
                     panel = unit * depth
-                    accumulate(window.x, here * depth, depth, rows, window.input_panels, panel, depth, PANEL, sums)
-                accumulate(h, here * H, H, rows, window.recurrent_panels, unit * H, H, PANEL, sums)
+                    accumulate(window.x, here * depth, depth, 1, rows, window.input_panels, panel, depth, PANEL, sums)
+                accumulate(h, here * H, H, 1, rows, window.recurrent_panels, unit * H, H, PANEL, sums)
                 for row in range(rows):
                     after = (here + row + B) * H + unit
                     for place in range(0, wide, WIDTH):

@@ -37,8 +37,8 @@ def forward(first, last, window):
                     store(beside, place + 2 * WIDTH, load(window.start, begin + 3 * H))
                 if depth > 0:
                     panel = unit * 3 * depth
-                    accumulate(window.x, here * depth, depth, rows, window.input_panels, panel, depth, 3, above)
-                accumulate(h, here * H, H, rows, window.recurrent_panels, unit * 3 * H, H, 3, beside)
+                    accumulate(window.x, here * depth, depth, 1, rows, window.input_panels, panel, depth, 3, above)
+                accumulate(h, here * H, H, 1, rows, window.recurrent_panels, unit * 3 * H, H, 3, beside)
                 for row in range(rows):
                     place = row * 3 * WIDTH
                     r = sigmoid(load(above, place + WIDTH) + load(beside, place))

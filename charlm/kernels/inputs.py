@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -25,6 +26,25 @@ class Lookup(NamedTuple):
 Inputs = Tensor | Lookup
 
 
+class Coins(NamedTuple):
+    """Dropout as it was drawn: a unit is kept, and scaled, where its coin is not below `least`."""
+
+    bits: Tensor  # int16, (T, B, features), or (1, B, features) for all steps
+    least: int
+    scale: float
+
+    def mask(self, dtype: torch.dtype) -> Tensor:
+        """What units are multiplied by."""
+        mask = torch.empty(self.bits.shape, dtype=dtype, device=self.bits.device)
+        torch.ge(self.bits, self.least, out=mask)
+        return mask.mul_(self.scale)
+
+
 def gathered(inputs: Inputs) -> Tensor:
     """The inputs as one tensor, (B, T, in)."""
     return inputs.gather() if isinstance(inputs, Lookup) else inputs
+
+
+def number_format() -> torch.dtype:
+    """Of products on a CPU: bfloat16 under autocast to it, else float32."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32

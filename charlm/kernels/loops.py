@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from charlm.simd import MOST_ROWS, PANEL, WIDTH, accumulate, compiled, fill, load, store
+from charlm.simd import MOST_ROWS, PANEL, WIDTH, accumulate, compiled, fill, load, store, where_at_least
+
+# Rows of a window that a product over all of them takes at a time: what it reads again and again stays in cache.
+CHUNK = 512
 
 
 class Window(NamedTuple):
@@ -57,11 +60,52 @@ def products(first, last, values, begin, stride, depth, panels, columns, result,
             rows = first + (last - first) * (tile + 1) // tiles - lane
             for place in range(0, rows * PANEL * WIDTH, WIDTH):
                 store(sums, place, fill(0.0))
-            accumulate(values, begin + lane * stride, stride, rows, panels, column * depth, depth, PANEL, sums)
+            accumulate(values, begin + lane * stride, stride, 1, rows, panels, column * depth, depth, PANEL, sums)
             for row in range(rows):
                 for vector in range(0, min(PANEL * WIDTH, columns - column), WIDTH):
                     value = load(sums, row * PANEL * WIDTH + vector)
                     store(result, result_begin + (lane + row) * columns + column + vector, value)
+
+
+@compiled
+def sum_products(rows, planes, begin, blocks, unit, values, columns, totals):
+    """totals = planes.T @ values, the gradient of weights: sums over all the rows of a window.
+
+    planes: packed by vectors, (..., rows, WIDTH), those of the weights from number `begin`; unit: how many numbers of a
+    plane stand together, 1, or 2 of bfloat16 (then `rows` is even); values: packed, (columns / (PANEL * WIDTH), rows,
+    PANEL * WIDTH); totals: float32, (the same panels, blocks * WIDTH, PANEL * WIDTH).
+    """
+    wide = PANEL * WIDTH
+    tiles = (WIDTH + MOST_ROWS - 1) // MOST_ROWS
+    for row in range(0, rows, CHUNK):
+        depth = min(CHUNK, rows - row)
+        for block in range(blocks):
+            for column in range(0, columns, wide):
+                for tile in range(tiles):
+                    top = WIDTH * tile // tiles
+                    height = WIDTH * (tile + 1) // tiles - top
+                    place = begin + (block * rows + row) * WIDTH + top * unit
+                    sums = totals[(column * blocks + block * wide + top * PANEL) * WIDTH :]
+                    if row == 0:
+                        for vector in range(0, height * wide, WIDTH):
+                            store(sums, vector, fill(0.0))
+                    panel = column * rows + row * wide
+                    accumulate(planes, place, unit, WIDTH, height, values, panel, depth, PANEL, sums)
+
+
+@compiled
+def drop_lanes(first, last, T, B, H, values, coins, least, scale, result):
+    """result = values * scale where a coin is not below `least`, else 0, each (T, B, H), for some lanes.
+
+    coins: int16, (T, B, H), or (1, B, H) for all steps.
+    """
+    for t in range(T):
+        step = t * B * H
+        thrown = step if len(coins) > B * H else 0
+        for place in range(first * H, last * H, WIDTH):
+            store(
+                result, step + place, where_at_least(coins, thrown + place, least, load(values, step + place) * scale)
+            )
 
 
 @compiled

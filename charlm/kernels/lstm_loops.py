@@ -30,8 +30,8 @@ def forward(first, last, window):
                         store(sums, (row * 4 + gate) * WIDTH, load(window.start, begin + gate * H))
                 if depth > 0:
                     panel = unit * 4 * depth
-                    accumulate(window.x, here * depth, depth, rows, window.input_panels, panel, depth, 4, sums)
-                accumulate(h, here * H, H, rows, window.recurrent_panels, unit * 4 * H, H, 4, sums)
+                    accumulate(window.x, here * depth, depth, 1, rows, window.input_panels, panel, depth, 4, sums)
+                accumulate(h, here * H, H, 1, rows, window.recurrent_panels, unit * 4 * H, H, 4, sums)
                 for row in range(rows):
                     i = sigmoid(load(sums, row * 4 * WIDTH))
                     f = sigmoid(load(sums, (row * 4 + 1) * WIDTH))

@@ -6,7 +6,7 @@ depth. Nothing here computes: numbers only change places.
 
 from __future__ import annotations
 
-from charlm.simd import PANEL, WIDTH, compiled
+from charlm.simd import WIDTH, compiled, fill, load, store, store_pairs
 
 
 @compiled
@@ -26,24 +26,39 @@ def pack_forward(first, last, weight, panels, planes, H, depth, block):
 
 
 @compiled
-def pack_backward(first, last, weight, panels, rows, columns, pairs):
-    """Panels for products with gradients of a layer's planes, which go back through the weights.
+def pack_pairs(first, last, T, B, values, begin, stride, columns, block, panels):
+    """Rows of bfloat16 in pairs, for a product in which they are the depth.
 
-    weight: (rows, columns) -> panels: (columns / (PANEL * WIDTH), rows, PANEL * WIDTH), or, of `pairs`, uint16 as
-    (..., rows / 2, PANEL * WIDTH, 2). The last panel is filled up with what it holds. Works on the panels from
-    `first` to `last`.
+    values: row b of step t begins at ``begin + (t * B + b) * stride`` and has `columns` numbers. Those of the rows from
+    `first` to `last` of all steps, in that order, go into panels: (columns / (block * WIDTH), rows / 2, block * WIDTH,
+    2), what is over filled with zeros.
     """
-    wide = PANEL * WIDTH
-    for panel in range(first, last):
-        held = min(wide, columns - panel * wide)
-        if pairs:
-            for row in range(0, rows, 2):
-                place = (panel * rows + row) * wide
-                for column in range(held):
-                    panels[place + 2 * column] = weight[row * columns + panel * wide + column]
-                    panels[place + 2 * column + 1] = weight[(row + 1) * columns + panel * wide + column]
-        else:
-            for row in range(rows):
-                place = (panel * rows + row) * wide
-                for column in range(held):
-                    panels[place + column] = weight[row * columns + panel * wide + column]
+    count, wide = last - first, block * WIDTH
+    rows = T * count
+    even = rows + rows % 2
+    nothing = fill(0.0)
+    for row in range(0, rows, 2):
+        one = begin + (row // count * B + first + row % count) * stride
+        two = begin + ((row + 1) // count * B + first + (row + 1) % count) * stride
+        for panel in range(0, columns, wide):
+            place = panel * even + row * wide - 2 * panel
+            for column in range(panel, panel + wide, WIDTH):
+                lower, upper = nothing, nothing
+                if column < columns:
+                    lower = load(values, one + column)
+                    if row + 1 < rows:
+                        upper = load(values, two + column)
+                store_pairs(panels, place + 2 * column, lower, upper)
+
+
+@compiled
+def pack_singly(first, last, T, B, values, begin, stride, columns, block, panels):
+    """`pack_pairs` of float32, whose rows stay apart: (columns / (block * WIDTH), rows, block * WIDTH)."""
+    count, wide = last - first, block * WIDTH
+    rows = T * count
+    for row in range(rows):
+        here = begin + (row // count * B + first + row % count) * stride
+        for panel in range(0, columns, wide):
+            place = panel * rows + row * wide - panel
+            for column in range(panel, panel + wide, WIDTH):
+                store(panels, place + column, load(values, here + column) if column < columns else fill(0.0))

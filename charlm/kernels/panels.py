@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from charlm.kernels.packing import pack_backward, pack_forward
+from charlm.kernels.packing import pack_forward, pack_pairs, pack_singly
+from charlm.kernels.scratch import Scratch
 from charlm.kernels.team import shares, together
 from charlm.simd import PANEL, WIDTH
 
@@ -45,31 +47,33 @@ def blocks_of(weight: Tensor, gates: int, wide: int, depth: int, dtype: torch.dt
     return F.pad(blocks, missing) if any(missing) else blocks
 
 
-def matrix_of(blocks: Tensor, H: int, width: int) -> Tensor:
-    """The weight matrix, or its gradient, that `blocks_of` took apart, in float32: (G, wide, depth) -> (GH, in)."""
-    return blocks[:, :H, :width].reshape(-1, width).float()
-
-
-def pack(blocks: Tensor, block: int, threads: int) -> Array:
+def pack(blocks: Tensor, block: int, threads: int, scratch: Scratch) -> Array:
     """Panels for going forward, of `block` units each, from (G, wide, depth)."""
     numbers = blocks.contiguous().view(torch.int32)
     gates, wide, depth = numbers.shape
-    panels = np.empty(numbers.numel(), np.int32)
+    panels = flat(scratch.empty(numbers.numel(), dtype=torch.int32))
     task = partial(pack_forward, weight=flat(numbers), panels=panels, planes=gates, H=wide, depth=depth, block=block)
     together([partial(task, first, last) for first, last in shares(wide // block, _helpers(panels, threads))])
     return panels.view(np.uint16 if blocks.dtype == torch.bfloat16 else np.float32)
 
 
-def pack_back(blocks: Tensor, threads: int) -> Array:
+def pack_back(blocks: Tensor, threads: int, scratch: Scratch) -> Array:
     """Panels for going back, from (G, wide, depth)."""
     rows, columns = blocks.shape[0] * blocks.shape[1], blocks.shape[2]
-    numbers = flat(blocks.contiguous())
-    count = round_up(columns, PANEL * WIDTH) // (PANEL * WIDTH)
-    panels = np.zeros(count * rows * PANEL * WIDTH, numbers.dtype)
-    pairs = blocks.dtype == torch.bfloat16
-    task = partial(pack_backward, weight=numbers, panels=panels, rows=rows, columns=columns, pairs=pairs)
-    together([partial(task, first, last) for first, last in shares(count, _helpers(panels, threads))])
+    numbers, wide = flat(blocks.contiguous()), PANEL * WIDTH
+    panels = flat(scratch.empty(round_up(columns, wide) * rows, dtype=blocks.dtype))
+    tasks = []
+    for first, last in shares(round_up(columns, wide) // wide, _helpers(panels, threads)):
+        begin, end = first * wide, min(last * wide, columns)
+        room = panels[begin * rows :]
+        tasks.append(partial(pack_rows(numbers), 0, rows, 1, rows, numbers, begin, columns, end - begin, PANEL, room))
+    together(tasks)
     return panels
+
+
+def pack_rows(numbers: Array) -> Callable[..., None]:
+    """What packs rows of such numbers, see `charlm.kernels.packing`."""
+    return pack_pairs if numbers.dtype == np.uint16 else pack_singly
 
 
 def _helpers(panels: Array, threads: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any
@@ -16,7 +16,7 @@ def shares(count: int, threads: int) -> list[tuple[int, int]]:
     return [(count * part // parts, count * (part + 1) // parts) for part in range(parts)]
 
 
-def together(tasks: list[Callable[[], Any]]) -> None:
+def together(tasks: Sequence[Callable[[], Any]]) -> None:
     """Run all tasks at the same time, the last of them in the calling thread, and wait.
 
     They must let other threads run, as compiled functions do.

@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+from charlm.kernels import Coins
+
 COIN_SIDES = 1 << 16  # a coin is 16 random bits
 
 
@@ -20,12 +22,14 @@ def drop(x: Tensor, rate: float, masks: torch.Generator | None, *, locked: bool)
     Plain: every element has its own coin. Locked: one mask for all time steps of the window (Gal and
     Ghahramani, 2016, arXiv:1512.05287), so that the same units are missing all along.
     """
-    if masks is None or rate == 0:
-        return x
     B, T, features = x.shape
-    # drawn (T, B, features) because that is how activations lie in memory, see Stack
-    mask = _mask((1 if locked else T, B, features), rate, masks, x)
-    return x * mask.transpose(0, 1)
+    coins = unit_coins((1 if locked else T, B, features), rate, masks)
+    return x if coins is None else x * coins.mask(x.dtype).to(x.device).transpose(0, 1)
+
+
+def unit_coins(shape: tuple[int, int, int], rate: float, masks: torch.Generator | None) -> Coins | None:
+    """What `drop` draws: (T or 1, B, features), as activations lie in memory, see Stack; None for no dropout."""
+    return None if masks is None or rate == 0 else _coins(shape, rate, masks)
 
 
 def drop_connections(weight: Tensor, rate: float, masks: torch.Generator | None) -> Tensor:
@@ -36,7 +40,7 @@ def drop_connections(weight: Tensor, rate: float, masks: torch.Generator | None)
     """
     if masks is None or rate == 0:
         return weight
-    return weight * _mask(tuple(weight.shape), rate, masks, weight)
+    return weight * _coins(tuple(weight.shape), rate, masks).mask(weight.dtype).to(weight.device)
 
 
 def drop_symbols(embedding: Tensor, rate: float, masks: torch.Generator | None) -> Tensor:
@@ -46,11 +50,11 @@ def drop_symbols(embedding: Tensor, rate: float, masks: torch.Generator | None) 
     """
     if masks is None or rate == 0:
         return embedding
-    return embedding * _mask((len(embedding),), rate, masks, embedding).unsqueeze(-1)
+    return embedding * _coins((len(embedding),), rate, masks).mask(embedding.dtype).to(embedding.device).unsqueeze(-1)
 
 
-def _mask(shape: tuple[int, ...], rate: float, masks: torch.Generator, like: Tensor) -> Tensor:
-    """0 with probability `rate` (rounded to 1/65536), else its exact 1 / (1 - rate), in the format of `like`.
+def _coins(shape: tuple[int, ...], rate: float, masks: torch.Generator) -> Coins:
+    """A unit is dropped with probability `rate` (rounded to 1/65536), else scaled by its exact 1 / (1 - rate).
 
     Four coins come out of each 64-bit draw: five times cheaper than `bernoulli_`, which draws a float64 a coin.
     """
@@ -58,7 +62,5 @@ def _mask(shape: tuple[int, ...], rate: float, masks: torch.Generator, like: Ten
     coins = math.prod(shape)
     draws = torch.empty(-(-coins // 4), dtype=torch.int64, device=masks.device)
     draws.random_(torch.iinfo(torch.int64).min, None, generator=masks)
-    bits = draws.view(torch.int16)[:coins]
-    mask = torch.empty(coins, dtype=like.dtype, device=masks.device)
-    torch.ge(bits, dropped - COIN_SIDES // 2, out=mask)
-    return mask.mul_(COIN_SIDES / (COIN_SIDES - dropped)).view(shape).to(like.device)
+    bits = draws.view(torch.int16)[:coins].view(shape)
+    return Coins(bits, dropped - COIN_SIDES // 2, COIN_SIDES / (COIN_SIDES - dropped))

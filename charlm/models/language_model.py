@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from charlm.config import ModelConfig
 from charlm.config.shapes import check_shapes, parameter_shapes
 from charlm.errors import RunError
-from charlm.kernels import Lookup
+from charlm.kernels import Lookup, Scratch
 from charlm.models.arrays import array_of, tensors_of
 from charlm.models.attention import AttentionWeights, attend, empty_memory
 from charlm.models.cells import CELLS
 from charlm.models.dropout import drop, drop_symbols
 from charlm.models.initialisation import normal_, scaled_uniform_
+from charlm.models.joined_window import joined_loss
 from charlm.models.penalties import penalty_of
 from charlm.models.stack import Stack
 from charlm.models.state import AttentionState, State
@@ -74,6 +75,7 @@ class LanguageModel(nn.Module):
         self.config = config
         self.vocab_size = vocab_size
         self.layers = Stack(config)
+        self.scratch = Scratch()
         for name, shape in parameter_shapes(config, vocab_size).items():
             if not name.startswith("layers."):
                 self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
@@ -124,7 +126,7 @@ class LanguageModel(nn.Module):
         Raises:
             RunError: an id is outside the vocabulary (on a CPU; a GPU stops with an error of its own).
         """
-        y, state = self._outputs(ids, state, masks)
+        y, state = self._outputs(*self.inputs(ids, state, masks), masks)
         y = self._dropped(y, masks)
         return self._logits(y.transpose(0, 1)).transpose(0, 1), state
 
@@ -138,7 +140,11 @@ class LanguageModel(nn.Module):
         Args:
             targets: (B, T) int64, the id that follows each id.
         """
-        outputs, state = self._outputs(ids, state, masks)
+        inputs, state = self.inputs(ids, state, masks)
+        joined = joined_loss(self, inputs, targets, state, masks)
+        if joined is not None:
+            return joined
+        outputs, state = self._outputs(inputs, state, masks)
         y = self._dropped(outputs, masks)
         logits = self._logits(y.transpose(0, 1))  # (T, B, V)
         nats = F.cross_entropy(logits.float().flatten(0, 1), targets.t().flatten())
@@ -147,14 +153,16 @@ class LanguageModel(nn.Module):
         penalty = penalty_of(outputs, y, self.config)
         return nats + (penalty - penalty.detach()), state
 
-    def _outputs(self, ids: Tensor, state: State | None, masks: torch.Generator | None) -> tuple[Tensor, State]:
-        """What the layers, and attention above them, give for ids (B, T): (B, T, H), and the state after."""
-        config = self.config
-        self._check(ids)
+    def inputs(self, ids: Tensor, state: State | None, masks: torch.Generator | None) -> tuple[Lookup, State]:
+        """What the layers take for ids (B, T): embedded symbols, and the state before them."""
+        self.check(ids)
         if state is None:
             state = self.initial_state(ids.shape[0])
-        rows = drop_symbols(self.embedding, config.dropout_embedding, masks)
-        y, after = self.layers(Lookup(ids, rows), state[: len(self.layers)], masks)
+        return Lookup(ids, drop_symbols(self.embedding, self.config.dropout_embedding, masks)), state
+
+    def _outputs(self, inputs: Lookup, state: State, masks: torch.Generator | None) -> tuple[Tensor, State]:
+        """What the layers, and attention above them, give for their inputs: (B, T, H), and the state after."""
+        y, after = self.layers(inputs, state[: len(self.layers)], masks)
         return self.attended(y, (*after, *state[len(self.layers) :]))
 
     def attended(self, y: Tensor, state: State) -> tuple[Tensor, State]:
@@ -171,7 +179,8 @@ class LanguageModel(nn.Module):
         """The output layer's input, (B, T, H)."""
         return drop(y, self.config.output, masks, locked=self.config.locked_dropout)
 
-    def _check(self, ids: Tensor) -> None:
+    def check(self, ids: Tensor) -> None:
+        """Raise `RunError` where an id is outside the vocabulary."""
         # on a GPU, looking would mean waiting; there the look-up itself stops
         if ids.device.type != "cpu" or ids.numel() == 0:
             return
@@ -182,11 +191,16 @@ class LanguageModel(nn.Module):
                 "this text was encoded for another model"
             )
 
+    @property
+    def head_weight(self) -> Tensor:
+        """Weights of the output layer, (V, H), or (V, E) where they are tied."""
+        return self.embedding if self.config.tie_weights else self.output_weight
+
     def _logits(self, y: Tensor) -> Tensor:
         """y: (T, B, H) -> (T, B, V)"""
         if "projection" in self._parameters:
             y = F.linear(y, self.projection)
-        weight = self.embedding if self.config.tie_weights else self.output_weight
+        weight = self.head_weight
         # under autocast the product is in bfloat16 as well: twice as fast, and the mean loss stays within 2e-4 nats
         return F.linear(y, weight, self.output_bias).to(weight.dtype)
 

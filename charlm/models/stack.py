@@ -70,7 +70,7 @@ class Layer(nn.Module):
 
     def forward(self, x: Inputs, state: LayerState, masks: torch.Generator | None) -> tuple[Tensor, LayerState]:
         """x: (B, T, in), state of (B, H) -> y: (B, T, H), state after the window."""
-        inner = self._inner(x, masks)
+        inner = self.inner(x, masks)
         recurrent = drop_connections(self.recurrent_weight, self.dropout_recurrent, masks)
         weights = self.weights._replace(recurrent_weight=recurrent)
         kernel = find_kernel(self.cell, recurrent)
@@ -83,7 +83,7 @@ class Layer(nn.Module):
         width = x.rows.shape[1] if isinstance(x, Lookup) else x.shape[2]
         return (gathered(x) + y if self.residual and width == y.shape[2] else y), state
 
-    def _inner(self, x: Inputs, masks: torch.Generator | None) -> Inputs:
+    def inner(self, x: Inputs, masks: torch.Generator | None) -> Inputs:
         """The layer's input as its cell gets it: normalised, with dropout."""
         if isinstance(x, Lookup):
             x = x._replace(rows=self._normalised(x.rows))  # what is done to rows is done once to each

@@ -63,7 +63,7 @@ def _of_floats(rows, x, x_begin, x_stride, model, matrix, result, begin, stride,
             for row in range(count):
                 for place in range(0, wide, WIDTH):
                     store(sums, row * WIDE + place, load(result, to + row * stride + place))
-            accumulate(x, x_begin + first * x_stride, x_stride, count, model.weights, panel, depth, PANEL, sums)
+            accumulate(x, x_begin + first * x_stride, x_stride, 1, count, model.weights, panel, depth, PANEL, sums)
             for row in range(count):
                 for place in range(0, wide, WIDTH):
                     store(result, to + row * stride + place, load(sums, row * WIDE + place))

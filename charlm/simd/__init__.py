@@ -13,7 +13,7 @@ from charlm.simd.activations import exp, sigmoid, tanh
 from charlm.simd.compiling import compiled, telling
 from charlm.simd.processor import HAS_BFLOAT16, WIDTH
 from charlm.simd.tiles import MOST_ROWS, PANEL, accumulate
-from charlm.simd.vectors import fill, largest, load, smallest, store, total, where_positive
+from charlm.simd.vectors import fill, largest, load, smallest, store, store_pairs, total, where_at_least, where_positive
 
 __all__ = [
     "HAS_BFLOAT16",
@@ -29,8 +29,10 @@ __all__ = [
     "sigmoid",
     "smallest",
     "store",
+    "store_pairs",
     "tanh",
     "telling",
     "total",
+    "where_at_least",
     "where_positive",
 ]

@@ -36,12 +36,22 @@ PAIRS = ir.VectorType(BFloat16Type(), 2 * WIDTH)
 
 
 def accumulate(
-    x: Any, x_offset: int, row_stride: int, rows: int, weights: Any, offset: int, depth: int, vectors: int, sums: Any
+    x: Any,
+    x_offset: int,
+    row_stride: int,
+    step: int,
+    rows: int,
+    weights: Any,
+    offset: int,
+    depth: int,
+    vectors: int,
+    sums: Any,
 ) -> None:
     """sums += x @ panel, inside compiled functions only.
 
     Args:
         x: flat array, float32 or bfloat16; row r begins at ``x_offset + r * row_stride``.
+        step: how far a row's numbers, or pairs of bfloat16, are apart: 1 where they follow one another.
         rows: 1 to MOST_ROWS.
         weights: flat array of the format of `x`; the panel begins at `offset`.
         depth: numbers of a row, at least 1; even where they are bfloat16.
@@ -52,24 +62,24 @@ def accumulate(
 
 
 @overload(accumulate, prefer_literal=True)
-def _accumulate(x, x_offset, row_stride, rows, weights, offset, depth, vectors, sums):
+def _accumulate(x, x_offset, row_stride, step, rows, weights, offset, depth, vectors, sums):
     if not isinstance(vectors, types.IntegerLiteral):
         return None
     tile1, tile2, tile3, tile4, tile5, tile6 = (_tile(height, vectors.literal_value) for height in range(1, 7))
 
-    def implement(x, x_offset, row_stride, rows, weights, offset, depth, vectors, sums):
+    def implement(x, x_offset, row_stride, step, rows, weights, offset, depth, vectors, sums):
         if rows == 6:
-            tile6(x, x_offset, row_stride, weights, offset, depth, sums)
+            tile6(x, x_offset, row_stride, step, weights, offset, depth, sums)
         elif rows == 5:
-            tile5(x, x_offset, row_stride, weights, offset, depth, sums)
+            tile5(x, x_offset, row_stride, step, weights, offset, depth, sums)
         elif rows == 4:
-            tile4(x, x_offset, row_stride, weights, offset, depth, sums)
+            tile4(x, x_offset, row_stride, step, weights, offset, depth, sums)
         elif rows == 3:
-            tile3(x, x_offset, row_stride, weights, offset, depth, sums)
+            tile3(x, x_offset, row_stride, step, weights, offset, depth, sums)
         elif rows == 2:
-            tile2(x, x_offset, row_stride, weights, offset, depth, sums)
+            tile2(x, x_offset, row_stride, step, weights, offset, depth, sums)
         else:
-            tile1(x, x_offset, row_stride, weights, offset, depth, sums)
+            tile1(x, x_offset, row_stride, step, weights, offset, depth, sums)
 
     return implement
 
@@ -79,10 +89,18 @@ def _tile(rows: int, vectors: int) -> Any:
 
     @intrinsic
     def tile(
-        typingctx: Any, x: Any, x_offset: Any, row_stride: Any, weights: Any, offset: Any, depth: Any, sums: Any
+        typingctx: Any,
+        x: Any,
+        x_offset: Any,
+        row_stride: Any,
+        step: Any,
+        weights: Any,
+        offset: Any,
+        depth: Any,
+        sums: Any,
     ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            x, x_offset, row_stride, weights, offset, depth, sums = arguments
+            x, x_offset, row_stride, step, weights, offset, depth, sums = arguments
             pairs = holds_bfloat16(signature.args[0])
             unit = INT32 if pairs else ir.FloatType()
             start = element_pointer(context, builder, signature.args[0], x, x_offset)
@@ -93,27 +111,27 @@ def _tile(rows: int, vectors: int) -> Any:
                 for row in range(rows)
             ]
             panel = builder.bitcast(
-                element_pointer(context, builder, signature.args[3], weights, offset), FLOATS.as_pointer()
+                element_pointer(context, builder, signature.args[4], weights, offset), FLOATS.as_pointer()
             )
-            base = element_pointer(context, builder, signature.args[6], sums, ir.Constant(INT64, 0))
+            base = element_pointer(context, builder, signature.args[7], sums, ir.Constant(INT64, 0))
             cells = [
                 builder.bitcast(builder.gep(base, [ir.Constant(INT64, index * WIDTH)]), FLOATS.as_pointer())
                 for index in range(rows * vectors)
             ]
             steps = builder.ashr(depth, ir.Constant(INT64, 1)) if pairs else depth
-            _emit_loop(builder, begins, panel, cells, steps, vectors, pairs)
+            _emit_loop(builder, begins, step, panel, cells, steps, vectors, pairs)
             return context.get_dummy_value()
 
         integers = (types.int64,)
-        return types.void(x, *integers * 2, weights, *integers * 2, sums), generate
+        return types.void(x, *integers * 3, weights, *integers * 2, sums), generate
 
     return tile
 
 
 def _emit_loop(
-    builder: Any, begins: list[Any], panel: Any, cells: list[Any], steps: Any, vectors: int, pairs: bool
+    builder: Any, begins: list[Any], step: Any, panel: Any, cells: list[Any], steps: Any, vectors: int, pairs: bool
 ) -> None:
-    """for k in range(steps): every sum += row[k] * panel[k]; the sums live in registers."""
+    """for k in range(steps): every sum += row[k * step] * panel[k]; the sums live in registers."""
     first = [builder.load(cell, align=4) for cell in cells]
     before = builder.block
     loop, after = builder.append_basic_block("depth"), builder.append_basic_block("done")
@@ -128,9 +146,9 @@ def _emit_loop(
         builder.load(builder.gep(panel, [builder.add(place, ir.Constant(INT64, column))]), align=4)
         for column in range(vectors)
     ]
-    new = []
+    new, here = [], builder.mul(k, step)
     for row, begin in enumerate(begins):
-        number = repeat(builder, builder.load(builder.gep(begin, [k]), align=2 if pairs else 4))
+        number = repeat(builder, builder.load(builder.gep(begin, [here]), align=2 if pairs else 4))
         for column, weight in enumerate(columns):
             new.append(_multiply_add(builder, sums[row * vectors + column], number, weight, pairs))
     following = builder.add(k, ir.Constant(INT64, 1))

@@ -113,6 +113,25 @@ def store(typingctx: Any, array: Any, offset: Any, value: Any) -> Any:
 
 
 @intrinsic
+def store_pairs(typingctx: Any, array: Any, offset: Any, first: Any, second: Any) -> Any:
+    """Write two vectors to elements `offset` to `offset + 2 * WIDTH` in turns, a number of each, rounded to bfloat16.
+
+    Only where the processor has it (`HAS_BFLOAT16`).
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, offset, *values = arguments
+        pointer = element_pointer(context, builder, signature.args[0], array, offset)
+        turns = [index // 2 + index % 2 * WIDTH for index in range(2 * WIDTH)]
+        order = ir.Constant(ir.VectorType(INT32, 2 * WIDTH), turns)
+        pairs = builder.shuffle_vector(*(builder.fptrunc(value, BFLOATS) for value in values), order)
+        builder.store(pairs, builder.bitcast(pointer, pairs.type.as_pointer()), align=2)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, first, second), generate
+
+
+@intrinsic
 def fill(typingctx: Any, scalar: Any) -> Any:
     """A vector of equal numbers."""
 
@@ -120,6 +139,20 @@ def fill(typingctx: Any, scalar: Any) -> Any:
         return repeat(builder, arguments[0])
 
     return VECTOR(types.float32), generate
+
+
+@intrinsic
+def where_at_least(typingctx: Any, array: Any, offset: Any, least: Any, vector: Any) -> Any:
+    """The numbers of a vector where those of a flat array of int16, from `offset` on, are not below `least`, else 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, offset, least, vector = arguments
+        pointer = element_pointer(context, builder, signature.args[0], array, offset)
+        numbers = builder.load(builder.bitcast(pointer, SHORTS.as_pointer()), align=2)
+        enough = builder.icmp_signed(">=", numbers, repeat(builder, builder.trunc(least, INT16)))
+        return builder.select(enough, vector, ir.Constant(FLOATS, [0.0] * WIDTH))
+
+    return VECTOR(array, types.int64, types.int64, VECTOR), generate
 
 
 @intrinsic

@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from charlm.kernels.packing import pack_backward, pack_forward
-from charlm.simd import PANEL, WIDTH
+from charlm.kernels import Scratch
+from charlm.kernels.packing import pack_forward
+from charlm.kernels.panels import pack_back, pack_rows
+from charlm.simd import HAS_BFLOAT16, PANEL, WIDTH
 
 WIDE = PANEL * WIDTH
+KINDS = [np.float32, np.uint16] if HAS_BFLOAT16 else [np.float32]
 
 
 @pytest.mark.parametrize(
@@ -28,20 +32,38 @@ def test_panels_for_going_forward(planes: int, H: int, depth: int, block: int) -
     assert not part.reshape(expected.shape)[:-1].any()
 
 
-@pytest.mark.parametrize("columns", [WIDTH, WIDE, 2 * WIDE + WIDTH])
-@pytest.mark.parametrize("kind", [np.float32, np.uint16])
-def test_panels_for_going_back(kind: Any, columns: int) -> None:
-    rows, pairs = 6, kind == np.uint16
-    count = -(-columns // WIDE)
-    weight = (np.arange(rows * columns) + 1).astype(kind)
-    room = np.pad(weight.reshape(rows, columns), ((0, 0), (0, count * WIDE - columns)))
-    expected = room.reshape(rows, count, WIDE).transpose(1, 0, 2)
+@pytest.mark.parametrize(("T", "first", "last"), [(1, 0, 6), (3, 2, 5), (1, 1, 2)])
+@pytest.mark.parametrize(("columns", "block"), [(WIDTH, 1), (WIDTH, PANEL), (2 * WIDE + WIDTH, PANEL), (3 * WIDTH, 1)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_a_product_sums_over(kind: Any, columns: int, block: int, T: int, first: int, last: int) -> None:
+    """Of some lanes of all steps, from inside longer rows; an odd number of pairs is made even with zeros."""
+    B, begin, stride, wide = 6, 3, columns + 2 * WIDTH, block * WIDTH
+    values = _numbers(begin + T * B * stride, kind)
+    rows = values[begin:].reshape(T, B, stride)[:, first:last, :columns].reshape(-1, columns)
+    pairs = kind == np.uint16
+    depth = len(rows) + (len(rows) % 2 if pairs else 0)
+    count = -(-columns // wide)
+    room = np.pad(rows, ((0, depth - len(rows)), (0, count * wide - columns)))
+    expected = room.reshape(depth, count, wide).transpose(1, 0, 2)
     if pairs:
-        expected = expected.reshape(count, rows // 2, 2, WIDE).transpose(0, 1, 3, 2)
-    panels = np.zeros(count * rows * WIDE, kind)
-    pack_backward(0, count, weight, panels, rows, columns, pairs)
+        expected = expected.reshape(count, depth // 2, 2, wide).transpose(0, 1, 3, 2)
+    panels = np.full(count * depth * wide, 77, kind)
+    pack_rows(values)(first, last, T, B, values, begin, stride, columns, block, panels)
     assert np.array_equal(panels.reshape(expected.shape), expected)
-    part = np.zeros_like(panels)
-    pack_backward(count - 1, count, weight, part, rows, columns, pairs)
-    assert np.array_equal(part.reshape(expected.shape)[-1], expected[-1])
-    assert not part.reshape(expected.shape)[:-1].any()
+
+
+def _numbers(count: int, kind: Any) -> Any:
+    """All of them different, as far as the format has so many."""
+    numbers = np.arange(1, count + 1, dtype=np.float32)
+    # the upper halves of floats are bfloat16
+    return (numbers.view(np.uint32) >> 16).astype(np.uint16) if kind == np.uint16 else numbers
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("depth", [WIDTH, 2 * WIDE + WIDTH, 700 * WIDTH])
+def test_panels_for_going_back_are_packed_by_any_number_of_threads(depth: int, threads: int) -> None:
+    blocks = torch.arange(2 * WIDTH * depth, dtype=torch.float32).view(2, WIDTH, depth)
+    count = -(-depth // WIDE)
+    room = np.pad(blocks.view(-1, depth).numpy(), ((0, 0), (0, count * WIDE - depth)))
+    expected = room.reshape(2 * WIDTH, count, WIDE).transpose(1, 0, 2)
+    assert np.array_equal(pack_back(blocks, threads, Scratch()).reshape(expected.shape), expected)

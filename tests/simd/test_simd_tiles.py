@@ -12,12 +12,12 @@ SENTINEL = np.float32(-123.0)
 
 @compiled
 def three(x, x_offset, row_stride, rows, weights, offset, depth, sums):
-    accumulate(x, x_offset, row_stride, rows, weights, offset, depth, 3, sums)
+    accumulate(x, x_offset, row_stride, 1, rows, weights, offset, depth, 3, sums)
 
 
 @compiled
 def four(x, x_offset, row_stride, rows, weights, offset, depth, sums):
-    accumulate(x, x_offset, row_stride, rows, weights, offset, depth, 4, sums)
+    accumulate(x, x_offset, row_stride, 1, rows, weights, offset, depth, 4, sums)
 
 
 TILES = {3: three, 4: four}
@@ -95,3 +95,23 @@ def test_a_row_is_the_same_whatever_rows_stand_beside_it(kind, vectors):
             found = multiplied(x[some], panel, rows, vectors, depth, before[some])
             for place, row in enumerate(some):
                 assert np.array_equal(found[place], alone[row]), (rows, place, row)
+
+
+@compiled
+def across(x, x_offset, unit, step, rows, weights, depth, sums):
+    accumulate(x, x_offset, unit, step, rows, weights, 0, depth, 4, sums)
+
+
+@pytest.mark.parametrize("rows", range(1, MOST_ROWS + 1))
+@every_format
+def test_rows_may_lie_across(kind, rows):
+    """As in a product over a window: what all rows have at one depth stands together."""
+    depth, first, together = 10, 3, 13
+    exact_x, x = numbers(kind, together, depth, seed=1)
+    exact_w, w = numbers(kind, depth, 4 * WIDTH, seed=2)
+    unit = 2 if kind == "bfloat16" else 1
+    sums = np.zeros((rows, 4 * WIDTH), np.float32)
+    across(as_panel(x.T, kind), first * unit, unit, together, rows, as_panel(w, kind), depth, sums.reshape(-1))
+    expected = exact_x[first : first + rows] @ exact_w
+    size = np.abs(exact_x[first : first + rows]) @ np.abs(exact_w)
+    assert (np.abs(sums - expected) <= 1e-6 * size).all()

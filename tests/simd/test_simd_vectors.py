@@ -7,7 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from charlm.simd import HAS_BFLOAT16, WIDTH, compiled, fill, largest, load, smallest, store, total, where_positive
+from charlm.simd import (
+    HAS_BFLOAT16,
+    WIDTH,
+    compiled,
+    fill,
+    largest,
+    load,
+    smallest,
+    store,
+    store_pairs,
+    total,
+    where_at_least,
+    where_positive,
+)
 
 SPECIAL = np.array([-np.inf, -3.4e38, -1.5, -0.0, 0.0, 1e-30, 1.0, 3.4e38, np.inf, np.nan], np.float32)
 OPERATORS = [operator.add, operator.sub, operator.mul, operator.truediv]
@@ -144,3 +157,34 @@ def test_a_sum_is_made_in_pairs():
     same(sums, rows[:, 0])
     assert np.isnan(sums[[0, 2]]).all()
     assert sums[1] == np.inf
+
+
+@compiled
+def in_turns(a, b, out, begin):
+    store_pairs(out, begin, load(a, 0), load(b, 0))
+
+
+@pytest.mark.parametrize("kind", ROUNDED)
+def test_pairs_hold_a_number_of_each_in_turns_rounded_as_torch_rounds(kind):
+    a, b = np.random.default_rng(1).normal(size=(2, WIDTH)).astype(np.float32)
+    out = np.full(4 * WIDTH, 7, kind)
+    in_turns(a, b, out, WIDTH)
+    expected = torch.from_numpy(np.stack([a, b], 1).reshape(-1)).bfloat16()
+    same(as_bfloat16(out)[WIDTH : 3 * WIDTH].float().numpy(), expected.float().numpy())
+    assert (out[:WIDTH] == 7).all()
+    assert (out[3 * WIDTH :] == 7).all()
+
+
+@compiled
+def kept(coins, begin, least, values, out):
+    store(out, 0, where_at_least(coins, begin, least, load(values, 0)))
+
+
+@pytest.mark.parametrize("least", [-(2**15), -7, 0, 3, 2**15 - 1])
+def test_numbers_stay_where_their_coin_is_not_below(least):
+    coins = np.random.default_rng(2).integers(-9, 9, 3 * WIDTH).astype(np.int16)
+    coins[5], coins[6] = -(2**15), 2**15 - 1
+    values = np.arange(1, WIDTH + 1, dtype=np.float32)
+    out = np.empty(WIDTH, np.float32)
+    kept(coins, 3, least, values, out)
+    same(out, np.where(coins[3 : 3 + WIDTH] >= least, values, np.float32(0)))

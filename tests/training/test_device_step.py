@@ -108,7 +108,7 @@ def test_nothing_but_the_lag_reads_from_the_device(make_learner, monkeypatch):
     """A host that asks for a number waits for the device: no tensor's value may be asked for in a step."""
     learner = make_learner({"dropout": 0.2}, ema=0.9, queued=True, optimizer="sgd")
     run(learner, 1)
-    learner.model._check = lambda ids: None  # done on a CPU alone
+    learner.model.check = lambda ids: None  # done on a CPU alone
 
     def refuse(*_, **__):
         raise AssertionError("asked the device for a number")

@@ -1,0 +1,188 @@
+"""A whole window in charlm's own compiled loops: layers, output layer, loss, and all the way back.
+
+Lanes do not meet before the gradients of the weights are added up, and what goes back from the loss is known. So each
+thread takes its lanes from the first symbol to the last gradient in one go, with nobody to wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from charlm.kernels.head_window import HeadWindow
+from charlm.kernels.inputs import Coins, Inputs, number_format
+from charlm.kernels.layer_input import LayerInput, input_of, start_of
+from charlm.kernels.layer_window import LayerWindow
+from charlm.kernels.loops import drop_lanes
+from charlm.kernels.panels import Array, flat, widened
+from charlm.kernels.scratch import Scratch
+from charlm.kernels.team import together
+
+Tensors = tuple[Tensor, ...]
+
+
+class Task(NamedTuple):
+    """What is computed, beside numbers that gradients are wanted of."""
+
+    cell: str
+    dtype: torch.dtype
+    ids: Tensor  # of the lowest layer's `LayerInput`
+    targets: Tensor  # (T, B) int64
+    state: Sequence[Tensors]
+    masks: Sequence[Coins | None]
+    scratch: Scratch
+
+
+def window_loss(
+    cell: str,
+    inputs: Inputs,
+    targets: Tensor,
+    state: Sequence[Tensors],
+    layers: Sequence[Tensors],
+    masks: Sequence[Coins | None],
+    output_weight: Tensor,
+    output_bias: Tensor,
+    scratch: Scratch,
+) -> tuple[Tensor, list[Tensors]]:
+    """Mean loss over a window in nats, a scalar whose gradient is computed along with it, and the state after.
+
+    Args:
+        inputs: of the lowest layer, as a `charlm.kernels.Kernel` takes them.
+        targets: (B, T) int64
+        state: each layer's, of (B, H) each. No gradient goes back into it.
+        layers: each layer's four weights, as a kernel takes them.
+        masks: dropout of each layer's outputs, or None.
+        output_weight: (V, H)
+        output_bias: (V,)
+        scratch: the same for windows that follow one another.
+    """
+    lowest = input_of(cell, inputs, layers[0])
+    starts = [lowest.start, *(start_of(cell, weights) for weights in layers[1:])]
+    weights = [each for start, layer in zip(starts, layers, strict=True) for each in (start, layer[0], layer[1])]
+    task = Task(cell, number_format(), lowest.ids, targets.t().contiguous(), state, masks, scratch)
+    with torch.autocast("cpu", enabled=False):
+        loss, *after = _Window.apply(task, lowest.x, output_weight, output_bias, *weights)
+    sizes = len(state[0])
+    return loss, [tuple(after[index : index + sizes]) for index in range(0, len(after), sizes)]
+
+
+class _Mask(NamedTuple):
+    """Dropout of a layer's outputs as `drop_lanes` takes it."""
+
+    coins: Array
+    least: int
+    scale: float
+    dropped: Array  # where the outputs go that are left: (T, B, wide)
+
+
+class _Window(torch.autograd.Function):
+    """`window_loss` for torch: gradients come into being on the way forward and are handed over on the way back."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, task: Task, x: Tensor | None, output_weight: Tensor, output_bias: Tensor, *weights: Tensor
+    ) -> tuple[Tensor, ...]:
+        window = WholeWindow(task, x, output_weight, output_bias, weights)
+        together([partial(window.run, part) for part in range(len(window.parts))])
+        ctx.gradients = window.gradients()
+        after = [part for layer in window.layers for part in layer.after]
+        ctx.mark_non_differentiable(*after)
+        return torch.tensor(window.loss), *after
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, loss: Tensor, *after: Tensor) -> tuple[Any, ...]:
+        if ctx.gradients is None:
+            raise RuntimeError("a window's gradients were taken already; they can be taken once")
+        gradients, ctx.gradients = ctx.gradients, None
+        factor = loss.item()
+        if factor != 1:
+            gradients = [None if each is None else each * factor for each in gradients]
+        return None, *gradients
+
+
+class WholeWindow:
+    """The layers, the output layer and the loss over one window. `run` each part, then ask for `gradients`."""
+
+    def __init__(
+        self, task: Task, x: Tensor | None, output_weight: Tensor, output_bias: Tensor, weights: Sequence[Tensor]
+    ) -> None:
+        """
+        Args:
+            x: the lowest layer's input, see `LayerInput`.
+            weights: start, input weight and recurrent weight of each layer in turn.
+        """
+        threads, scratch = torch.get_num_threads(), task.scratch
+        scratch.begin()
+        self.layers, self.masks, ids = list[LayerWindow](), list[_Mask | None](), task.ids
+        for index, coins in enumerate(task.masks):
+            start, input_weight, recurrent_weight = weights[3 * index : 3 * index + 3]
+            layer = LayerWindow(
+                task.cell,
+                task.dtype,
+                LayerInput(ids, x, start),
+                input_weight,
+                recurrent_weight,
+                task.state[index],
+                keep=True,
+                threads=threads,
+                scratch=scratch,
+            )
+            x, ids = layer.outputs, torch.zeros_like(ids)
+            if coins is not None:
+                # what is left of them has a place of its own, for the way back needs both
+                x = scratch.empty(*x.shape, dtype=task.dtype)
+            self.layers.append(layer)
+            self.masks.append(None if coins is None else _mask(coins, layer, x))
+        assert x is not None
+        self.parts = self.layers[0].parts
+        self.head = HeadWindow(
+            x, task.targets, output_weight, output_bias, self.parts, threads=threads, scratch=scratch
+        )
+        gradient, self.gradients_between = self.head.y_gradient, list[Array]()
+        for layer in reversed(self.layers):
+            self.gradients_between.insert(0, flat(gradient))
+            gradient = layer.start_back(gradient, [None] * len(layer.state))
+
+    @property
+    def loss(self) -> float:
+        """Mean of the parts that were run, in nats."""
+        window = self.layers[0].window
+        return sum(self.head.losses) / (window.T * window.B)
+
+    def run(self, part: int) -> None:
+        """The lanes of one part, all the way."""
+        for layer, mask in zip(self.layers, self.masks, strict=True):
+            layer.forward(part)
+            if mask is not None:
+                self._drop(part, layer, mask, flat(layer.outputs), mask.dropped)
+        self.head.run(part)
+        for layer, mask, y in reversed(list(zip(self.layers, self.masks, self.gradients_between, strict=True))):
+            if mask is not None:
+                self._drop(part, layer, mask, y, y)
+            layer.backward(part)
+
+    def _drop(self, part: int, layer: LayerWindow, mask: _Mask, values: Array, result: Array) -> None:
+        window, (first, last) = layer.window, self.parts[part]
+        drop_lanes(first, last, window.T, window.B, window.H, values, mask.coins, mask.least, mask.scale, result)
+
+    def gradients(self) -> list[Tensor | None]:
+        """Of x, output weight, output bias, and each layer's start, input weight and recurrent weight."""
+        found = [layer.gradients() for layer in self.layers]
+        x = found[0].x
+        return [
+            None if x is None else x[:, :, : self.layers[0].width].clone(),
+            *self.head.gradients(),
+            *(each for layer in found for each in (layer.start, layer.input_weight, layer.recurrent_weight)),
+        ]
+
+
+def _mask(coins: Coins, layer: LayerWindow, dropped: Tensor) -> _Mask:
+    # in the format of what it is multiplied by, as everywhere
+    scale = torch.tensor(coins.scale, dtype=dropped.dtype).item()
+    return _Mask(flat(widened(coins.bits, layer.wide)), coins.least, scale, flat(dropped))

@@ -1,0 +1,101 @@
+"""The output layer over a window with its loss, there and back."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from charlm.kernels.loops import add_to, products
+from charlm.simd import MOST_ROWS, PANEL, WIDTH, accumulate, compiled, exp, fill, largest, load, store, total
+
+
+class Head(NamedTuple):
+    """The arrays; letters, formats and `Window` as in `charlm.kernels.loops`. V is padded to whole vectors."""
+
+    T: int
+    B: int
+    H: int
+    V: int
+    scale: float  # of the gradient of each loss
+    targets: Any  # (T, B) int64
+    y: Any  # (T, B, H): outputs of the layers, read
+    panels: Any  # of the weights, by vectors: (V / WIDTH, H, WIDTH), and by PANEL vectors as far as those go
+    back_panels: Any  # packed for going back
+    bias: Any  # (V,) float32, very small where V is padded
+    logits: Any  # (T, B, V): their gradients, written
+    y_gradient: Any  # (T, B, H): written
+
+
+@compiled
+def head(first, last, head, bias_gradient):
+    """The sum of the losses of some lanes, and the gradients.
+
+    bias_gradient: (V,) float32, added to.
+    """
+    T, B, H, V = head.T, head.B, head.H, head.V
+    sums = np.empty(MOST_ROWS * PANEL * WIDTH, np.float32)
+    logits = np.empty(MOST_ROWS * V, np.float32)
+    tiles = (last - first + MOST_ROWS - 1) // MOST_ROWS
+    loss = 0.0
+    for t in range(T):
+        for tile in range(tiles):
+            lane = first + (last - first) * tile // tiles
+            rows = first + (last - first) * (tile + 1) // tiles - lane
+            here = t * B + lane
+            _logits(head, here, rows, sums, logits)
+            for row in range(rows):
+                target = head.targets[here + row]
+                loss += _softmax(logits, row * V, V, target, sums)
+                for column in range(0, V, WIDTH):
+                    gradient = load(logits, row * V + column) * head.scale
+                    store(head.logits, (here + row) * V + column, gradient)
+                    add_to(bias_gradient, column, gradient)
+        begin = t * B * V
+        products(first, last, head.logits, begin, V, V, head.back_panels, H, head.y_gradient, t * B * H, sums)
+    return loss
+
+
+@compiled
+def _logits(head, here, rows, sums, logits):
+    """Logits of some neighbouring lanes of one step: (rows, V)."""
+    H, V, wide = head.H, head.V, PANEL * WIDTH
+    for column in range(0, V - V % wide, wide):
+        for row in range(rows):
+            for vector in range(0, wide, WIDTH):
+                store(sums, row * wide + vector, load(head.bias, column + vector))
+        accumulate(head.y, here * H, H, 1, rows, head.panels, column * H, H, PANEL, sums)
+        for row in range(rows):
+            for vector in range(0, wide, WIDTH):
+                store(logits, row * V + column + vector, load(sums, row * wide + vector))
+    for column in range(V - V % wide, V, WIDTH):
+        for row in range(rows):
+            store(sums, row * WIDTH, load(head.bias, column))
+        accumulate(head.y, here * H, H, 1, rows, head.panels, column * H, H, 1, sums)
+        for row in range(rows):
+            store(logits, row * V + column, load(sums, row * WIDTH))
+
+
+@compiled
+def _softmax(logits, begin, V, target, room):
+    """The loss of one target; the logits' gradient, probabilities less 1 at the target, takes their place."""
+    most = load(logits, begin)
+    for column in range(WIDTH, V, WIDTH):
+        most = largest(most, load(logits, begin + column))
+    store(room, 0, most)
+    highest = room[0]
+    for lane in range(1, WIDTH):
+        highest = max(highest, room[lane])
+    aimed = logits[begin + target] - highest
+    whole = fill(np.float32(0.0))
+    for column in range(0, V, WIDTH):
+        power = exp(load(logits, begin + column) - highest)
+        store(logits, begin + column, power)
+        whole = whole + power
+    sum_of_all = total(whole)
+    share = np.float32(1.0) / sum_of_all
+    for column in range(0, V, WIDTH):
+        store(logits, begin + column, load(logits, begin + column) * share)
+    logits[begin + target] -= np.float32(1.0)
+    return math.log(sum_of_all) - aimed

@@ -1,0 +1,95 @@
+"""The output layer and the loss over one window: between torch's tensors and the compiled loops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from charlm.kernels.head_loops import Head, head
+from charlm.kernels.panels import Array, blocks_of, flat, pack, pack_back, round_up
+from charlm.kernels.scratch import Scratch
+from charlm.kernels.weight_gradient import WIDE, WeightGradient, packed
+from charlm.simd import PANEL, WIDTH
+
+# the bias of symbols that are only there to fill a vector
+NEVER = -1e30
+
+
+class HeadWindow:
+    """Loss and gradients over one window: `run` each part once its outputs are there, then ask for `gradients`.
+
+    Attributes:
+        y_gradient: of the outputs, (T, B, wide), filled by `run`.
+        losses: the sum of each part's losses, in nats.
+    """
+
+    def __init__(
+        self,
+        y: Tensor,
+        targets: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        parts: Sequence[tuple[int, int]],
+        *,
+        threads: int,
+        scratch: Scratch,
+    ) -> None:
+        """
+        Args:
+            y: outputs of the layers, (T, B, wide): H units and padding, read by `run`.
+            targets: (T, B) int64, contiguous, each below V.
+            weight: (V, H)
+            bias: (V,)
+            parts: first and last lane of each.
+            threads: for packing weights.
+            scratch: what it computes in, `y_gradient` too; what `gradients` gives is outside of it.
+        """
+        T, B, wide = y.shape
+        self.V, self.H = weight.shape
+        padded = round_up(self.V, WIDTH)
+        blocks = blocks_of(weight, 1, padded, wide, y.dtype)
+        biases = torch.full((padded,), NEVER)
+        biases[: self.V] = bias.detach()
+        self.y_gradient = scratch.empty(T, B, wide, dtype=y.dtype)
+        self.losses = [0.0] * len(parts)
+        self._parts, self._scratch = parts, scratch
+        self._head = Head(
+            T=T,
+            B=B,
+            H=wide,
+            V=padded,
+            scale=1 / (T * B),
+            targets=flat(targets),
+            y=flat(y),
+            panels=_panels(blocks, threads, scratch),
+            back_panels=pack_back(blocks, threads, scratch),
+            bias=flat(biases),
+            logits=flat(scratch.empty(T, B, padded, dtype=y.dtype)),
+            y_gradient=flat(self.y_gradient),
+        )
+        self._weight = WeightGradient(len(parts), padded, wide, scratch)
+        self._bias = scratch.zeros(len(parts), padded)
+
+    def run(self, part: int) -> None:
+        """The lanes of one part."""
+        first, last = self._parts[part]
+        this = self._head
+        self.losses[part] = head(first, last, this, flat(self._bias[part]))
+        where, scratch = (this.T, this.B, first, last), self._scratch.parts(len(self._parts))[part]
+        scratch.begin()
+        logits = packed(this.logits, *where, this.V, 1, scratch)
+        self._weight.find(part, logits, 0, packed(this.y, *where, this.H, PANEL, scratch))
+
+    def gradients(self) -> tuple[Tensor, Tensor]:
+        """Of weight and bias."""
+        return self._weight.total()[: self.V, : self.H], self._bias.sum(0)[: self.V]
+
+
+def _panels(weight: Tensor, threads: int, scratch: Scratch) -> Array:
+    """Panels of an output layer (1, V, H): PANEL vectors side by side as far as those go, then single ones."""
+    whole = weight.shape[1] // WIDE * WIDE
+    parts = [pack(weight[:, :whole], WIDE, threads, scratch), pack(weight[:, whole:], WIDTH, threads, scratch)]
+    return np.concatenate([part for part in parts if len(part)])

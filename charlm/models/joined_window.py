@@ -1,0 +1,56 @@
+"""A model's loss over a window in one go, where a kernel computes all of it together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from charlm.config import ModelConfig
+from charlm.kernels import Coins, Inputs, Lookup, find_window_loss
+from charlm.models.dropout import drop_connections, unit_coins
+from charlm.models.state import State
+
+if TYPE_CHECKING:
+    from charlm.models.language_model import LanguageModel
+
+
+def joined_loss(
+    model: LanguageModel, inputs: Lookup, targets: Tensor, state: State, masks: torch.Generator | None
+) -> tuple[Tensor, State] | None:
+    """What `LanguageModel.loss` gives, with the same masks; None where that has to be computed layer by layer.
+
+    Args:
+        inputs: the embedded symbols.
+        targets: (B, T) int64
+    """
+    config = model.config
+    found = find_window_loss(config.cell, model.embedding)
+    if found is None or not _plain(config) or any(part.requires_grad for layer in state for part in layer):
+        return None
+    model.check(targets)
+    B, T = targets.shape
+    shape = 1 if config.locked_dropout else T, B, config.hidden_size
+    x: Inputs = inputs
+    layers, between = [], list[Coins | None]()
+    # masks are drawn in the order in which the layers would draw them
+    for index, layer in enumerate(model.layers):
+        if index == 0:
+            x = layer.inner(inputs, masks)
+        else:
+            between.append(unit_coins(shape, layer.dropout, masks))
+        recurrent = drop_connections(layer.recurrent_weight, layer.dropout_recurrent, masks)
+        layers.append(layer.weights._replace(recurrent_weight=recurrent))
+    between.append(unit_coins(shape, config.output, masks))
+    weight, bias = model.head_weight, model.output_bias
+    loss, after = found(config.cell, x, targets, state, layers, between, weight, bias, model.scratch)
+    return loss, tuple(type(old)(*new) for old, new in zip(state, after, strict=True))
+
+
+def _plain(config: ModelConfig) -> bool:
+    """Whether layers stand one on the other, and the output layer on them, with nothing but masks between them."""
+    extras = config.layer_norm or config.residual or config.attention_window
+    penalties = config.activation_penalty or config.change_penalty
+    projected = config.tie_weights and config.embedding != config.hidden_size
+    return not (extras or penalties or projected)

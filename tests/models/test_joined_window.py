@@ -1,0 +1,199 @@
+"""A model's window in one go, against the same window layer by layer with torch's kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from charlm.config import ModelConfig
+from charlm.errors import RunError
+from charlm.kernels import KERNELS, find_window_loss, using
+from charlm.models import LanguageModel, State, language_model
+from charlm.models.joined_window import joined_loss
+from charlm.simd import HAS_BFLOAT16
+
+FORMATS = [torch.float32, torch.bfloat16] if HAS_BFLOAT16 else [torch.float32]
+# of the largest number of each tensor
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 0.04}
+# name: settings of the model, vocabulary, lanes, steps
+MODELS: dict[str, tuple[dict[str, Any], int, int, int]] = {
+    "whole vectors": ({"hidden_size": 64}, 64, 6, 9),
+    "padded": ({"hidden_size": 13, "embedding_size": 7}, 70, 5, 7),
+    "one of each": ({"hidden_size": 16, "layers": 1}, 1, 1, 1),
+    "one layer, many symbols, few of them there": ({"hidden_size": 20, "layers": 1}, 300, 3, 4),
+    "more symbols than places": ({"hidden_size": 9}, 300, 2, 3),
+    "tied": ({"hidden_size": 24, "tie_weights": True}, 33, 4, 5),
+    "dropout": ({"hidden_size": 36, "layers": 3, "dropout": 0.4}, 20, 4, 6),
+    "locked": ({"hidden_size": 36, "dropout": 0.4, "locked_dropout": True}, 20, 4, 6),
+    "every kind": (
+        {"hidden_size": 16, "dropout": 0.3, "dropout_input": 0.2, "dropout_recurrent": 0.5, "dropout_embedding": 0.1},
+        150,
+        4,
+        6,
+    ),
+}
+every_model = pytest.mark.parametrize("name", MODELS)
+every_format = pytest.mark.parametrize("dtype", FORMATS, ids=str)
+
+
+def make(name: str, cell: str = "lstm") -> tuple[LanguageModel, Tensor, State]:
+    """A model, ids (B, T + 1), and a state that is not zero."""
+    settings, vocab_size, B, T = MODELS[name]
+    model = LanguageModel(ModelConfig(cell=cell, **{"dropout": 0.0, **settings}), vocab_size)
+    draws = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.2 * torch.randn(parameter.shape, generator=draws)
+    ids = torch.randint(vocab_size, (B, T + 1), generator=draws)
+    zeros = model.initial_state(B)
+    state = tuple(type(layer)(*(torch.randn(part.shape, generator=draws) for part in layer)) for layer in zeros)
+    return model, ids, state
+
+
+def learnt(
+    family: str, dtype: torch.dtype, model: LanguageModel, ids: Tensor, state: State, scale: float = 1.0
+) -> list[Tensor]:
+    """Loss, state after, gradients."""
+    model.zero_grad()
+    with using(family), torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        loss, after = model.loss(ids[:, :-1], ids[:, 1:], state, torch.Generator().manual_seed(3))
+    (loss * scale).backward()  # type: ignore[no-untyped-call]
+    gradients = [parameter.grad for parameter in model.parameters()]
+    return [
+        loss.detach(),
+        *(part for layer in after for part in layer),
+        *(g.clone() for g in gradients if g is not None),
+    ]
+
+
+def close(found: list[Tensor], expected: list[Tensor], dtype: torch.dtype) -> None:
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype
+        assert (one - other).abs().max() <= TOLERANCE[dtype] * other.abs().max() + 1e-9
+
+
+@every_format
+@every_model
+@pytest.mark.parametrize("cell", KERNELS["compiled"])
+def test_it_gives_what_the_layers_give(
+    cell: str, name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32 torch's; in bfloat16, where a rounded number may turn a rectified unit off, charlm's own."""
+    model, ids, state = make(name, cell)
+    found = learnt("compiled", dtype, model, ids, state)
+    monkeypatch.setattr(language_model, "joined_loss", lambda *_: None)
+    close(found, learnt("torch" if dtype == torch.float32 else "compiled", dtype, model, ids, state), dtype)
+
+
+@every_model
+def test_all_these_models_are_computed_in_one_go(name: str) -> None:
+    model, ids, state = make(name)
+    with using("compiled"):
+        assert find_window_loss("lstm", model.embedding) is not None
+        inputs, _ = model.inputs(ids[:, :-1], state, None)
+        assert joined_loss(model, inputs, ids[:, 1:], state, None) is not None
+    assert find_window_loss("lstm", model.embedding) is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"layer_norm": True},
+        {"residual": True},
+        {"tie_weights": True, "embedding_size": 5},
+        {"activation_penalty": 0.1},
+        {"change_penalty": 0.1},
+        {"attention_window": 3},
+    ],
+    ids=str,
+)
+def test_what_it_does_not_know_is_left_to_the_layers(settings: dict[str, Any]) -> None:
+    model = LanguageModel(ModelConfig(**{"hidden_size": 16, "dropout": 0.0, **settings}), 20)
+    ids = torch.randint(20, (3, 6), generator=torch.Generator().manual_seed(1))
+    state = model.initial_state(3)
+    with using("compiled"):
+        inputs, _ = model.inputs(ids[:, :-1], state, None)
+        assert joined_loss(model, inputs, ids[:, 1:], state, None) is None
+    found, expected = (learnt(family, torch.float32, model, ids, state) for family in ("compiled", "torch"))
+    close(found, expected, torch.float32)
+
+
+def test_a_state_that_wants_a_gradient_is_left_to_the_layers() -> None:
+    model, ids, zeros = make("padded")
+    found = []
+    for family in ("compiled", "torch"):
+        state = tuple(type(layer)(*(part.clone().requires_grad_() for part in layer)) for layer in zeros)
+        learnt(family, torch.float32, model, ids, state)
+        gradients = [part.grad for layer in state for part in layer]
+        found.append([gradient for gradient in gradients if gradient is not None])
+        assert len(found[-1]) == 4
+    close(*found, torch.float32)
+
+
+@every_format
+def test_windows_of_any_size_may_follow_one_another(dtype: torch.dtype) -> None:
+    """They compute in the same memory: nothing that one gave may change, nothing of one may be left in the next."""
+    model, ids, state = make("every kind")
+    first = learnt("compiled", dtype, model, ids, state)
+    kept = [each.clone() for each in first]
+    shorter = learnt("compiled", dtype, model, ids[:, :3], state)
+    assert all(torch.equal(one, other) for one, other in zip(first, kept, strict=True))
+    again = learnt("compiled", dtype, model, ids, state)
+    assert all(torch.equal(one, other) for one, other in zip(again, first, strict=True))
+    fresh = make("every kind")[0]
+    assert all(
+        torch.equal(a, b) for a, b in zip(shorter, learnt("compiled", dtype, fresh, ids[:, :3], state), strict=True)
+    )
+
+
+def test_gradients_of_two_windows_add_up_and_are_scaled() -> None:
+    """Both are computed before the first goes back: one may not write over the other."""
+    model, ids, state = make("every kind")
+    found = []
+    for family in ("compiled", "torch"):
+        model.zero_grad()
+        with using(family):
+            losses = [model.loss(part[:, :-1], part[:, 1:], state, None)[0] for part in (ids, ids.flip(1))]
+        (losses[0] / 2 + losses[1] * 3).backward()  # type: ignore[no-untyped-call]
+        found.append([parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None])
+    close(*found, torch.float32)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5, 9])
+def test_any_number_of_threads_may_share_the_lanes(threads: int) -> None:
+    model, ids, state = make("dropout")
+    expected, before = learnt("torch", torch.float32, model, ids, state), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        close(learnt("compiled", torch.float32, model, ids, state), expected, torch.float32)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_gradients_are_taken_once() -> None:
+    model, ids, state = make("padded")
+    with using("compiled"):
+        loss, _ = model.loss(ids[:, :-1], ids[:, 1:], state)
+    loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+    with pytest.raises(RuntimeError, match="gradients were taken already; they can be taken once"):
+        loss.backward()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("wrong", [-1, 70])
+def test_a_target_outside_the_vocabulary_is_refused(wrong: int) -> None:
+    """A loop would read and write beside its arrays."""
+    model, ids, state = make("padded")
+    ids[2, -1] = wrong
+    with using("compiled"), pytest.raises(RunError, match="do not fit a vocabulary of 70"):
+        model.loss(ids[:, :-1], ids[:, 1:], state)
+
+
+def test_a_weight_that_is_not_finite_shows_in_the_loss() -> None:
+    for where in ("output_bias", "output_weight", "embedding"):
+        model, ids, state = make("whole vectors")
+        with torch.no_grad():
+            dict(model.named_parameters())[where].fill_(float("nan"))
+        assert learnt("compiled", torch.float32, model, ids, state)[0].isnan()
