@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from charlm.coding import Coder
     from charlm.corpora import Progress
     from charlm.evaluation import Evaluation
+    from charlm.evaluation.compare import RunComparison
     from charlm.evaluation.surprisal import Surprisal
     from charlm.generation import Engine
     from charlm.runs import Checkpoint, Run
@@ -236,6 +237,37 @@ class Model:
             precision=precision,
             additions=additions,
             surprisal=surprisal,
+            progress=progress,
+        )
+
+    def compare(
+        self,
+        other: Model,
+        corpus: CorpusConfig | str | Path | None = None,
+        *,
+        split: str | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> RunComparison:
+        """Score one text with this model and another, and say where which one is better.
+
+        Args:
+            corpus: a text; None for the runs' own, which must be the same.
+            split: of it; None for test (validation where there is none), and for all of another text.
+
+        Raises:
+            ConfigError: no text given, and the runs' own differ.
+            CorpusError: a text that cannot be read, or that a tokenizer does not keep whole.
+        """
+        from charlm.evaluation.compare import compare_runs
+
+        return compare_runs(
+            ((self.run, self.checkpoint), (other.run, other.checkpoint)),
+            corpus=CorpusConfig(corpus=(str(corpus),)) if isinstance(corpus, str | Path) else corpus,
+            split=split,
+            device=device,
+            threads=threads,
             progress=progress,
         )
 

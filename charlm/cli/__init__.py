@@ -8,6 +8,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sweep": ("charlm.cli.sweep:sweep", "Search for the settings that suit a text."),
     "eval": ("charlm.cli.eval:evaluate", "Measure a model on a text: perplexity, bits, baselines."),
     "generate": ("charlm.cli.generate:generate", "Write text with a model."),
+    "score": ("charlm.cli.score:score", "Rank files or lines by bits per character."),
+    "compare": ("charlm.cli.compare:compare", "Compare two runs on one text: by how much, how sure, and where."),
     "compress": ("charlm.cli.compress:compress", "Compress a file under a model: the proof of its bits."),
     "decompress": ("charlm.cli.decompress:decompress", "Get a compressed file back, bit for bit."),
     "corpora": ("charlm.cli.corpora:corpora", "List, fetch, show and check texts to train on."),

@@ -53,7 +53,7 @@ def evaluate_run(
     own = corpus is None
     if corpus is None:
         data = open_run_data(run, progress=progress)
-        split = split or _first_that_predicts(data)
+        split = split or first_that_predicts(data)
     else:
         data = prepare(corpus, run.tokenizer, unknown=unknown, progress=progress)
         split = split or "all"
@@ -106,7 +106,7 @@ def _tuning_text(run: Run, data: Data, own: bool, split: str, progress: Progress
     return choose_tuning_text(home, data, split)
 
 
-def _first_that_predicts(data: Data) -> str:
+def first_that_predicts(data: Data) -> str:
     """The run's own split to report: test, or validation where there is no test."""
     there = [part for part in ("test", "validation") if part in data.store.parts]
     return next((part for part in there if len(data.store.part(part)) > 1), there[-1])

@@ -80,11 +80,11 @@ def _on_cpu(device: str) -> bool:
     """Whether a CPU is what `device` means, found out without importing torch where that can be."""
     if device == "auto" and sys.platform == "linux" and not any(map(os.path.exists, GPU_PLACES)):
         return True
-    if device in ("auto", "cpu"):
+    if device == "auto":
         from charlm.kernels.devices import choose_device
 
-        return device == "cpu" or choose_device(device).type == "cpu"
-    return False
+        return choose_device(device).type == "cpu"
+    return device == "cpu"
 
 
 @contextmanager

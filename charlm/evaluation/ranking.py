@@ -1,0 +1,150 @@
+"""Texts side by side: the bits that each takes under a model, alone or line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from charlm.config import CorpusConfig
+from charlm.corpora import open_corpus
+from charlm.errors import CorpusError, TokenizerError
+from charlm.evaluation.compiled import MOST_ROWS, ScoringEngine
+from charlm.evaluation.evaluate import evaluate
+from charlm.evaluation.predictions import Ids
+from charlm.evaluation.protocols import StreamProtocol
+from charlm.evaluation.score import Score
+from charlm.evaluation.tally import score_of_total
+from charlm.tokenizers import Tokenizer
+
+# Lines that are sorted by length before they are scored: rows of one length waste nothing.
+SORTED_TOGETHER = 4096
+STEPS = 512
+"""Symbols of each line in one call."""
+ORDERS: dict[str, Callable[[float], float]] = {
+    "likely": lambda bits: bits,
+    "unlikely": lambda bits: -bits,
+    "given": lambda bits: 0.0,
+}
+"""What a ranking can be sorted by: bits per character, fewest or most first, or the order of the texts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """A text and its score.
+
+    Attributes:
+        name: of the file.
+        line: its number in the file from 1; None for a whole file.
+        text: of the line, without its end; empty for a file.
+    """
+
+    name: str
+    score: Score
+    line: int | None = None
+    text: str = ""
+
+    @property
+    def bits_per_character(self) -> float:
+        """What it is ranked by; only texts with a prediction are."""
+        return self.score.bits_per_character or 0.0
+
+
+def sort_ranked(found: Iterable[Ranked], order: str = "likely", top: int | None = None) -> list[Ranked]:
+    """The first `top` in an order of `ORDERS`; equal ones stay as they came."""
+    return sorted(found, key=lambda one: ORDERS[order](one.bits_per_character))[:top]
+
+
+def score_files(
+    model: Any, tokenizer: Tokenizer, corpora: Iterable[CorpusConfig], notice: Callable[[str], None]
+) -> Iterator[Ranked]:
+    """Each text from the model's empty state; its first symbol is only read, as by `charlm eval`.
+
+    What cannot be read, or has nothing to predict, is left out, and `notice` told.
+    """
+    for corpus in corpora:
+        try:
+            text = open_corpus(corpus)
+            ids = np.concatenate([tokenizer.encode(chunk) for chunk in text.chunks("all")])
+        except CorpusError as error:
+            notice(f"left out: {error}")
+            continue
+        score = evaluate(model, tokenizer, ids, split="all").score
+        if score.characters:
+            yield Ranked(name=corpus.corpus[0], score=score)
+        else:
+            notice(f"left out: {corpus.corpus[0]!r} has 0 predictions")
+
+
+def score_lines(
+    model: Any, tokenizer: Tokenizer, corpora: Iterable[CorpusConfig], notice: Callable[[str], None]
+) -> Iterator[Ranked]:
+    """Each line by itself, every character of it predicted, as if an empty line stood before; no blank ones."""
+    held: list[tuple[str, int, str, Ids]] = []
+    before = _line_end(tokenizer)
+    for corpus in corpora:
+        try:
+            for number, line in _lines(open_corpus(corpus).chunks("all")):
+                try:
+                    ids = tokenizer.encode(line)
+                except TokenizerError as error:
+                    notice(f"left out: line {number} of {corpus.corpus[0]!r}: {error}")
+                    continue
+                held.append((corpus.corpus[0], number, line, np.concatenate([before, ids])))
+                if len(held) == SORTED_TOGETHER:
+                    yield from _scored(model, tokenizer, held)
+                    held = []
+        except CorpusError as error:
+            notice(f"left out: {error}")
+    yield from _scored(model, tokenizer, held)
+
+
+def _scored(model: Any, tokenizer: Tokenizer, held: list[tuple[str, int, str, Ids]]) -> Iterator[Ranked]:
+    totals = _totals(model, [ids for *_, ids in held])
+    for (name, number, line, ids), nats in zip(held, totals, strict=True):
+        score = score_of_total(nats, ids, tokenizer)
+        if score.characters:
+            yield Ranked(name=name, line=number, text=line, score=score)
+
+
+def _totals(model: Any, texts: list[Ids]) -> list[float]:
+    """The loss of each text in nats, from an empty state, its first symbol only read."""
+    if not isinstance(model, ScoringEngine):  # torch, or no Numba
+        return [sum(piece.total_nats for piece in StreamProtocol().pieces(model, ids)) for ids in texts]
+    totals = np.zeros(len(texts))
+    order = np.argsort([len(ids) for ids in texts], kind="stable")
+    for first in range(0, len(order), MOST_ROWS):
+        rows = order[first : first + MOST_ROWS]
+        lengths = np.array([len(texts[row]) for row in rows])
+        ids = np.zeros((len(rows), int(lengths.max())), dtype=np.int64)
+        for place, row in enumerate(rows):
+            ids[place, : lengths[place]] = texts[row]
+        state = model.initial_state(len(rows))
+        for start in range(0, ids.shape[1] - 1, STEPS):
+            weighed, state = model.score(ids[:, start : start + STEPS + 1], state)
+            inside = start + 1 + np.arange(weighed.nats.shape[1]) < lengths[:, None]
+            totals[rows] += np.where(inside, weighed.nats, 0.0).sum(axis=1)
+    return list(map(float, totals))
+
+
+def _lines(chunks: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, without their ends, and their numbers from 1. A chunk may end within a line."""
+    number, rest = 1, ""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split("\n")
+        for line in lines:
+            if line.strip():
+                yield number, line.removesuffix("\r")
+            number += 1
+    if rest.strip():
+        yield number, rest
+
+
+def _line_end(tokenizer: Tokenizer) -> Ids:
+    """What a model reads before a line: the end of another; in a vocabulary that has none, id 0."""
+    try:
+        return tokenizer.encode("\n", "error")
+    except TokenizerError:
+        return np.zeros(1, dtype=tokenizer.dtype)

@@ -1,0 +1,64 @@
+"""Files and lines ranked: each text's score is that of the same text evaluated alone."""
+
+import numpy as np
+import pytest
+
+from charlm.config import CorpusConfig
+from charlm.evaluation import evaluate
+from charlm.evaluation.ranking import score_files, score_lines, sort_ranked
+from charlm.runtime import NumbaModel
+
+
+@pytest.fixture(scope="module")
+def engine(tokenizer):
+    from charlm.config import ModelConfig
+    from charlm.config.shapes import parameter_shapes
+
+    config, draws = ModelConfig(hidden_size=16, layers=1), np.random.default_rng(1)
+    shapes = parameter_shapes(config, tokenizer.vocab_size)
+    arrays = {name: draws.standard_normal(shape, dtype=np.float32) / 3 for name, shape in shapes.items()}
+    return NumbaModel(config, arrays, tokenizer.vocab_size)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, text):
+    folder = tmp_path_factory.mktemp("files")
+    contents = {"a": text[:3000], "b": text[:40] + "\r\n\n   \n" + "☃" * 30 + "\n" + "x" * 700 + "\nend", "c": ""}
+    for name, content in contents.items():
+        (folder / name).write_text(content, newline="")
+    return {str(folder / name): content for name, content in contents.items()}
+
+
+def corpora(*names):
+    return [CorpusConfig(corpus=(name,)) for name in names]
+
+
+def test_files_are_scored_as_by_an_evaluation(engine, tokenizer, files):
+    notices = []
+    found = list(score_files(engine, tokenizer, corpora(*files, "absent"), notices.append))
+    assert [one.name for one in found] == list(files)[:2]
+    for one in found:
+        assert one.score == evaluate(engine, tokenizer, tokenizer.encode(files[one.name]), split="all").score
+    assert len(notices) == 2
+    assert all(notice.startswith("left out: ") for notice in notices)
+
+
+def test_every_line_is_scored_alone_and_whole(engine, tokenizer, files):
+    found = list(score_lines(engine, tokenizer, corpora(*list(files)[:2]), lambda notice: pytest.fail(notice)))
+    wanted = []
+    for name, content in list(files.items())[:2]:
+        lines = content.split("\n")
+        wanted += [(name, at + 1, line.removesuffix("\r")) for at, line in enumerate(lines) if line.strip()]
+    assert [(one.name, one.line, one.text) for one in found] == wanted
+    for one in found:
+        alone = evaluate(engine, tokenizer, tokenizer.encode("\n" + one.text), split="all").score
+        assert one.score.characters == len(one.text) == alone.characters
+        assert one.score.total_nats == pytest.approx(alone.total_nats, rel=1e-6)
+
+
+def test_the_orders(engine, tokenizer, files):
+    found = list(score_lines(engine, tokenizer, corpora(*list(files)[:1]), print))
+    bits = [one.bits_per_character for one in found]
+    assert [one.bits_per_character for one in sort_ranked(found)] == sorted(bits)
+    assert [one.bits_per_character for one in sort_ranked(found, "unlikely", 3)] == sorted(bits, reverse=True)[:3]
+    assert sort_ranked(found, "given") == found
