@@ -69,8 +69,7 @@ def charlm_side(case: Case, corpus: str, data: Data, config: Config, folder: Pat
     ):
         found = score_of(predictions, ids[1:], data.tokenizer).nats_per_character
         case.figures[f"charlm, {words}, nats"] = f"{found:.4f}"
-    steps = training.trainer._stepping
-    case.figures["charlm, characters/s of its steps"] = last.characters / steps[1]
+    case.figures["charlm, characters/s of its steps"] = last.characters / training.trainer.speed.seconds
     case.figures["charlm, characters read"] = float(last.characters)
 
 

@@ -1,11 +1,11 @@
-"""Puts what a trainer gives out into a run folder."""
+"""Where what a trainer gives out goes: a run folder."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from charlm.config import Config
 from charlm.errors import OutputError
@@ -13,6 +13,48 @@ from charlm.runs import Run
 from charlm.training.events import Evaluated, Event, Sampled
 from charlm.training.learner import Capture
 from charlm.training.machine import Machine
+
+
+class Keeper(Protocol):
+    """Where checkpoints and the log of events go; a run folder.
+
+    Attributes:
+        trouble: why an event could not be logged, the first time that happened.
+    """
+
+    trouble: str | None
+
+    def save_capture(self, capture: Capture, *, best: bool) -> Path:
+        """Write a checkpoint, or raise `OutputError`."""
+
+    def record(self, event: Event) -> None:
+        """Append to the log."""
+
+
+class Saves:
+    """The checkpoints of a sitting.
+
+    Attributes:
+        checkpoint: the last one that was written.
+        step: at which training was saved last, or was begun from.
+        trouble: why the newest could not be written.
+    """
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self.checkpoint: Path | None = None
+        self.step: int | None = None
+        self.trouble: OutputError | None = None
+
+    def save(self, capture: Capture, *, best: bool) -> Path | None:
+        """Write a checkpoint; None where that failed, and `trouble` says why."""
+        try:
+            self.checkpoint = self._keeper.save_capture(capture, best=best)
+        except OutputError as error:
+            self.trouble = error
+            return None
+        self.trouble, self.step = None, capture.progress["steps"]
+        return self.checkpoint
 
 
 class RunKeeper:

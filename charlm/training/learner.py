@@ -23,6 +23,7 @@ from charlm.training.clipping import clip_by_norm, clip_by_value, global_norm
 from charlm.training.device_step import DeviceStep
 from charlm.training.machine import Machine
 from charlm.training.optimizers import load_optimizer_arrays, make_optimizer, optimizer_arrays
+from charlm.training.windows import rate_share, window_lengths
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -100,11 +101,11 @@ class Learner:
             return [self.step(learning_rate)]
         draws = self._draws()
         seed = int(draws.integers(2**63)) if self.masks is not None else 0
-        lengths = self._window_lengths(draws)
+        lengths = window_lengths(self.config, draws)
         self.queue.queue(
             self.optimizer,
             self.average,
-            rate=learning_rate * self._share(lengths),
+            rate=learning_rate * rate_share(self.config, lengths),
             average_towards=1 - self._decay(),
             seed=seed,
             lengths=lengths,
@@ -133,9 +134,9 @@ class Learner:
         if self.masks is not None:
             # subtle: seeded per step, not carried on, so that a resumed run draws the same masks
             self.masks.manual_seed(int(draws.integers(2**63)))
-        lengths = self._window_lengths(draws)
+        lengths = window_lengths(self.config, draws)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate * self._share(lengths)
+            group["lr"] = learning_rate * rate_share(self.config, lengths)
         loss, characters = 0.0, 0
         for length in lengths:
             window_loss, window_characters = self._window(length)
@@ -157,17 +158,6 @@ class Learner:
     def _decay(self) -> float:
         """Of the averaged weights: a short memory at first, so that the average forgets the random start."""
         return min(self.config.ema, (1 + self.steps) / (10 + self.steps))
-
-    def _window_lengths(self, draws: np.random.Generator) -> list[int]:
-        """Of the windows of the next step."""
-        length, jitter = self.config.window_length, self.config.window_jitter
-        if not jitter:
-            return [length] * self.config.accumulate
-        return [max(1, round(length * draws.uniform(1 - jitter, 1 + jitter))) for _ in range(self.config.accumulate)]
-
-    def _share(self, lengths: list[int]) -> float:
-        """What the rate is multiplied by: else a symbol in a short window counted for more than one in a long one."""
-        return sum(lengths) / (self.config.window_length * len(lengths))
 
     def _window(self, length: int) -> tuple[float, int]:
         """Forward and backward over one window; gradients add up. Returns mean loss and characters."""
@@ -251,12 +241,5 @@ def _prefixed(arrays: Arrays, prefix: str) -> Arrays:
 
 def _drops(model: LanguageModel) -> bool:
     config = model.config
-    return any(
-        (
-            config.dropout_input,
-            config.between,
-            config.output,
-            config.dropout_recurrent,
-            config.dropout_embedding,
-        )
-    )
+    rates = (config.dropout_input, config.between, config.output, config.dropout_recurrent, config.dropout_embedding)
+    return any(rates)

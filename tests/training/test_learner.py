@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from charlm.errors import RunError
 from charlm.training.optimizers import OPTIMIZERS
+from charlm.training.windows import window_lengths
 
 EVERYTHING = {
     "ema": 0.9,
@@ -167,7 +168,7 @@ def test_a_shorter_window_moves_the_weights_by_its_share(make_learner, queued, a
     moved = {}
     for jitter in (0.0, 0.9):
         learner = make_learner({"dropout": 0.0}, queued=queued, window_jitter=jitter, **settings)
-        lengths = learner._window_lengths(learner._draws())
+        lengths = window_lengths(learner.config, learner._draws())
         before = [p.detach().clone() for p in learner.parameters]
         result = learner.step(0.1)
         change = [(b - p).flatten() for b, p in zip(before, learner.parameters, strict=True)]

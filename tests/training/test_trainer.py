@@ -12,7 +12,8 @@ import pytest
 from charlm.errors import DivergedError, OutputError, UnknownNameError
 from charlm.evaluation.score import Score
 from charlm.training.pace import Pace
-from charlm.training.trainer import MOST_ROLLBACKS, Trainer
+from charlm.training.rails import MOST_ROLLBACKS
+from charlm.training.trainer import Trainer
 
 
 @dataclass
