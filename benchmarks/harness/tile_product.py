@@ -61,7 +61,7 @@ def _compiled() -> Any:
                         rows = min(MOST_ROWS, M - row, block + BLOCK - row)
                         for place in range(0, rows * columns, WIDTH):
                             store(sums, place, fill(np.float32(0)))
-                        accumulate(x, row * K, K, rows, weights, panel * columns * K, K, PANEL, sums)
+                        accumulate(x, row * K, K, 1, rows, weights, panel * columns * K, K, PANEL, sums)
                         for r in range(rows):
                             for place in range(0, columns, WIDTH):
                                 store(out, (row + r) * N + panel * columns + place, load(sums, r * columns + place))
