@@ -307,13 +307,15 @@ def train(
         CharlmError: of the kind that fits; see `charlm.errors`.
     """
     from charlm.training import start_training
+    from charlm.training.choices import CHOSEN
 
     layers = [Layer(origin=f"preset {preset}", values=lookup(PRESETS, preset, "preset"))] if preset else []
     values = {"corpus": texts, **settings} if texts else settings
     config = resolve([*layers, Layer(origin="flag", values=values)]).config
     root = root or checkpoints_folder()
-    fit_batch = "batch_size" not in settings
-    training = start_training(config, run=run, root=root, now=datetime.now(), fit_batch=fit_batch)
+    fixed = set(settings) | (set(layers[0].values) - {"batch_size"} if layers else set())
+    free = [name for name in CHOSEN if name not in fixed]
+    training = start_training(config, run=run, root=root, now=datetime.now(), free=free)
     for event in training.events():
         if on_event is not None:
             on_event(event)

@@ -9,14 +9,17 @@ from charlm.cli.options import OFF_NAMES, flag_name
 from charlm.config import SECTIONS, Config, Setting, resolve, settings_of
 from charlm.config.ranges import shown_value
 
+# A training would choose it by itself.
+ALWAYS = ("dropout",)
+
 
 def train_command(config: Config) -> str:
-    """``charlm train TEXT --hidden-size 512 ...``: the texts, and a flag for each setting that is not the default."""
+    """``charlm train TEXT --hidden-size 512 ...``: the texts, a flag for each setting that is not the default."""
     usual, words = resolve([]).config, []
     for section, cls in SECTIONS.items():
         for name, known in settings_of(cls).items():
             value = getattr(getattr(config, section), name)
-            if name != "corpus" and value != getattr(getattr(usual, section), name):
+            if name != "corpus" and (name in ALWAYS or value != getattr(getattr(usual, section), name)):
                 words += _flag(known, value)
     texts = list(config.corpus.corpus)
     # behind --, a file may be called like a flag

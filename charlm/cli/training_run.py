@@ -20,6 +20,7 @@ from charlm.errors import ConfigError, OutputError
 from charlm.runs import checkpoints_folder
 from charlm.tokenizers import parse_spec
 from charlm.training import Training, plan_training, resume_training, start_training
+from charlm.training.choices import CHOSEN
 from charlm.training.events import Stopped
 from charlm.training.plan import memory_estimate
 
@@ -38,7 +39,7 @@ def start(resolved: Resolved, *, run: str | None, json: bool, quiet: bool) -> in
             run=run,
             root=checkpoints_folder(),
             now=datetime.now(),
-            fit_batch=may_fit_batch(resolved),
+            free=free_settings(resolved),
             progress=choose_progress(quiet=json or quiet),
             samples=view.wants_samples or config.training.sample_every is not None,
         )
@@ -80,7 +81,7 @@ def plan(resolved: Resolved, *, json: bool, quiet: bool) -> int:
     """Print what a training would cost."""
     with memory_advice(resolved.config):
         progress = choose_progress(quiet=json or quiet)
-        found = plan_training(resolved.config, fit_batch=may_fit_batch(resolved), progress=progress)
+        found = plan_training(resolved.config, free=free_settings(resolved), progress=progress)
     if json:
         console.print_json(dataclasses.asdict(found))
     else:
@@ -91,9 +92,10 @@ def plan(resolved: Resolved, *, json: bool, quiet: bool) -> int:
     return 0
 
 
-def may_fit_batch(resolved: Resolved) -> bool:
-    """Whether nobody asked for this batch size, so that a short text may have a smaller one."""
-    return resolved.origins["batch_size"].startswith(("default", "preset"))
+def free_settings(resolved: Resolved) -> tuple[str, ...]:
+    """Settings that nobody asked for and a training may choose by itself; a preset is fixed but for what cannot be."""
+    presets = {"batch_size": ("default", "preset"), "dropout": ("default",)}
+    return tuple(name for name in CHOSEN if resolved.origins[name].startswith(presets[name]))
 
 
 def watch(training: Training, view: View) -> int:

@@ -85,7 +85,12 @@ class ModelConfig(Section):
     layer_norm: bool = setting(False, "normalise each layer's input", group="model")
     residual: bool = setting(False, "add each layer's input to its output", group="model")
     dropout: float = setting(
-        0.1, "dropout between the layers and before the output", group="dropout", common=True, minimum=0, below=1
+        0.1,
+        "dropout between the layers and before the output [by the number of passes]",
+        group="dropout",
+        common=True,
+        minimum=0,
+        below=1,
     )
     dropout_input: float = setting(0.0, "dropout on the embedded input", group="dropout", minimum=0, below=1)
     dropout_between: float | None = setting(

@@ -30,7 +30,7 @@ class Search:
         trials: the values of each trial, which are drawn once.
         plan: the rungs.
         corpus: `charlm.runs.Data.facts` of the text.
-        fit_batch: as `charlm.training.start_training` has it.
+        fit_batch: whether a trial may have a smaller batch where the text is short.
     """
 
     config: Config

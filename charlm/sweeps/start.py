@@ -46,7 +46,7 @@ def start_sweep(
         ranges: what is searched, ``NAME=LOW..HIGH`` or ``NAME=A,B,C`` (`charlm.config.ranges`).
         wanted: how many trials, and how fast they are given up.
         folder: the sweep's name under `root`, or its path; None makes one of corpus and time.
-        fit_batch: as `charlm.training.start_training`, in every trial.
+        fit_batch: whether a trial may have a smaller batch where the text is short.
         started: when the time budget began, on `clock`; None for now.
 
     Raises:

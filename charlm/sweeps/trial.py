@@ -55,8 +55,9 @@ def open_trial(
     """
     name, started = run_name(trial), clock()
     if not _has_checkpoint(sweep / name):
+        free = ("batch_size",) if search.fit_batch else ()
         training = start_training(
-            search.config_of(trial), run=name, root=sweep, now=datetime.min, fit_batch=search.fit_batch,
+            search.config_of(trial), run=name, root=sweep, now=datetime.min, free=free,
             progress=progress, samples=False, clock=clock, started=started,
         )  # fmt: skip
         _refuse_change(search, training)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,6 +28,7 @@ from charlm.training.assembly import (
     onto_another_text,
     run_facts,
 )
+from charlm.training.choices import passes_of, with_batch_that_fits, with_dropout
 from charlm.training.device import choose_machine
 from charlm.training.events import Event, SaveFailed
 from charlm.training.learner import Capture
@@ -38,6 +40,7 @@ from charlm.training.run_folder import check_root, make_folder, remove_empty
 from charlm.training.scoring import validation_scorer
 from charlm.training.summary import Summary, summarise
 from charlm.training.trainer import Trainer
+from charlm.training.trial import symbols_per_second
 
 
 @dataclass
@@ -109,7 +112,7 @@ def start_training(
     root: Path,
     now: datetime,
     fetch: bool = True,
-    fit_batch: bool = False,
+    free: Collection[str] = (),
     progress: Progress | None = None,
     samples: bool = True,
     clock: Callable[[], float] = time.monotonic,
@@ -120,7 +123,7 @@ def start_training(
     Args:
         run: the run's name under `root`; None makes one of corpus and time.
         fetch: download a named corpus that is not there.
-        fit_batch: where the text is too short for `batch_size`, take one that fits, with a notice.
+        free: names of settings that nobody asked for, among those that `charlm.training.choices` can choose.
         samples: make short samples while training.
         started: when the time budget began, on `clock`; None for now.
 
@@ -129,8 +132,9 @@ def start_training(
     """
     started = clock() if started is None else started
     check_root(root)
-    config, data = _prepared(config, fetch, fit_batch, progress)
+    config, data = _prepared(config, fetch, free, progress)
     machine = choose_machine(config.training, config.model, progress=progress)
+    config, data = _with_choices(config, free, data, machine, clock() - started)
     learner = make_learner(config, data, machine)
     # the last thing that can fail for a reason of the user's: before it, nothing is left behind
     facts = run_facts(data, machine)
@@ -211,11 +215,12 @@ def _refuse_complete(run: Run, trainer: Trainer) -> None:
 
 
 def plan_training(
-    config: Config, *, fetch: bool = True, fit_batch: bool = False, progress: Progress | None = None
+    config: Config, *, fetch: bool = True, free: Collection[str] = (), progress: Progress | None = None
 ) -> Plan:
     """What a training of `config` would cost; leaves no run behind. Arguments as of `start_training`."""
-    config, data = _prepared(config, fetch, fit_batch, progress)
+    config, data = _prepared(config, fetch, free, progress)
     machine = choose_machine(config.training, config.model, progress=progress)
+    config, data = _with_choices(config, free, data, machine, 0.0)
     learner = make_learner(config, data, machine)
     tokens = len(data.store.part("train")) - 1
     evaluate = validation_scorer(data.store.part("validation"), data.tokenizer, machine)
@@ -224,13 +229,27 @@ def plan_training(
     return dataclasses.replace(plan, notices=data.notices)
 
 
-def _prepared(config: Config, fetch: bool, fit_batch: bool, progress: Progress | None) -> tuple[Config, Data]:
+def _prepared(config: Config, fetch: bool, free: Collection[str], progress: Progress | None) -> tuple[Config, Data]:
     """The text, and the settings with a batch that fits it."""
     data = prepare(config.corpus, config.tokenizer, progress=progress, fetch=fetch)
-    symbols, training = len(data.store.part("train")), config.training
-    if not fit_batch or not 2 <= symbols <= training.batch_size:
+    if "batch_size" not in free:
         return config, data
-    fitting = max(1, (symbols - 1) // training.window_length)
-    notice = f"the training split has only {symbols} symbols: --batch-size {fitting} in place of {training.batch_size}"
-    config = dataclasses.replace(config, training=dataclasses.replace(training, batch_size=fitting))
-    return config, dataclasses.replace(data, notices=(*data.notices, notice))
+    config, notice = with_batch_that_fits(config, len(data.store.part("train")))
+    return config, _noted(data, notice)
+
+
+def _with_choices(
+    config: Config, free: Collection[str], data: Data, machine: Machine, spent: float
+) -> tuple[Config, Data]:
+    """The settings with what depends on how fast this machine is."""
+    tokens = len(data.store.part("train")) - 1
+    if "dropout" not in free or tokens < 1:
+        return config, data
+    pace, training = Pace.of(config.training, tokens), config.training
+    speed = math.inf if pace.seconds is None else symbols_per_second(machine, training, config.model)
+    config, notice = with_dropout(config, passes_of(pace, Pace.tokens_per_step(training), tokens, speed, spent))
+    return config, _noted(data, notice)
+
+
+def _noted(data: Data, notice: str | None) -> Data:
+    return data if notice is None else dataclasses.replace(data, notices=(*data.notices, notice))

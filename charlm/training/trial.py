@@ -50,6 +50,30 @@ def fastest(
     return exact[1]
 
 
+def symbols_per_second(
+    machine: Machine,
+    training: TrainingConfig,
+    model: ModelConfig,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """How fast `model` goes there and back on a machine, all layers counted; the optimiser is not."""
+    config = _tried(model)
+    B, T = _window(training, config)
+    seconds = _seconds(machine, training, model, clock)
+    return B * T / seconds * config.layers / model.layers
+
+
+def _tried(model: ModelConfig) -> ModelConfig:
+    return dataclasses.replace(model, layers=min(model.layers, MOST_LAYERS))
+
+
+def _window(training: TrainingConfig, config: ModelConfig) -> tuple[int, int]:
+    """Lanes and steps that are tried."""
+    H, B = config.hidden_size, min(training.batch_size, MOST_LANES)
+    operations = 12 * CELLS[config.cell].gates * H * H * config.layers * B
+    return B, max(2, min(training.window_length, round(BUDGET / operations)))
+
+
 def _seconds(
     machine: Machine,
     training: TrainingConfig,
@@ -59,10 +83,8 @@ def _seconds(
     rounds: int = ROUNDS,
 ) -> float:
     """The least time of several rounds; of one where that takes far longer than `limit`."""
-    config = dataclasses.replace(model, layers=min(model.layers, MOST_LAYERS))
-    H, B = config.hidden_size, min(training.batch_size, MOST_LANES)
-    operations = 12 * CELLS[config.cell].gates * H * H * config.layers * B
-    T = max(2, min(training.window_length, round(BUDGET / operations)))
+    config = _tried(model)
+    B, T = _window(training, config)
     generator = torch.Generator().manual_seed(0)
     tried = LanguageModel(config, SYMBOLS, generator)
     ids = torch.randint(SYMBOLS, (B, T + 1), generator=generator)

@@ -103,7 +103,7 @@ def test_a_batch_that_nobody_asked_for_fits_a_short_text(place, length, window_l
     text = (place / "tale.txt").read_text()[:length]
     (place / "tale.txt").write_text(text)
     asked = config(place, steps=2, batch_size=32, window_length=window_length, split="90/10")
-    training = start_training(asked, root=place / "runs", now=NOW, fit_batch=True, samples=False)
+    training = start_training(asked, root=place / "runs", now=NOW, free=["batch_size"], samples=False)
     assert training.config.training.batch_size == training.run.config.training.batch_size == batch_size
     said = f"has only {len(text) * 9 // 10} symbols: --batch-size {batch_size} in place of 32"
     assert [said in notice for notice in training.notices] == ([True] if batch_size < 32 else [])
@@ -213,7 +213,7 @@ def test_a_plan_by_steps_counts_the_evaluations(place):
 
 def test_a_plan_is_of_a_batch_that_fits(place):
     (place / "tale.txt").write_text("a cat sat.\n")
-    plan = plan_training(config(place, steps=3, batch_size=32), fit_batch=True)
+    plan = plan_training(config(place, steps=3, batch_size=32), free=["batch_size"])
     assert "--batch-size 1 in place of 32" in plan.notices[0]
 
 

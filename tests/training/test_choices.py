@@ -1,0 +1,118 @@
+"""What a training chooses by itself: the rules alone, and in trainings where settings are left open."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import charlm
+from charlm.cli.training_run import free_settings
+from charlm.config import PRESETS, Config, Layer, resolve
+from charlm.config.sections import TrainingConfig
+from charlm.training import Training, plan_training, start, start_training
+from charlm.training.choices import CHOSEN, MOST_DROPOUT, dropout_for, passes_of
+from charlm.training.pace import Pace
+
+SYMBOLS_A_SECOND = 1000.0
+
+
+def test_dropout_rises_with_every_doubling_of_the_passes_and_never_falls() -> None:
+    assert [dropout_for(passes) for passes in (0, 0.01, 1, 2)] == [0, 0, 0, 0]
+    assert [dropout_for(passes) for passes in (4, 8, 16, 32, 64)] == [0.06, 0.12, 0.18, 0.24, 0.30]
+    assert dropout_for(1e9) == dropout_for(float("inf")) == MOST_DROPOUT
+    passes = [1.1**step for step in range(200)]
+    rates = [dropout_for(each) for each in passes]
+    assert rates == sorted(rates)
+
+
+@pytest.mark.parametrize(
+    ("training", "passes"),
+    [
+        ({"steps": 30}, 30 * 40 / 1200),
+        ({"epochs": 7.0}, 7.0),
+        ({"minutes": 2.0}, 0.9 * (120 - 20) * SYMBOLS_A_SECOND / 1200),
+        ({"minutes": 0.1}, 0.0),
+        ({"minutes": 2.0, "epochs": 7.0}, 7.0),
+        ({"minutes": 2.0, "epochs": 700.0}, 75.0),
+        ({}, 0.9 * (180 - 20) * SYMBOLS_A_SECOND / 1200),
+    ],
+    ids=str,
+)
+def test_passes_are_those_to_the_first_end(training: dict[str, Any], passes: float) -> None:
+    config = TrainingConfig(batch_size=4, window_length=10, **training)
+    found = passes_of(Pace.of(config, 1200), 40, 1200, SYMBOLS_A_SECOND, spent=20.0)
+    assert found == pytest.approx(passes)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(start, "symbols_per_second", lambda machine, training, model: SYMBOLS_A_SECOND)
+    draws = random.Random(3)
+    (tmp_path / "tale.txt").write_text("".join(draws.choice(["a cat sat. ", "it was dawn.\n"]) for _ in range(300)))
+    return tmp_path
+
+
+def asked(place: Path, **settings: Any) -> Config:
+    small = {"hidden_size": 8, "layers": 1, "batch_size": 4, "window_length": 8, "threads": 1}
+    values = {"corpus": (str(place / "tale.txt"),), "split": "90/10", **small, **settings}
+    return resolve([Layer(origin="flag", values=values)]).config
+
+
+def begin(place: Path, config: Config, free: tuple[str, ...] = CHOSEN) -> Training:
+    return start_training(config, root=place / "runs", now=datetime(2026, 11, 21), free=free, samples=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "dropout"), [({"epochs": 1.0}, 0.0), ({"epochs": 16.0}, 0.18), ({"steps": 1}, 0.0)]
+)
+def test_a_training_takes_the_dropout_of_its_passes_and_says_why(
+    place: Path, settings: dict[str, Any], dropout: float
+) -> None:
+    training = begin(place, asked(place, **settings))
+    assert training.config.model.dropout == training.run.config.model.dropout == dropout
+    assert training.trainer.learner.model.config.between == dropout
+    said = [notice for notice in training.notices if notice.startswith("dropout")]
+    passes = settings.get("epochs", 0.0)
+    assert said == [
+        f"dropout {dropout:g}: about {passes:.1f} passes over the training split; --dropout decides otherwise"
+    ]
+
+
+def test_time_becomes_passes_by_the_speed_of_the_machine(place: Path) -> None:
+    config = asked(place, minutes=10.0)
+    tokens = len(begin(place, config).data.store.part("train")) - 1
+    training = begin(place, config)
+    assert training.config.model.dropout == pytest.approx(dropout_for(0.9 * 600 * SYMBOLS_A_SECOND / tokens), abs=0.01)
+    assert training.config.model.dropout > 0.3
+    assert plan_training(config, free=CHOSEN).notices[-1].startswith(f"dropout {training.config.model.dropout:g}:")
+
+
+def test_what_was_asked_for_stays(place: Path) -> None:
+    training = begin(place, asked(place, epochs=64.0, dropout=0.01), free=())
+    assert training.config.model.dropout == 0.01
+    assert training.notices == []
+
+
+def test_free_is_what_neither_a_flag_nor_a_preset_says() -> None:
+    assert free_settings(resolve([])) == CHOSEN
+    assert free_settings(resolve([Layer(origin="flag", values={"dropout": 0.1})])) == ("batch_size",)
+    assert free_settings(resolve([Layer(origin="environment", values={"batch_size": 7})])) == ("dropout",)
+    preset = Layer(origin="preset small", values=PRESETS["small"])
+    # a batch that a text cannot fill could not be trained at all
+    assert free_settings(resolve([preset])) == ("batch_size",)
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings", "dropout"), [(None, {}, 0.06), (None, {"dropout": 0.3}, 0.3), ("tiny", {}, 0.0)]
+)
+def test_python_chooses_alike(place: Path, preset: str | None, settings: dict[str, Any], dropout: float) -> None:
+    small = {"hidden_size": 8, "layers": 1, "batch_size": 4, "window_length": 64, "threads": 1, "split": "90/10"}
+    model = charlm.train(
+        str(place / "tale.txt"), root=place / "runs", preset=preset, epochs=4.0, **{**small, **settings}
+    )
+    assert model.config.model.dropout == dropout
