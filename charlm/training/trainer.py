@@ -130,7 +130,7 @@ class Trainer:
             if trouble is None:
                 if self.rails.last and (reason or self.speed.is_due()):
                     yield self._tell(self._stepped(rate, self.rails.last))
-                yield from self._look_up(*due)
+                yield from self._look_up(*due, last=reason is not None)
                 reason = reason or self._ending()
                 # a training must not end on steps that nobody has looked at
                 trouble = self.rails.judge(self.learner.settle()) if reason else None
@@ -164,13 +164,13 @@ class Trainer:
             self.sample is not None and (evaluate if sample is None else step % sample == 0),
         )
 
-    def _look_up(self, evaluated: bool, saved: bool, sampled: bool) -> Iterator[Event]:
+    def _look_up(self, evaluated: bool, saved: bool, sampled: bool, *, last: bool) -> Iterator[Event]:
         """Between two steps: evaluate, save and sample where it is time to."""
         best = False
         if evaluated:
             self.standing.evaluations = done_by(self.pace, self.standing, self.position())
         if evaluated and self.evaluate is not None:
-            event = self._evaluate(self.evaluate)
+            event = self._evaluate(self.evaluate, last)
             best = event.best
             yield self._tell(event)
         if saved or best:
@@ -184,12 +184,14 @@ class Trainer:
             # time spent here is no training speed
             self.speed.begin(self.learner.characters)
 
-    def _evaluate(self, evaluate: Evaluate) -> Evaluated:
+    def _evaluate(self, evaluate: Evaluate, last: bool) -> Evaluated:
         found = evaluate_now(
             self.learner, evaluate, self.config, self.pace, self.standing, self.speed.fastest, self.clock
         )
         self._validation_nats = found.nats
-        self._keep_free(last_scoring(found.seconds, found.score.tokens, self.final_tokens))
+        # subtle: an end that was reached stays one, however fast the evaluation at it was
+        if not last:
+            self._keep_free(last_scoring(found.seconds, found.score.tokens, self.final_tokens))
         return found.told(self.where(), self.rails.smoothed)
 
     def _keep_free(self, seconds: float) -> None:

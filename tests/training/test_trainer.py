@@ -197,6 +197,22 @@ def test_time_for_the_last_scoring_is_kept_free(make_learner, make_trainer):
     assert seconds(800) < seconds(0) - 12
 
 
+def test_time_that_is_up_stays_up(make_learner, make_trainer):
+    """A fast evaluation at the end asks for less time than those before: there must not be steps left by that."""
+    clock = Clock(tick=0.1)
+
+    def evaluate(model, tokens):
+        clock.now += 0.0 if trainer.seconds() > 45 else 2.0
+        return scores(1.0)(model, tokens)
+
+    trainer = make_trainer(make_learner(steps=None, minutes=1.0), clock=clock, evaluate=evaluate, reserve_tokens=100)
+    last = list(trainer.run())[-1]
+    assert last.reason == "minutes"
+    again = make_trainer(make_learner(steps=None, minutes=1.0), clock=Clock(tick=0.1), reserve_tokens=100)
+    again.restore(trainer.capture())
+    assert again.pace.ended(last.step, again.standing.seconds) == "minutes"
+
+
 def test_a_stop_request_finishes_the_step_and_saves(make_learner, make_trainer):
     keeper = Notebook()
     trainer = make_trainer(make_learner(steps=1000), keeper=keeper, clock=Clock(tick=1.0))
