@@ -56,7 +56,7 @@ KERNELS: dict[str, dict[str, Kernel]] = {
     "readable": {},
 }
 
-_in_use = ["torch"]
+_in_use: list[tuple[str]] = [("torch",)]
 
 
 @contextlib.contextmanager
@@ -65,16 +65,18 @@ def using(family: str) -> Iterator[None]:
 
     For the whole process.
     """
-    _in_use.append(family)
+    asked = (family,)
+    _in_use.append(asked)
     try:
         yield
     finally:
-        _in_use.pop()
+        # whoever asked later may still be at work
+        del _in_use[next(place for place, each in enumerate(_in_use) if each is asked)]
 
 
 def find_kernel(cell: str, weight: Tensor) -> Kernel | None:
     """The kernel in use for a cell with weights like this one, or None: step it as it reads."""
-    family = _in_use[-1]
+    (family,) = _in_use[-1]
     if family == "compiled" and not _compiled_fits(weight):
         family = "torch"
     if family == "torch" and weight.device.type == "cuda":
@@ -87,7 +89,7 @@ def find_window_loss(cell: str, weight: Tensor) -> WindowLoss | None:
 
     `charlm.kernels.compiled_window.window_loss` says what it takes.
     """
-    if _in_use[-1] != "compiled" or cell not in KERNELS["compiled"] or not torch.is_grad_enabled():
+    if _in_use[-1] != ("compiled",) or cell not in KERNELS["compiled"] or not torch.is_grad_enabled():
         return None
     if not _compiled_fits(weight):
         return None

@@ -58,9 +58,12 @@ class _Layer(torch.autograd.Function):
         *state: Tensor,
     ) -> tuple[Tensor, ...]:
         threads = torch.get_num_threads()
+        scratch = Scratch(threads)
         given = LayerInput(ids, x, start)
+        # asked for on the way back, they tell when somebody has changed what the layer still reads
+        ctx.save_for_backward(input_weight, recurrent_weight, *(() if x is None else (x,)))
         layer = LayerWindow(
-            cell, dtype, given, input_weight, recurrent_weight, state, keep=keep, threads=threads, scratch=Scratch()
+            cell, dtype, given, input_weight, recurrent_weight, state, keep=keep, threads=threads, scratch=scratch
         )
         together([partial(layer.forward, part) for part in range(len(layer.parts))])
         ctx.layer = layer
@@ -73,6 +76,7 @@ class _Layer(torch.autograd.Function):
         layer: LayerWindow | None = ctx.layer
         if layer is None:
             raise RuntimeError("a layer's gradients were taken already; they can be taken once")
+        _ = ctx.saved_tensors
         ctx.layer = None
         dtype = layer.outputs.dtype
         layer.start_back(torch.zeros_like(layer.outputs) if y is None else widened(y.to(dtype), layer.wide), after)

@@ -87,10 +87,12 @@ class _Window(torch.autograd.Function):
     def forward(
         ctx: Any, task: Task, x: Tensor | None, output_weight: Tensor, output_bias: Tensor, *weights: Tensor
     ) -> tuple[Tensor, ...]:
-        window = WholeWindow(task, x, output_weight, output_bias, weights)
-        together([partial(window.run, part) for part in range(len(window.parts))])
-        ctx.gradients = window.gradients()
-        after = [part for layer in window.layers for part in layer.after]
+        threads = torch.get_num_threads()
+        with task.scratch.taken(threads) as scratch:
+            window = WholeWindow(task, x, output_weight, output_bias, weights, threads=threads, scratch=scratch)
+            together([partial(window.run, part) for part in range(len(window.parts))])
+            ctx.gradients = window.gradients()
+            after = [part for layer in window.layers for part in layer.after]
         ctx.mark_non_differentiable(*after)
         return torch.tensor(window.loss), *after
 
@@ -110,15 +112,22 @@ class WholeWindow:
     """The layers, the output layer and the loss over one window. `run` each part, then ask for `gradients`."""
 
     def __init__(
-        self, task: Task, x: Tensor | None, output_weight: Tensor, output_bias: Tensor, weights: Sequence[Tensor]
+        self,
+        task: Task,
+        x: Tensor | None,
+        output_weight: Tensor,
+        output_bias: Tensor,
+        weights: Sequence[Tensor],
+        *,
+        threads: int,
+        scratch: Scratch,
     ) -> None:
         """
         Args:
             x: the lowest layer's input, see `LayerInput`.
             weights: start, input weight and recurrent weight of each layer in turn.
+            threads, scratch: as a `LayerWindow` has them.
         """
-        threads, scratch = torch.get_num_threads(), task.scratch
-        scratch.begin()
         self.layers, self.masks, ids = list[LayerWindow](), list[_Mask | None](), task.ids
         for index, coins in enumerate(task.masks):
             start, input_weight, recurrent_weight = weights[3 * index : 3 * index + 3]

@@ -51,7 +51,7 @@ class HeadWindow:
         self.V, self.H = weight.shape
         padded = round_up(self.V, WIDTH)
         blocks = blocks_of(weight, 1, padded, wide, y.dtype)
-        biases = torch.full((padded,), NEVER)
+        biases = torch.full((padded,), NEVER, dtype=torch.float32)
         biases[: self.V] = bias.detach()
         self.y_gradient = scratch.empty(T, B, wide, dtype=y.dtype)
         self.losses = [0.0] * len(parts)
@@ -78,8 +78,7 @@ class HeadWindow:
         first, last = self._parts[part]
         this = self._head
         self.losses[part] = head(first, last, this, flat(self._bias[part]))
-        where, scratch = (this.T, this.B, first, last), self._scratch.parts(len(self._parts))[part]
-        scratch.begin()
+        where, scratch = (this.T, this.B, first, last), self._scratch.part(part)
         logits = packed(this.logits, *where, this.V, 1, scratch)
         self._weight.find(part, logits, 0, packed(this.y, *where, this.H, PANEL, scratch))
 

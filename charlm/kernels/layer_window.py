@@ -61,11 +61,16 @@ class LayerWindow:
             state: of (B, H) each.
             keep: whether it will go back.
             threads: for packing weights, and the most that share the lanes.
-            scratch: what it computes in; what `after` and `gradients` give, but for x, is outside of it.
+            scratch: what it computes in; what `after` gives, and `gradients` of weights, is outside of it.
         """
         self.loops = loops = LOOPS[cell]
         ids, x, start = given
         (T, B), self.H = ids.shape, recurrent_weight.shape[1]
+        if T < 1 or B < 1 or any(part.shape != (B, self.H) for part in state):
+            shapes = [tuple(part.shape) for part in state]
+            raise ValueError(
+                f"a window needs a step, a lane and a state of {(B, self.H)}: was {(T, B)}, state {shapes}"
+            )
         self.wide = wide = round_up(self.H, loops.block)
         self.parts, self.threads = shares(B, threads), threads
         self._scratch = scratch
@@ -158,8 +163,7 @@ class LayerWindow:
         first, last = self.parts[part]
         start = flat(self._start[part].zero_())
         loops.backward(first, last, window, self._back._replace(start=start))
-        where, scratch = (window.T, window.B, first, last), self._scratch.parts(len(self.parts))[part]
-        scratch.begin()
+        where, scratch = (window.T, window.B, first, last), self._scratch.part(part)
         planes = packed(window.planes, *where, loops.planes * self.wide, 1, scratch)
         values = packed(window.h, *where, self.wide, PANEL, scratch)
         self._recurrent_gradient.find(part, planes, loops.recurrent_plane * self.wide, values)

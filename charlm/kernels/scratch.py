@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -15,13 +18,31 @@ class Scratch:
     """Pieces of one large piece of memory, which hold until `begin` is called again.
 
     The first window finds out how much it takes; until then, and beyond that, pieces are allocated one by one. It is
-    for one window at a time.
+    for one window at a time: `taken` sees to that. A copy begins empty.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parts: int = 0) -> None:
+        """`parts`: threads that have one of their own in it."""
         self._memory = torch.empty(0, dtype=torch.uint8)
         self._used = 0
-        self._parts: list[Scratch] = []
+        self._parts = [Scratch() for _ in range(parts)]
+        self._lock = Lock()
+
+    def __reduce__(self) -> tuple[type[Scratch], tuple[()]]:
+        return Scratch, ()
+
+    @contextlib.contextmanager
+    def taken(self, parts: int) -> Iterator[Scratch]:
+        """This scratch, begun, with those of `parts` threads, or another one while somebody else computes in it."""
+        own = self._lock.acquire(blocking=False)
+        scratch = self if own else Scratch()
+        scratch.begin()
+        scratch._parts += [Scratch() for _ in range(parts - len(scratch._parts))]
+        try:
+            yield scratch
+        finally:
+            if own:
+                self._lock.release()
 
     def begin(self) -> None:
         """All pieces are free again."""
@@ -41,7 +62,7 @@ class Scratch:
         """A tensor of zeros."""
         return self.empty(*shape, dtype=dtype).zero_()
 
-    def parts(self, count: int) -> list[Scratch]:
-        """Scratch for each of `count` threads, begun by themselves."""
-        self._parts += [Scratch() for _ in range(count - len(self._parts))]
-        return self._parts[:count]
+    def part(self, number: int) -> Scratch:
+        """That of one thread, begun anew: for what it needs no longer than until it asks again."""
+        self._parts[number].begin()
+        return self._parts[number]

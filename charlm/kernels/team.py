@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any
 
@@ -22,13 +22,27 @@ def together(tasks: Sequence[Callable[[], Any]]) -> None:
     They must let other threads run, as compiled functions do.
     """
     *others, own = tasks
-    running = [_pool(len(others)).submit(task) for task in others]
+    running: list[Future[Any]] = []
     try:
+        for task in others:
+            running.append(_pool(len(others)).submit(task))
         own()
     finally:
-        wait(running)
+        _finish(running)
     for each in running:
         each.result()
+
+
+def _finish(running: list[Future[Any]]) -> None:
+    """Wait, even where this thread is interrupted: nothing else may use the memory that others still compute in."""
+    interrupted: BaseException | None = None
+    while not all(each.done() for each in running):
+        try:
+            wait(running)
+        except BaseException as error:
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
 
 
 @cache

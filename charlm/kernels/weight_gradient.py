@@ -48,6 +48,6 @@ class WeightGradient:
 
     def total(self) -> Tensor:
         """Of all parts: (rows, columns), the columns filled up to whole panels."""
-        found = torch.empty(self.rows, self.columns // WIDE, WIDE)
+        found = torch.empty(self.rows, self.columns // WIDE, WIDE, dtype=torch.float32)
         torch.sum(self.totals.transpose(1, 2), 0, out=found)
         return found.view(self.rows, self.columns)

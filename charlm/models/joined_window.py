@@ -29,7 +29,6 @@ def joined_loss(
     found = find_window_loss(config.cell, model.embedding)
     if found is None or not _plain(config) or any(part.requires_grad for layer in state for part in layer):
         return None
-    model.check(targets)
     B, T = targets.shape
     shape = 1 if config.locked_dropout else T, B, config.hidden_size
     x: Inputs = inputs

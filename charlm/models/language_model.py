@@ -139,7 +139,14 @@ class LanguageModel(nn.Module):
 
         Args:
             targets: (B, T) int64, the id that follows each id.
+
+        Raises:
+            RunError: an id or a target is outside the vocabulary, as in `forward`.
+            ValueError: shapes that do not fit.
         """
+        if targets.shape != ids.shape:
+            raise ValueError(f"targets must have the shape of ids, {tuple(ids.shape)}, was {tuple(targets.shape)}")
+        self.check(targets)
         inputs, state = self.inputs(ids, state, masks)
         joined = joined_loss(self, inputs, targets, state, masks)
         if joined is not None:

@@ -23,12 +23,17 @@ def check_ids(ids: npt.NDArray[Any], vocab_size: int) -> npt.NDArray[Any]:
     ids = np.asarray(ids)
     if not len(ids):
         raise RunError("a model must read at least one symbol before it can write")
-    if int(ids.min()) < 0 or int(ids.max()) >= vocab_size:
+    check_range(ids, vocab_size)
+    return ids
+
+
+def check_range(ids: npt.NDArray[Any], vocab_size: int) -> None:
+    """Raise `RunError` where an id is outside the vocabulary."""
+    if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= vocab_size):
         raise RunError(
             f"ids from {ids.min()} to {ids.max()} do not fit a vocabulary of {vocab_size}: "
             "this text was encoded for another model"
         )
-    return ids
 
 
 def checked(

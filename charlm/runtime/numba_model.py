@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.config import ModelConfig
-from charlm.runtime.checking import checked
+from charlm.runtime.checking import check_range, checked
 from charlm.runtime.drawing import Drawing
 from charlm.runtime.layout import lay_out
 from charlm.runtime.loops import READ, SCORE, WRITE, Room, run
@@ -133,6 +133,11 @@ class NumbaModel(Priming):
         """ids: (N, T + 1); the arrays are those of `charlm.runtime.loops.run`. Returns the last logits (N, V)."""
         N, T = len(ids), ids.shape[1] - 1
         model = self._model
+        # the loop looks at no bounds
+        check_range(ids, self.vocab_size)
+        if N < 1 or state.shape != (N, model.size("S")) or state.dtype != np.float32:
+            wanted = f"float32 ({max(N, 1)}, {model.size('S')})"
+            raise ValueError(f"the state must be {wanted}, was {state.dtype} {state.shape}")
         logits = aligned(N * model.size("V"), np.float32)
         if mode != SCORE:
             right = np.empty(nats.size, dtype=np.uint8)

@@ -36,6 +36,9 @@ def choose_machine(
     device = choose_device(training.device)
     threads = training.threads or torch.get_num_threads()
     if device.type != "cpu" or model.cell not in KERNELS["torch"]:
+        if training.kernels == "compiled":
+            where = f"on {device.type}" if device.type != "cpu" else f"for cell {model.cell}"
+            raise ConfigError(f"there are no kernels 'compiled' {where}: leave --kernels out")
         # elsewhere there is one family; and a cell that is stepped as it reads has products too small to gain
         lower = device.type == "cuda" and torch.cuda.is_bf16_supported()
         lower = lower and (model.cell not in cudnn.CELLS or cudnn.takes_bfloat16(device))

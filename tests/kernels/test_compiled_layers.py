@@ -236,3 +236,26 @@ def test_small_changes_of_a_gru_add_up(dtype: torch.dtype) -> None:
         _, after = layer(torch.zeros(2, 300, 5), state, None)
     new, kept = torch.tensor(2.0).tanh(), torch.tensor(6.9).sigmoid() ** 300
     torch.testing.assert_close(after[0], new + kept * (state[0] - new), rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("changed", ["recurrent_weight", "input_weight", "x"])
+def test_what_was_changed_before_the_way_back_is_noticed(changed: str) -> None:
+    """Going back reads weights and inputs again; as with torch's layers that must not be others by then."""
+    layer, x = make_layer("lstm", "whole"), draw(2, 3, 64, seed=1).requires_grad_()
+    with computing("compiled"):
+        y, _ = layer(x, layer.initial_state(2), None)
+    with torch.no_grad():
+        (x if changed == "x" else getattr(layer, changed)).mul_(2.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_whoever_leaves_first_a_family_that_was_asked_for_stays() -> None:
+    weight = torch.zeros(16, 16)
+    outer, inner = using("torch"), using("compiled")
+    outer.__enter__()
+    inner.__enter__()
+    outer.__exit__(None, None, None)
+    assert find_kernel("lstm", weight) is KERNELS["compiled"]["lstm"]
+    inner.__exit__(None, None, None)
+    assert find_kernel("lstm", weight) is KERNELS["torch"]["lstm"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
+from charlm.kernels import team
 from charlm.kernels.team import shares, together
 
 
@@ -62,3 +64,24 @@ def test_denormals_are_zero_in_the_other_threads_and_in_the_caller_where_it_says
         assert products["other"] == 0
         assert (products["caller"] == 0) == flushed
     torch.set_flush_denormal(False)
+
+
+def test_an_interruption_waits_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they compute in would be used for something else by then."""
+    goes_on, ended, waits = threading.Event(), [], []
+
+    def other() -> None:
+        goes_on.wait(10)
+        ended.append(True)
+
+    def interrupted(running: list[Future[None]]) -> None:
+        waits.append(True)
+        if len(waits) == 1:
+            raise KeyboardInterrupt
+        goes_on.set()
+        wait(running)
+
+    monkeypatch.setattr(team, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        together([other, lambda: None])
+    assert ended == [True]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -189,6 +192,49 @@ def test_a_target_outside_the_vocabulary_is_refused(wrong: int) -> None:
     ids[2, -1] = wrong
     with using("compiled"), pytest.raises(RunError, match="do not fit a vocabulary of 70"):
         model.loss(ids[:, :-1], ids[:, 1:], state)
+
+
+@pytest.mark.parametrize("family", ["compiled", "torch"])
+@pytest.mark.parametrize("targets", [(5, 6), (5, 1), (7, 5), (35,)])
+def test_targets_of_another_shape_are_refused(family: str, targets: tuple[int, ...]) -> None:
+    model, ids, state = make("padded")
+    with using(family), pytest.raises(ValueError, match=r"targets must have the shape of ids, \(5, 7\), was"):
+        model.loss(ids[:, :-1], torch.zeros(targets, dtype=torch.int64), state)
+
+
+@pytest.mark.parametrize("T", [0, 3])
+def test_a_window_without_steps_or_a_state_of_other_lanes_is_refused(T: int) -> None:
+    model, ids, state = make("padded")
+    lanes = 5 if T == 0 else 4
+    with using("compiled"), pytest.raises(ValueError, match="a window needs a step, a lane and a state of"):
+        model.loss(ids[:lanes, :T], ids[:lanes, :T], state)
+
+
+def test_one_model_may_be_asked_by_several_threads_at_a_time() -> None:
+    """Only one of them may compute in the memory that is kept."""
+    model, ids, state = make("dropout")
+    inputs, _ = model.inputs(ids[:, :-1], state, None)
+
+    def gradients(_: int) -> list[Tensor]:
+        loss, _ = joined_loss(model, inputs, ids[:, 1:], state, None) or (None, None)
+        assert loss is not None
+        return list(torch.autograd.grad(loss, [model.output_weight, model.layers[0].recurrent_weight]))
+
+    with using("compiled"), ThreadPoolExecutor(4) as pool:
+        expected = gradients(0)
+        for found in pool.map(gradients, range(60)):
+            assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def test_a_copy_of_a_model_does_not_carry_the_memory_of_windows() -> None:
+    model, ids, state = make("dropout")
+    for _ in range(2):
+        learnt("compiled", torch.float32, model, ids, state)
+    kept = sum(parameter.numel() for parameter in model.parameters()) * 4
+    model.zero_grad()
+    assert len(pickle.dumps(model)) < 2 * kept
+    found, expected = (learnt("compiled", torch.float32, each, ids, state) for each in (copy.deepcopy(model), model))
+    close(found, expected, torch.float32)
 
 
 def test_a_weight_that_is_not_finite_shows_in_the_loss() -> None:

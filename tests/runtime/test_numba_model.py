@@ -140,3 +140,25 @@ def test_wrong_weights_and_ids_are_refused_by_name():
         NumbaModel(config, {name: array for name, array in arrays.items() if name != "output_bias"}, V)
     with pytest.raises(RunError, match="do not fit a vocabulary of 23"):
         NumbaModel(config, arrays, V).prime(np.array([0, V]))
+
+
+@pytest.mark.parametrize("wrong", [-1, V, 10**9])
+def test_ids_outside_the_vocabulary_are_refused_wherever_they_come_in(wrong):
+    """The loop looks at no bounds."""
+    _, model = models()
+    state = model.initial_state(1)
+    for ask in (
+        lambda: model.step([wrong], state),
+        lambda: model.read(np.array([0, wrong])),
+        lambda: model.score(np.array([[0, wrong, 0]]), state),
+        lambda: model.score(np.array([[0, 0, wrong]]), state),
+    ):
+        with pytest.raises(RunError, match=f"do not fit a vocabulary of {V}"):
+            ask()
+
+
+def test_a_state_of_other_rows_is_refused():
+    _, model = models()
+    for rows, ids in ((1, [3, 4]), (3, [3, 4]), (0, [])):
+        with pytest.raises(ValueError, match=r"the state must be float32 \("):
+            model.step(ids, model.initial_state(rows))

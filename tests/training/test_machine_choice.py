@@ -174,6 +174,11 @@ def test_without_numba_training_computes_in_torch(tried):
     assert "\n" not in str(raised.value)
 
 
+def test_kernels_that_a_cell_does_not_have_are_refused():
+    with pytest.raises(ConfigError, match="there are no kernels 'compiled' for cell gru-reset-before: leave --kernels"):
+        choose_machine(wanted(kernels="compiled"), ModelConfig(cell="gru-reset-before", hidden_size=8))
+
+
 class Told:
     """A progress that notes what it is told."""
 
