@@ -11,8 +11,8 @@ from torch import Tensor
 from charlm.kernels.head_loops import Head, head
 from charlm.kernels.panels import Array, blocks_of, flat, pack, pack_back, round_up
 from charlm.kernels.scratch import Scratch
-from charlm.kernels.weight_gradient import WIDE, WeightGradient, packed
-from charlm.simd import PANEL, WIDTH
+from charlm.kernels.weight_gradient import WIDE, Applied, Lanes, WeightGradient, find_gradients
+from charlm.simd import WIDTH
 
 # the bias of symbols that are only there to fill a vector
 NEVER = -1e30
@@ -78,9 +78,8 @@ class HeadWindow:
         first, last = self._parts[part]
         this = self._head
         self.losses[part] = head(first, last, this, flat(self._bias[part]))
-        where, scratch = (this.T, this.B, first, last), self._scratch.part(part)
-        logits = packed(this.logits, *where, this.V, 1, scratch)
-        self._weight.find(part, logits, 0, packed(this.y, *where, this.H, PANEL, scratch))
+        lanes = Lanes(part, first, last, this.T, this.B, self._scratch.part(part))
+        find_gradients(lanes, this.logits, this.V, [Applied(self._weight, 0, this.y, this.H)])
 
     def gradients(self) -> tuple[Tensor, Tensor]:
         """Of weight and bias."""

@@ -17,8 +17,8 @@ from charlm.kernels.loops import Gradients, Window
 from charlm.kernels.panels import blocks_of, flat, pack, pack_back, round_up, widened
 from charlm.kernels.scratch import Scratch
 from charlm.kernels.team import shares
-from charlm.kernels.weight_gradient import WeightGradient, packed
-from charlm.simd import PANEL, WIDTH
+from charlm.kernels.weight_gradient import Applied, Lanes, WeightGradient, find_gradients
+from charlm.simd import WIDTH
 
 Tensors = tuple[Tensor, ...]
 
@@ -163,13 +163,11 @@ class LayerWindow:
         first, last = self.parts[part]
         start = flat(self._start[part].zero_())
         loops.backward(first, last, window, self._back._replace(start=start))
-        where, scratch = (window.T, window.B, first, last), self._scratch.part(part)
-        planes = packed(window.planes, *where, loops.planes * self.wide, 1, scratch)
-        values = packed(window.h, *where, self.wide, PANEL, scratch)
-        self._recurrent_gradient.find(part, planes, loops.recurrent_plane * self.wide, values)
+        weights = [Applied(self._recurrent_gradient, loops.recurrent_plane * self.wide, window.h, self.wide)]
         if window.depth:
-            values = packed(window.x, *where, window.depth, PANEL, scratch)
-            self._input_gradient.find(part, planes, 0, values)
+            weights.append(Applied(self._input_gradient, 0, window.x, window.depth))
+        lanes = Lanes(part, first, last, window.T, window.B, self._scratch.part(part))
+        find_gradients(lanes, window.planes, loops.planes * self.wide, weights)
 
     def gradients(self) -> LayerGradients:
         """Of everything that the layer was made of, in float32 but for x: (T, B, in with padding)."""

@@ -12,9 +12,6 @@ from typing import Any, NamedTuple
 
 from charlm.simd import MOST_ROWS, PANEL, WIDTH, accumulate, compiled, fill, load, store, where_at_least
 
-# Rows of a window that a product over all of them takes at a time: what it reads again and again stays in cache.
-CHUNK = 512
-
 
 class Window(NamedTuple):
     """A layer's window on its way forward."""
@@ -68,8 +65,8 @@ def products(first, last, values, begin, stride, depth, panels, columns, result,
 
 
 @compiled
-def sum_products(rows, planes, begin, blocks, unit, values, columns, totals):
-    """totals = planes.T @ values, the gradient of weights: sums over all the rows of a window.
+def sum_products(rows, planes, begin, blocks, unit, values, columns, totals, fresh):
+    """totals += planes.T @ values, the gradient of weights: sums over some rows of a window. From zero where `fresh`.
 
     planes: packed by vectors, (..., rows, WIDTH), those of the weights from number `begin`; unit: how many numbers of a
     plane stand together, 1, or 2 of bfloat16 (then `rows` is even); values: packed, (columns / (PANEL * WIDTH), rows,
@@ -77,20 +74,17 @@ def sum_products(rows, planes, begin, blocks, unit, values, columns, totals):
     """
     wide = PANEL * WIDTH
     tiles = (WIDTH + MOST_ROWS - 1) // MOST_ROWS
-    for row in range(0, rows, CHUNK):
-        depth = min(CHUNK, rows - row)
-        for block in range(blocks):
-            for column in range(0, columns, wide):
-                for tile in range(tiles):
-                    top = WIDTH * tile // tiles
-                    height = WIDTH * (tile + 1) // tiles - top
-                    place = begin + (block * rows + row) * WIDTH + top * unit
-                    sums = totals[(column * blocks + block * wide + top * PANEL) * WIDTH :]
-                    if row == 0:
-                        for vector in range(0, height * wide, WIDTH):
-                            store(sums, vector, fill(0.0))
-                    panel = column * rows + row * wide
-                    accumulate(planes, place, unit, WIDTH, height, values, panel, depth, PANEL, sums)
+    for block in range(blocks):
+        for column in range(0, columns, wide):
+            for tile in range(tiles):
+                top = WIDTH * tile // tiles
+                height = WIDTH * (tile + 1) // tiles - top
+                sums = totals[(column * blocks + block * wide + top * PANEL) * WIDTH :]
+                if fresh:
+                    for vector in range(0, height * wide, WIDTH):
+                        store(sums, vector, fill(0.0))
+                place = begin + block * rows * WIDTH + top * unit
+                accumulate(planes, place, unit, WIDTH, height, values, column * rows, rows, PANEL, sums)
 
 
 @compiled

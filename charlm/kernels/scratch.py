@@ -31,6 +31,12 @@ class Scratch:
     def __reduce__(self) -> tuple[type[Scratch], tuple[()]]:
         return Scratch, ()
 
+    def release(self) -> None:
+        """Give the memory back; it is not to be called while a window is computed."""
+        self._memory = torch.empty(0, dtype=torch.uint8)
+        for part in self._parts:
+            part.release()
+
     @contextlib.contextmanager
     def taken(self, parts: int) -> Iterator[Scratch]:
         """This scratch, begun, with those of `parts` threads, or another one while somebody else computes in it."""
@@ -63,6 +69,5 @@ class Scratch:
         return self.empty(*shape, dtype=dtype).zero_()
 
     def part(self, number: int) -> Scratch:
-        """That of one thread, begun anew: for what it needs no longer than until it asks again."""
-        self._parts[number].begin()
+        """That of one thread, for what it needs no longer than until it begins it again."""
         return self._parts[number]

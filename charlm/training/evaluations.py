@@ -67,6 +67,8 @@ def evaluate_now(
             pace.tokens_per_step(config), fastest, config.evaluate_every
         )
     begun = clock()
+    # what windows are computed in is not needed meanwhile, and evaluations have numbers of their own
+    learner.model.scratch.release()
     with learner.averaged() as model:
         score = evaluate(model, standing.evaluated_symbols)
     nats = math.nan if score.nats_per_token is None else score.nats_per_token

@@ -152,6 +152,25 @@ def test_windows_of_any_size_may_follow_one_another(dtype: torch.dtype) -> None:
     )
 
 
+def test_memory_that_was_given_back_is_asked_for_again() -> None:
+    model, ids, state = make("every kind")
+    expected = learnt("compiled", torch.float32, model, ids, state)
+    for _ in range(2):
+        learnt("compiled", torch.float32, model, ids, state)
+        model.scratch.release()
+        found = learnt("compiled", torch.float32, model, ids, state)
+        assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def test_a_long_window_is_summed_up_piece_by_piece() -> None:
+    """More rows than one product takes at a time, and pieces that do not come out even."""
+    model, _, _ = make("padded")
+    ids = torch.randint(70, (3, 402), generator=torch.Generator().manual_seed(8))
+    state = model.initial_state(3)
+    found, expected = (learnt(family, torch.float32, model, ids, state) for family in ("compiled", "torch"))
+    close(found, expected, torch.float32)
+
+
 def test_gradients_of_two_windows_add_up_and_are_scaled() -> None:
     """Both are computed before the first goes back: one may not write over the other."""
     model, ids, state = make("every kind")
