@@ -66,11 +66,7 @@ class LayerWindow:
         self.loops = loops = LOOPS[cell]
         ids, x, start = given
         (T, B), self.H = ids.shape, recurrent_weight.shape[1]
-        if T < 1 or B < 1 or any(part.shape != (B, self.H) for part in state):
-            shapes = [tuple(part.shape) for part in state]
-            raise ValueError(
-                f"a window needs a step, a lane and a state of {(B, self.H)}: was {(T, B)}, state {shapes}"
-            )
+        _check(T, B, self.H, state)
         self.wide = wide = round_up(self.H, loops.block)
         self.parts, self.threads = shares(B, threads), threads
         self._scratch = scratch
@@ -94,7 +90,6 @@ class LayerWindow:
             if loops.input_order != tuple(range(loops.gates)):
                 self._given = self._given[list(loops.input_order)]
             input_panels = pack(self._given, loops.block, threads, scratch)
-        self.inputs = inputs
         self.window = Window(
             T=T,
             B=B,
@@ -194,6 +189,13 @@ class LayerWindow:
         if list(order) != list(range(self.loops.gates)):
             found = found[list(order)]
         return found[:, : self.H, :width].reshape(-1, width)
+
+
+def _check(T: int, B: int, H: int, state: Sequence[Tensor]) -> None:
+    """The loops look at no bounds."""
+    shapes = [tuple(part.shape) for part in state]
+    if T < 1 or B < 1 or any(shape != (B, H) for shape in shapes):
+        raise ValueError(f"a window needs a step, a lane and a state of {(B, H)}: was {(T, B)}, state {shapes}")
 
 
 def _begun(state: Tensor, room: Tensor) -> Tensor:
