@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench clean
+.PHONY: help install demo test check format bench soak clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,11 +51,17 @@ format: $(READY)  ## put the code into its format
 	$(BIN)/ruff check --fix .
 
 # make bench ARGS=--quick shows that they run, in a few minutes
+SOAKS :=
 BENCHMARKS := machine training sampling commands transformer encoding gpu
 
 bench: $(READY)  ## run the benchmarks and put what they found into the pages
 	@for program in $(BENCHMARKS); do echo "== $$program"; GOMP_SPINCOUNT=10000 $(BIN)/python benchmarks/$$program.py $(ARGS) || exit 1; done
 	$(BIN)/python benchmarks/report.py
+
+# goes on after a failure, so that one run says all there is to say; ends with the table of counts
+soak: $(READY)  ## try for hours to break what is promised
+	@for program in $(SOAKS); do echo "== $$program"; $(BIN)/python tests/soak/$$program.py $(ARGS); done
+	$(BIN)/python tests/soak/reliability.py
 
 clean:  ## remove .venv and caches; corpora and checkpoints stay
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .hypothesis
