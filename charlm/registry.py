@@ -10,6 +10,8 @@ from charlm.errors import UnknownNameError
 
 T = TypeVar("T")
 
+LONGEST_NAME = 200
+
 
 def lookup(table: Mapping[str, T], name: str, kind: str) -> T:
     """Return ``table[name]``.
@@ -20,10 +22,11 @@ def lookup(table: Mapping[str, T], name: str, kind: str) -> T:
     """
     if name in table:
         return table[name]
-    raise UnknownNameError(f"no {kind} {name!r}: choose {', '.join(sorted(table))}{suggestion(name, table)}")
+    raise UnknownNameError(f"no {kind} {name!r:.60}: choose {', '.join(sorted(table))}{suggestion(name, table)}")
 
 
 def suggestion(name: str, choices: Iterable[str], prefix: str = "") -> str:
     """`` (did you mean lstm?)`` for the nearest of `choices`, shown behind `prefix`, or an empty string."""
-    near = difflib.get_close_matches(name, list(choices), n=1)
+    # what is far longer than any name is none mistyped, and to compare it would take long
+    near = difflib.get_close_matches(name, list(choices), n=1) if len(name) <= LONGEST_NAME else []
     return f" (did you mean {prefix}{near[0]}?)" if near else ""

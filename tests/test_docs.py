@@ -14,8 +14,8 @@ from charlm.cli.entry import charlm
 from charlm.cli.options import OFF_NAMES, flag_name
 from charlm.config import PRESETS, SECTIONS, SamplingConfig, file_layer, resolve, settings_of
 from charlm.config.presets import EVERY, OWN
+from charlm.config.toml import read_toml
 from charlm.corpora import list_recipes, read_recipe
-from charlm.corpora.table import read_toml
 from charlm.errors import CharlmError
 
 ROOT = Path(__file__).parent.parent

@@ -6,21 +6,16 @@ Later layers win: default < preset < file < environment (CHARLM_*) < flag.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from charlm.config.sections import SECTIONS, Config
-from charlm.config.settings import Setting, settings_of
+from charlm.config.settings import Setting, settings_of, shown
+from charlm.config.toml import read_toml
 from charlm.errors import ConfigError
 from charlm.registry import suggestion
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 # Environment variables that name folders, not settings.
 FOLDER_VARIABLES = ("CHARLM_CACHE", "CHARLM_CHECKPOINTS", "CHARLM_CORPORA")
@@ -60,7 +55,7 @@ def resolve(layers: Iterable[Layer]) -> Resolved:
     for layer in layers:
         for name, value in layer.values.items():
             if name not in known:
-                raise ConfigError(f"{layer.origin}: no setting {name!r}{suggestion(name, known)}")
+                raise ConfigError(f"{layer.origin}: no setting {shown(name)}{suggestion(name, known)}")
             section, field = known[name]
             try:
                 sections[section][name] = field.check(value)
@@ -77,12 +72,7 @@ def file_layer(path: Path) -> Layer:
     Raises:
         ConfigError: the file cannot be read or parsed, or names an unknown section or key.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    content = read_toml(path)
     values: dict[str, Any] = {}
     for key, value in content.items():
         if not isinstance(value, dict):
@@ -90,7 +80,9 @@ def file_layer(path: Path) -> Layer:
         elif key in SECTIONS:
             _merge_section(values, key, value, path)
         else:
-            raise ConfigError(f"{path}: no section [{key}]{suggestion(key, SECTIONS)}: choose {', '.join(SECTIONS)}")
+            raise ConfigError(
+                f"{path}: no section {shown(key)}{suggestion(key, SECTIONS)}: choose {', '.join(SECTIONS)}"
+            )
     return Layer(origin=f"file {path}", values=values)
 
 
@@ -101,7 +93,7 @@ def _merge_section(values: dict[str, Any], section: str, table: Mapping[str, Any
             raise ConfigError(f"{path} [{section}]: {name!r} belongs in [{home[name]}]")
         if name not in home:
             raise ConfigError(
-                f"{path} [{section}]: no setting {name!r}{suggestion(name, settings_of(SECTIONS[section]))}"
+                f"{path} [{section}]: no setting {shown(name)}{suggestion(name, settings_of(SECTIONS[section]))}"
             )
         values[name] = value
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from charlm.config.cells import GATES
-from charlm.config.settings import LARGEST, Section, setting
+from charlm.config.settings import LARGEST, Section, setting, shown
 from charlm.errors import ConfigError
 
 
@@ -294,7 +294,7 @@ class Config:
         sections: dict[str, Any] = {}
         for name, section in values.items():
             if name not in SECTIONS:
-                raise ConfigError(f"{where}: no section {name!r}: choose {', '.join(SECTIONS)}")
+                raise ConfigError(f"{where}: no section {shown(name)}: choose {', '.join(SECTIONS)}")
             if not isinstance(section, Mapping):
                 raise ConfigError(f"{where}: [{name}] must be a table")
             sections[name] = SECTIONS[name].from_mapping(section, f"{where} [{name}]")

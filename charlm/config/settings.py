@@ -132,7 +132,10 @@ def shown(value: Any) -> str:
     """A value as errors quote it: its literal form, cut when it is long."""
     if isinstance(value, int) and abs(value) > LARGEST:
         return f"a whole number of {value.bit_length()} bits"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of many thousand digits in a list; lists in lists
+        text = f"a {type(value).__name__} that cannot be shown"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -203,5 +206,5 @@ class Section:
         known = settings_of(cls)
         for key in values:
             if key not in known:
-                raise ConfigError(f"{where}: no setting {key!r}{suggestion(key, known)}")
+                raise ConfigError(f"{where}: no setting {shown(key)}{suggestion(key, known)}")
         return cls(**values)

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from charlm.config.settings import shown
 from charlm.corpora.converters import CONVERTERS
 from charlm.corpora.folders import recipe_paths
 from charlm.corpora.splits import DEFAULT_SPLIT, parse_split
-from charlm.corpora.table import Table, read_toml
+from charlm.corpora.table import Table, read_table
 from charlm.errors import ConfigError, CorpusError
 from charlm.registry import suggestion
 
@@ -133,7 +134,7 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         CorpusError: naming the file and the key that is missing, unknown, of the wrong type or out of range.
     """
-    table = Table(read_toml(path), str(path), "")
+    table = read_table(path)
     name = path.parent.name
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise CorpusError(f"{str(path)!r}: the folder's name must be of letters, digits, '.', '_' and '-'")
@@ -164,7 +165,7 @@ def _source(table: Table) -> Source:
     if bool(package) == bool(url):
         raise table.error("package", "must be given, or 'url', but not both")
     if url and not re.match(r"https?://[^/\s]", url):
-        raise table.error("url", f"must start with https://, was {url!r}")
+        raise table.error("url", f"must start with https://, was {shown(url)}")
     filename = table.string("filename") if package else url.rstrip("/").rpartition("/")[2].partition("?")[0]
     source = Source(
         name=table.string("name", package or filename),
@@ -192,9 +193,13 @@ def _repair(table: Table) -> Repair:
         count=table.number("count", 1) or 0,
     )
     try:
-        re.compile(repair.pattern)
-    except re.error as error:
+        pattern = re.compile(repair.pattern)
+    except (re.error, RecursionError, OverflowError) as error:
         raise table.error("pattern", f"is not a regular expression: {error}") from None
+    try:
+        pattern.sub(repair.replacement, "")
+    except (re.error, IndexError) as error:
+        raise table.error("replacement", f"does not fit its pattern: {error}") from None
     table.finish()
     return repair
 

@@ -3,43 +3,29 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from charlm.config.settings import shown
+from charlm.config.toml import read_toml
 from charlm.corpora.reading import check_encoding
 from charlm.errors import ConfigError, CorpusError
 from charlm.registry import suggestion
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 LARGEST_NUMBER = 2**53
-LARGEST_FILE = 2**20
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_table(path: Path) -> Table:
     """The content of a TOML file.
 
     Raises:
         CorpusError: the file cannot be read, is too large for a recipe, or is not TOML.
     """
-    where = repr(str(path))
     try:
-        with open(path, "rb") as file:
-            content = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise CorpusError(f"cannot read {where}: {error.strerror}") from None
-    if len(content) > LARGEST_FILE:
-        raise CorpusError(f"{where} is no recipe: it is longer than {LARGEST_FILE} bytes")
-    try:
-        values: dict[str, Any] = tomllib.loads(content.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise CorpusError(f"{where} is not valid TOML: {error}") from None
-    return values
+        return Table(read_toml(path), str(path), "")
+    except ConfigError as error:
+        raise CorpusError(str(error)) from None
 
 
 class Table:
@@ -59,13 +45,13 @@ class Table:
         """Raise `CorpusError` if the table has a key that nobody asked for."""
         for key in self.values:
             if key not in self._known:
-                raise CorpusError(f"{self.where}: no key {key!r}{suggestion(key, self._known)}")
+                raise CorpusError(f"{self.where}: no key {shown(key)}{suggestion(key, self._known)}")
 
     def string(self, key: str, default: str | None = None) -> str:
         """A text; required when there is no default."""
         value = self._take(key, default)
         if not isinstance(value, str):
-            raise self.error(key, f"must be text, was {value!r}")
+            raise self.error(key, f"must be text, was {shown(value)}")
         if default is None and not value:
             raise self.error(key, "must not be empty")
         return value
@@ -74,7 +60,7 @@ class Table:
         """A list of texts, empty by default."""
         value = self._take(key, [])
         if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-            raise self.error(key, f"must be a list of texts, was {value!r}")
+            raise self.error(key, f"must be a list of texts, was {shown(value)}")
         return tuple(value)
 
     def number(self, key: str, default: int | None) -> int | None:
@@ -84,7 +70,7 @@ class Table:
             return default
         value = self.values[key]
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= LARGEST_NUMBER:
-            raise self.error(key, f"must be a whole number above 0, was {value!r}")
+            raise self.error(key, f"must be a whole number above 0, was {shown(value)}")
         return value
 
     def sha256(self, key: str, required: bool = True) -> str | None:
@@ -94,7 +80,7 @@ class Table:
             return None
         value = self.string(key).lower()
         if not re.fullmatch(r"[0-9a-f]{64}", value):
-            raise self.error(key, f"must be 64 hexadecimal digits, was {value!r}")
+            raise self.error(key, f"must be 64 hexadecimal digits, was {shown(value)}")
         return value
 
     def encoding(self, key: str, default: str) -> str:
@@ -110,21 +96,21 @@ class Table:
         value = self.string(key, default)
         names = sorted(choices)
         if value not in names:
-            raise self.error(key, f"must be one of {', '.join(names)}, was {value!r}{suggestion(value, names)}")
+            raise self.error(key, f"must be one of {', '.join(names)}, was {shown(value)}{suggestion(value, names)}")
         return value
 
     def table(self, key: str) -> Table:
         """A table within, empty by default."""
         value = self._take(key, {})
         if not isinstance(value, dict):
-            raise self.error(key, f"must be a table, was {value!r}")
+            raise self.error(key, f"must be a table, was {shown(value)}")
         return Table(value, self.path, key)
 
     def tables(self, key: str, required: bool = False) -> list[Table]:
         """The tables of ``[[key]]``."""
         value = self._take(key, None if required else [])
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise self.error(key, f"must be tables, written [[{key}]], was {value!r}")
+            raise self.error(key, f"must be tables, written [[{key}]], was {shown(value)}")
         if required and not value:
             raise self.error(key, "must not be empty")
         return [Table(item, self.path, f"{key} {number}") for number, item in enumerate(value, 1)]

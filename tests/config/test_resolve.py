@@ -1,5 +1,7 @@
 """Layers of settings: which one wins, and what each one's mistakes look like."""
 
+import tracemalloc
+
 import pytest
 
 from charlm.config import PRESETS, Config, Layer, environment_layer, file_layer, resolve, to_toml
@@ -49,7 +51,7 @@ def test_toml_keeps_awkward_text(tmp_path):
     ("content", "message"),
     [
         ("hiden_size = 1", r"no setting 'hiden_size' \(did you mean hidden_size\?\)"),
-        ("[modl]\nlayers = 1", r"no section \[modl\] \(did you mean model\?\)"),
+        ("[modl]\nlayers = 1", r"no section 'modl' \(did you mean model\?\)"),
         ("[model]\nlearning_rate = 1", r"'learning_rate' belongs in \[training\]"),
         ("[model]\nlayer = 1", r"no setting 'layer' \(did you mean layers\?\)"),
         ("layers = ", "is not valid TOML"),
@@ -63,6 +65,35 @@ def test_a_files_mistake_is_named(tmp_path, content, message):
     path.write_text(content)
     with pytest.raises(ConfigError, match=message):
         resolve([file_layer(path)])
+
+
+HOSTILE = {
+    "a number of many digits": (b"layers = " + b"9" * 5000, "is not valid TOML"),
+    "one that Python will not show": (b"corpus = [0x" + b"F" * 5000 + b"]", "corpus must be a list of texts"),
+    "lists in lists": (b"layers = " + b"[" * 50_000, "is not valid TOML"),
+    "a key whose beginnings take gigabytes": (b"a" + b".a" * 30_000 + b" = 1", "line 1 has more than 100 dots"),
+    "a key of many lines": (b'["a\\n\\u001b"]\nx = 1', r"no section 'a\\n\\x1b'"),
+    "a long key": (b"a" * 100_000 + b" = 1", "no setting 'aaa"),
+    "two long keys": ((b"a" * 50_000 + b" = 1\n") * 2, "is not valid TOML"),
+    "a long file": (b"#" * 50_000_000, "longer than 131072 bytes"),
+    "a name of a cell that is long": (b'cell = "' + b"x" * 100_000 + b'"', "no cell 'xxx"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_file_is_refused_in_one_short_line_and_little_memory(tmp_path, case):
+    content, message = HOSTILE[case]
+    path = tmp_path / "config.toml"
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ConfigError, match=message) as caught:
+            resolve([file_layer(path)])
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600
 
 
 def test_a_file_that_is_not_there_or_not_text(tmp_path):

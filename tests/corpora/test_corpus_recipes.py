@@ -58,11 +58,25 @@ def test_our_recipes(name):
             GOOD + '[[repair]]\ndocument = "d"\npattern = "("\nreplacement = ""',
             r"\[repair 1\]: pattern is not a regular",
         ),
+        (
+            GOOD + f'[[repair]]\ndocument = "d"\npattern = "{"(" * 5000}"\nreplacement = ""',
+            r"\[repair 1\]: pattern is not a regular",
+        ),
+        (
+            GOOD + '[[repair]]\ndocument = "d"\npattern = "a{99999999999999999999}"\nreplacement = ""',
+            r"\[repair 1\]: pattern is not a regular",
+        ),
+        (
+            GOOD + '[[repair]]\ndocument = "d"\npattern = "(a)"\nreplacement = "\\\\2"',
+            r"\[repair 1\]: replacement does not fit its pattern: invalid group reference 2",
+        ),
+        (GOOD + "max_bytes = " + "9" * 5000, r"is not valid TOML"),
+        (GOOD + "max_bytes = 0x" + "F" * 5000, r"max_bytes must be a whole number above 0, was a whole number of"),
         (GOOD.replace("[[source]]", "[source]"), r"source must be tables"),
         ("title = ", r"is not valid TOML"),
         ("\xff", r"is not valid TOML"),
         ("[[" * 5000, r"is not valid TOML"),
-        ("#" * (2**20 + 1), r"is no recipe: it is longer than"),
+        ("#" * (2**17 + 1), r"longer than 131072 bytes"),
     ],
 )
 def test_each_mistake_is_named(recipes, broken, message):
