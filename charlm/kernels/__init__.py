@@ -84,14 +84,13 @@ def find_kernel(cell: str, weight: Tensor) -> Kernel | None:
     return KERNELS[family].get(cell)
 
 
-def find_window_loss(cell: str, weight: Tensor) -> WindowLoss | None:
-    """What computes a whole window and its loss in one go, gradients along with it; None where kernels work alone.
+def find_window_loss(weight: Tensor) -> WindowLoss | None:
+    """What computes a whole window of compiled cells and its loss in one go, gradients along with it; None where
+    kernels work alone.
 
     `charlm.kernels.compiled_window.window_loss` says what it takes.
     """
-    if _in_use[-1] != ("compiled",) or cell not in KERNELS["compiled"] or not torch.is_grad_enabled():
-        return None
-    if not _compiled_fits(weight):
+    if _in_use[-1] != ("compiled",) or not torch.is_grad_enabled() or not _compiled_fits(weight):
         return None
     from charlm.kernels.compiled_window import window_loss
 

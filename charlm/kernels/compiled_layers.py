@@ -22,7 +22,7 @@ from charlm.kernels.layer_input import LayerInput, input_of
 from charlm.kernels.layer_window import LayerWindow
 from charlm.kernels.panels import widened
 from charlm.kernels.scratch import Scratch
-from charlm.kernels.team import together
+from charlm.kernels.team import team_size, together
 
 Tensors = tuple[Tensor, ...]
 
@@ -57,7 +57,7 @@ class _Layer(torch.autograd.Function):
         recurrent_weight: Tensor,
         *state: Tensor,
     ) -> tuple[Tensor, ...]:
-        threads = torch.get_num_threads()
+        threads = team_size()
         scratch = Scratch(threads)
         given = LayerInput(ids, x, start)
         # asked for on the way back, they tell when somebody has changed what the layer still reads

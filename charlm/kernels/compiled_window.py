@@ -21,7 +21,7 @@ from charlm.kernels.layer_window import LayerWindow
 from charlm.kernels.loops import drop_lanes
 from charlm.kernels.panels import Array, flat, widened
 from charlm.kernels.scratch import Scratch
-from charlm.kernels.team import together
+from charlm.kernels.team import team_size, together
 
 Tensors = tuple[Tensor, ...]
 
@@ -87,7 +87,7 @@ class _Window(torch.autograd.Function):
     def forward(
         ctx: Any, task: Task, x: Tensor | None, output_weight: Tensor, output_bias: Tensor, *weights: Tensor
     ) -> tuple[Tensor, ...]:
-        threads = torch.get_num_threads()
+        threads = team_size()
         with task.scratch.taken(threads) as scratch:
             window = WholeWindow(task, x, output_weight, output_bias, weights, threads=threads, scratch=scratch)
             together([partial(window.run, part) for part in range(len(window.parts))])

@@ -1,13 +1,48 @@
-"""Threads that share the lanes of a window: each has its own from the first step to the last, and nobody waits."""
+"""Threads that share the lanes of a window: each has its own from the first step to the last, and nobody waits.
+
+They are as many as torch has, but for `torch_alone`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any
 
 import torch
+
+
+class _Apart(threading.local):
+    """What is asked of the calling thread, as torch's number of threads is."""
+
+    size: int | None = None
+
+
+_apart = _Apart()
+
+
+def team_size() -> int:
+    """How many threads share the lanes."""
+    return _apart.size or torch.get_num_threads()
+
+
+@contextlib.contextmanager
+def torch_alone() -> Iterator[None]:
+    """While in here torch's own operations stay in the calling thread; the lanes have as many threads as before.
+
+    For where those operations are small: to wake a sleeping thread takes longer than what it would do.
+    """
+    outside, threads = _apart.size, torch.get_num_threads()
+    _apart.size = team_size()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        _apart.size = outside
+        torch.set_num_threads(threads)
 
 
 def shares(count: int, threads: int) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from charlm.config import ModelConfig
-from charlm.kernels import Coins, Inputs, Lookup, find_window_loss
+from charlm.kernels import KERNELS, Coins, Inputs, Lookup, find_window_loss
 from charlm.models.dropout import drop_connections, unit_coins
 from charlm.models.state import State
 
@@ -26,8 +26,8 @@ def joined_loss(
         targets: (B, T) int64
     """
     config = model.config
-    found = find_window_loss(config.cell, model.embedding)
-    if found is None or not _plain(config) or any(part.requires_grad for layer in state for part in layer):
+    found = find_window_loss(model.embedding) if goes_in_one(config) else None
+    if found is None or any(part.requires_grad for layer in state for part in layer):
         return None
     B, T = targets.shape
     shape = 1 if config.locked_dropout else T, B, config.hidden_size
@@ -47,9 +47,13 @@ def joined_loss(
     return loss, tuple(type(old)(*new) for old, new in zip(state, after, strict=True))
 
 
-def _plain(config: ModelConfig) -> bool:
-    """Whether layers stand one on the other, and the output layer on them, with nothing but masks between them."""
+def goes_in_one(config: ModelConfig) -> bool:
+    """Whether a kernel can compute all of a window together.
+
+    Layers of a cell that there are loops of stand one on the other, and the output layer on them, with nothing but
+    masks between them.
+    """
     extras = config.layer_norm or config.residual or config.attention_window
     penalties = config.activation_penalty or config.change_penalty
     projected = config.tie_weights and config.embedding != config.hidden_size
-    return not (extras or penalties or projected)
+    return config.cell in KERNELS["compiled"] and not (extras or penalties or projected)

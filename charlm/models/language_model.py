@@ -19,7 +19,7 @@ from charlm.models.attention import AttentionWeights, attend, empty_memory
 from charlm.models.cells import CELLS
 from charlm.models.dropout import drop, drop_symbols
 from charlm.models.initialisation import normal_, scaled_uniform_
-from charlm.models.joined_window import joined_loss
+from charlm.models.joined_window import goes_in_one, joined_loss
 from charlm.models.penalties import penalty_of
 from charlm.models.stack import Stack
 from charlm.models.state import AttentionState, State
@@ -217,6 +217,11 @@ class LanguageModel(nn.Module):
         if not self.config.attention_window:
             return state
         return (*state, empty_memory(B, self.config.attention_window, self.attention_query))
+
+    @property
+    def goes_in_one(self) -> bool:
+        """Whether a kernel can compute all of a window together."""
+        return goes_in_one(self.config)
 
     def count_parameters(self) -> int:
         """How many numbers are learnt; a tied matrix counts once."""

@@ -129,6 +129,10 @@ class Learner:
         """
         if self.queue is not None:
             return (self.advance(learning_rate) + self.settle())[-1]
+        with self.machine.stepping(self.model):
+            return self._step(learning_rate)
+
+    def _step(self, learning_rate: float) -> StepResult:
         self.optimizer.zero_grad(set_to_none=True)
         draws = self._draws()
         if self.masks is not None:

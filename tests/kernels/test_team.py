@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from charlm.kernels import team
-from charlm.kernels.team import shares, together
+from charlm.kernels.team import shares, team_size, together, torch_alone
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 8, 100])
@@ -85,3 +85,18 @@ def test_an_interruption_waits_for_the_others(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(KeyboardInterrupt):
         together([other, lambda: None])
     assert ended == [True]
+
+
+def test_torch_alone_leaves_the_lanes_their_threads() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert team_size() == 3
+        with torch_alone(), torch_alone():
+            assert (torch.get_num_threads(), team_size()) == (1, 3)
+        assert (torch.get_num_threads(), team_size()) == (3, 3)
+        with pytest.raises(KeyError), torch_alone():
+            raise KeyError
+        assert (torch.get_num_threads(), team_size()) == (3, 3)
+    finally:
+        torch.set_num_threads(before)

@@ -95,10 +95,10 @@ def test_it_gives_what_the_layers_give(
 def test_all_these_models_are_computed_in_one_go(name: str) -> None:
     model, ids, state = make(name)
     with using("compiled"):
-        assert find_window_loss("lstm", model.embedding) is not None
+        assert find_window_loss(model.embedding) is not None
         inputs, _ = model.inputs(ids[:, :-1], state, None)
         assert joined_loss(model, inputs, ids[:, 1:], state, None) is not None
-    assert find_window_loss("lstm", model.embedding) is None
+    assert find_window_loss(model.embedding) is None
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from charlm.kernels import KERNELS
-from charlm.training.machine import Machine
+from charlm.kernels.team import team_size
+from charlm.models import LanguageModel
+from charlm.training.machine import MOST_ALONE, Machine
 
 STEPS = 16
 EVERYTHING = {
@@ -53,3 +55,36 @@ def test_the_same_losses_as_with_the_kernels_of_torch(make_learner, cell, model)
     for name, array in weights.items():
         change = abs(array - weights_there[name]).max()
         assert change <= 2e-3 * abs(weights_there[name]).max(), name
+
+
+@pytest.mark.parametrize(
+    ("kernels", "model", "own"),
+    [
+        ("compiled", {}, 1),
+        ("compiled", {"layer_norm": True}, 2),  # torch computes the norms of a whole window
+        ("compiled", {"cell": "mogrifier-lstm"}, 2),  # there are no loops of it
+        ("torch", {}, 2),
+    ],
+)
+def test_torch_computes_alone_where_it_has_little_to_do(make_learner, monkeypatch, kernels, model, own):
+    machine = Machine(device=torch.device("cpu"), dtype=torch.float32, threads=2, kernels=kernels)
+    learner, seen, loss = make_learner(model, machine=machine), [], LanguageModel.loss
+
+    def looked_at(*arguments):
+        seen.append((torch.get_num_threads(), team_size()))
+        return loss(*arguments)
+
+    monkeypatch.setattr(LanguageModel, "loss", looked_at)
+    with machine.in_use():
+        learner.step(3e-3)
+        after = torch.get_num_threads()
+    assert (seen, after) == ([(own, 2)], 2)
+
+
+def test_torch_updates_many_weights_with_all_threads(make_learner, monkeypatch):
+    machine = Machine(device=torch.device("cpu"), dtype=torch.float32, threads=2, kernels="compiled")
+    model = make_learner({}, machine=machine).model
+    for count, own in ((MOST_ALONE, 1), (MOST_ALONE + 1, 2)):
+        monkeypatch.setattr(LanguageModel, "count_parameters", lambda self, count=count: count)
+        with machine.in_use(), machine.stepping(model):
+            assert torch.get_num_threads() == own
