@@ -11,7 +11,7 @@ from charlm.cli.command import Command, Option
 from charlm.cli.escape import escape_line
 from charlm.cli.options import given, json_option, run_option, setting_options
 from charlm.config import TokenizerConfig
-from charlm.errors import ConfigError, CorpusError
+from charlm.errors import ConfigError
 
 if TYPE_CHECKING:
     from charlm.tokenizers import Tokenizer
@@ -59,15 +59,14 @@ def tokenize(text: str | None, path: str | None, run: str | None, ids: bool, jso
 
 
 def _content(text: str | None, path: str | None) -> str:
+    from charlm.cli.whole_file import opened
+
     if text is not None and path is not None:
         raise ConfigError("give a TEXT or --file, not both")
     if path is None or path == "-":
         return console.read_standard_input() if text in (None, "-") else str(text)
-    try:
-        with open(path, "rb") as file:
-            return file.read().decode("utf-8", "surrogateescape")
-    except OSError as error:
-        raise CorpusError(f"cannot read {path}: {error.strerror}") from None
+    with opened(path) as file:
+        return file.read().decode("utf-8", "surrogateescape")
 
 
 def _tokenizer(run: str | None, flags: dict[str, Any], content: str) -> Tokenizer:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, cast
 
 from charlm.cli import console
+from charlm.corpora.files import refuse_device
 from charlm.errors import ConfigError, CorpusError, OutputError
 from charlm.runs.files import in_words, shown
 
@@ -23,11 +24,13 @@ def opened(path: str) -> BinaryIO:
     """A file for reading, from its start as often as one likes; ``-`` is standard input.
 
     Raises:
-        CorpusError: it cannot be read.
+        CorpusError: it cannot be read, or is a device.
     """
     try:
         if path != STANDARD and os.path.isfile(path):
             return open(path, "rb")
+        if path != STANDARD:
+            refuse_device(path, os.stat(path))
         kept = tempfile.TemporaryFile()  # noqa: SIM115 - who calls closes it
         if path != STANDARD:
             with open(path, "rb") as pipe:

@@ -76,23 +76,30 @@ def open_path(path: str) -> Opened:
             status = os.stat(path)
         except ValueError as error:  # a NUL in the name
             raise CorpusError(f"cannot read {path!r}: {error}") from None
+        refuse_device(path, status)
         if stat.S_ISREG(status.st_mode):
             raw: Callable[[], BinaryIO] = _RegularFile(path, status)
             raw().close()
-        elif stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode) or _is_terminal(path, status):
+        else:
             with open(path, "rb") as pipe:
                 raw = spool(path, pipe)
-        else:
-            raise CorpusError(f"{path!r} is a device, not a text")
     return Opened(name=path, open=_unpacked(raw) if path.endswith(".gz") else raw)
 
 
-def _is_terminal(path: str, status: os.stat_result) -> bool:
-    # what /dev/stdin is when nothing is piped; /dev/zero and its like never end
-    if not stat.S_ISCHR(status.st_mode):
-        return False
-    with open(path, "rb", buffering=0) as device:
-        return device.isatty()
+def refuse_device(path: str, status: os.stat_result) -> None:
+    """Let files, pipes and terminals pass: /dev/zero and its like never end.
+
+    Raises:
+        CorpusError: `path` is a device.
+        OSError: it cannot be opened.
+    """
+    if stat.S_ISCHR(status.st_mode):
+        # a terminal is what /dev/stdin is when nothing is piped
+        with open(path, "rb", buffering=0) as device:
+            if device.isatty():
+                return
+    if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+        raise CorpusError(f"{path!r} is a device, not a text")
 
 
 def spool(name: str, stream: BinaryIO) -> Callable[[], BinaryIO]:

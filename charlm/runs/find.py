@@ -11,11 +11,11 @@ from pathlib import Path
 from charlm.errors import OutputError, RunError
 from charlm.registry import suggestion
 from charlm.runs.files import shown
-from charlm.runs.listing import list_runs, run_names
+from charlm.runs.listing import holds_run, list_runs, run_names
 from charlm.runs.loading import Checkpoint, Which
 from charlm.runs.manifest import STEP_NAME, STEPS
 from charlm.runs.opening import open_run
-from charlm.runs.run import Run
+from charlm.runs.run import RUN, Run
 
 VARIABLE = "CHARLM_CHECKPOINTS"
 PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
@@ -60,9 +60,13 @@ def find_folder(name: str, root: Path) -> Path:
     """The folder of the run that `name` means, as in `find_run`, but damaged or not: to list or remove it.
 
     Raises:
-        RunError: there is none.
+        RunError: there is none, or nothing of a run in that folder.
     """
-    return _place(name, root)[0]
+    folder = _place(name, root)[0]
+    # before anybody adds up the sizes of all that is in it
+    if not holds_run(folder):
+        raise RunError(f"{shown(folder)} is no run folder: it has no {RUN}")
+    return folder
 
 
 def _place(name: str, root: Path) -> tuple[Path, Which]:

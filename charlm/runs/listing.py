@@ -62,7 +62,12 @@ def run_names(root: Path) -> list[str]:
         return []
     except OSError as error:
         raise RunError(f"runs in {shown(root)} cannot be listed: {in_words(error)}") from None
-    return sorted(name for name in names if (root / name / RUN).exists() or (root / name / STEPS).is_dir())
+    return sorted(name for name in names if holds_run(root / name))
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether there is a run in `folder`, damaged or not."""
+    return (folder / RUN).exists() or (folder / STEPS).is_dir()
 
 
 def list_runs(root: Path) -> list[RunSummary]:

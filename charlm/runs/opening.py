@@ -46,9 +46,7 @@ def create_run(
         RunError: there is something at `folder` already.
         OutputError: it cannot be written.
     """
-    # subtle: an empty folder may be taken over, since renaming a folder onto it is atomic as well
-    if os.path.lexists(folder) and not (folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())):
-        raise RunError(f"{shown(folder)} is there already: choose another name, or resume it")
+    refuse_taken(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with Folder.open(folder.parent) as parent, _alone(parent):
@@ -59,6 +57,25 @@ def create_run(
             raise RunError(f"{shown(folder)} is there already: choose another name, or resume it") from None
         raise OutputError(f"run folder {shown(folder)} not made: {in_words(error)}") from None
     return open_run(folder, clock=clock)
+
+
+def refuse_taken(folder: Path) -> None:
+    """Let only a place pass where a run folder can be made: to be asked before any work is done for it.
+
+    Raises:
+        RunError: there is something at `folder` already.
+        OutputError: such a folder cannot be.
+    """
+    try:
+        os.lstat(folder)
+        # subtle: an empty folder may be taken over, since renaming a folder onto it is atomic as well
+        taken = folder.is_symlink() or not folder.is_dir() or any(folder.iterdir())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError(f"run folder {shown(folder)} not made: {in_words(error)}") from None
+    if taken:
+        raise RunError(f"{shown(folder)} is there already: choose another name, or resume it")
 
 
 def _create(parent: Folder, name: str, config: Config, facts: Mapping[str, Any], tokenizer: Tokenizer) -> None:

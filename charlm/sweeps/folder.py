@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,12 @@ class Outcome:
         return cls(**{field.name: record[field.name] for field in dataclasses.fields(cls)})
 
 
+def refuse_taken(folder: Path) -> None:
+    """Raises `RunError` where there is something at `folder` already."""
+    if os.path.lexists(folder):
+        raise RunError(f"{shown(folder)} is there already: choose another name, or give it to --resume")
+
+
 def create(folder: Path, search: Search) -> None:
     """Make the folder of a new sweep.
 
@@ -128,12 +135,11 @@ def create(folder: Path, search: Search) -> None:
         RunError: there is something already.
         OutputError: it cannot be made.
     """
+    refuse_taken(folder)
     try:
         folder.mkdir(parents=True)
         with Folder.open(folder) as opened:
             opened.replace(SWEEP, records.dump(search.to_record()))
-    except FileExistsError:
-        raise RunError(f"{shown(folder)} is there already: choose another name, or give it to --resume") from None
     except OSError as error:
         raise OutputError(f"sweep folder {shown(folder)} not made: {in_words(error)}") from None
 

@@ -57,13 +57,16 @@ def start_sweep(
     if "-" in config.corpus.corpus:
         raise ConfigError("a sweep reads its text again for every trial: save standard input to a file first")
     make_plan(config.training, wanted)  # what it refuses is refused before the text is read
+    named = None if folder is None else _named(folder, root)
+    if named is not None:
+        files.refuse_taken(named)
     data = prepare(config.corpus, config.tokenizer, progress=progress, fetch=True)
     if len(data.store.part("validation")) < 2:
         raise CorpusError(f"the validation split of {data.corpus_name} has nothing to compare trials by: give --split")
     # what a first use compiles is not to be the first trial's loss; and a device that is not there is found out here
     choose_machine(config.training, config.model, progress=progress)
     search = _search(config, found, wanted, data, clock() - started, fit_batch)
-    place = _new_folder(folder, data.corpus_name, root, now)
+    place = named or root / new_run_name(f"{data.corpus_name}-sweep", now, root)
     files.create(place, search)
     return Sweep(place, search, notices=data.notices, progress=progress, clock=clock)
 
@@ -150,9 +153,9 @@ def _search(
     return search
 
 
-def _new_folder(folder: str | None, corpus_name: str, root: Path, now: datetime) -> Path:
-    if folder is None:
-        return root / new_run_name(f"{corpus_name}-sweep", now, root)
-    if not Path(folder).name or Path(folder).name.startswith("."):
-        raise ConfigError(f"{folder!r} is no name for a sweep's folder: it must not be empty or start with a dot")
+def _named(folder: str, root: Path) -> Path:
+    if not Path(folder).name or Path(folder).name.startswith(".") or "\0" in folder:
+        raise ConfigError(
+            f"{folder!r} is no name for a sweep's folder: it must not be empty, start with a dot or have a NUL in it"
+        )
     return Path(folder) if os.sep in folder else root / folder

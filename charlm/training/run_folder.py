@@ -9,20 +9,22 @@ from datetime import datetime
 from pathlib import Path
 
 from charlm.errors import CharlmError, ConfigError, OutputError, RunError
-from charlm.runs import Run, new_run_name, remove_run
+from charlm.runs import Run, new_run_name, refuse_taken, remove_run
 
 # How often another name is tried when several trainings start at once.
 ATTEMPTS = 20
 
 
-def check_root(root: Path) -> None:
-    """Find out before any work whether runs can be kept in `root`. Raises `OutputError`."""
+def check_place(run: str | None, root: Path) -> None:
+    """Find out before any work whether runs can be kept in `root`, and one be called `run`. Raises `CharlmError`."""
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"folder for runs {root} cannot be made: {error.strerror}; set CHARLM_CHECKPOINTS") from None
     if not os.access(root, os.W_OK | os.X_OK):
         raise OutputError(f"folder for runs {root} cannot be written to; set CHARLM_CHECKPOINTS to another")
+    if run is not None:
+        refuse_taken(_named(run, root))
 
 
 def make_folder(run: str | None, root: Path, now: datetime, corpus: str, make: Callable[[Path], Run]) -> Run:
@@ -30,7 +32,7 @@ def make_folder(run: str | None, root: Path, now: datetime, corpus: str, make: C
 
     A name of our own that another training takes first is exchanged for the next one.
     """
-    if run:
+    if run is not None:
         return make(_named(run, root))
     for _ in range(ATTEMPTS):
         with suppress(RunError):
@@ -42,8 +44,10 @@ def make_folder(run: str | None, root: Path, now: datetime, corpus: str, make: C
 
 def _named(run: str, root: Path) -> Path:
     name = Path(run).name
-    if not name or name.startswith(".") or "@" in name:
-        raise ConfigError(f"run {run!r} is no name for a new run: it must not start with a dot or have an @ in it")
+    if not name or name.startswith(".") or "@" in name or "\0" in run:
+        raise ConfigError(
+            f"run {run!r} is no name for a new run: it must not be empty, start with a dot or have an @ or NUL in it"
+        )
     return Path(run) if os.sep in run else root / run
 
 

@@ -36,7 +36,7 @@ from charlm.training.machine import Machine
 from charlm.training.pace import Pace
 from charlm.training.plan import Plan, make_plan
 from charlm.training.precision import note_precision
-from charlm.training.run_folder import check_root, make_folder, remove_empty
+from charlm.training.run_folder import check_place, make_folder, remove_empty
 from charlm.training.scoring import validation_scorer
 from charlm.training.summary import Summary, summarise
 from charlm.training.trainer import Trainer
@@ -131,7 +131,7 @@ def start_training(
         CharlmError: of the kind that fits; nothing is left behind.
     """
     started = clock() if started is None else started
-    check_root(root)
+    check_place(run, root)
     config, data = _prepared(config, fetch, free, progress)
     machine = choose_machine(config.training, config.model, progress=progress)
     config, data = _with_choices(config, free, data, machine, clock() - started)

@@ -32,7 +32,7 @@ BAD = [
     (["train", "--seed", "-1"], 2, "--seed must be a whole number in [0, 9223372036854775807]"),
     (["train", "--accept-change"], 2, "--accept-change goes with --resume"),
     (["train", "--preset", "huge"], 2, "no preset 'huge'"),
-    (["train", "--config", "absent.toml"], 2, "cannot read absent.toml"),
+    (["train", "--config", "absent.toml"], 2, "cannot read 'absent.toml'"),
     (["train", "--config", HOSTILE], 2, escape_line(HOSTILE.replace("\n", " "))[:4]),
     *(
         ([*command, "--cell", "lsmt"], 2, "error: no cell 'lsmt': choose elman,", "(did you mean lstm?)")
@@ -56,9 +56,11 @@ BAD = [
     (["generate"], 4, "no runs yet in", "charlm train makes one"),
     (["generate", "--run", HOSTILE], 4, "no run", "[/x]"),
     (["generate", "--run", "model.pt"], 4, "may run code"),
+    (["tokenize", "--tokenizer", "byte", "--file", "/dev/zero"], 3, "'/dev/zero' is a device, not a text"),
     (["eval", "--run", "absent"], 4, "no run"),
     (["eval", "--encoding", "latin-1"], 2, "--encoding says how to read a TEXT"),
     (["runs", "show"], 4, "no runs yet in"),
+    (["runs", "show", "/"], 4, "/ is no run folder: it has no run.json"),
     (["runs", "show", "a", "--run", "b"], 2, "give RUN or --run, not both, was 'a' and 'b'"),
     (["runs", "rm", "--yes"], 2, "which run?"),
     (["runs", "rm", "absent", "--yes"], 4, "no run"),

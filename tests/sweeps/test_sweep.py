@@ -237,7 +237,7 @@ def test_what_cannot_be_searched_leaves_nothing_behind(place, changes, error, me
 def test_a_folder_is_one_sweeps(place):
     sweep = place.start()
     with pytest.raises(RunError, match="is there already: choose another name, or give it to --resume"):
-        place.start()
+        place.start(corpus=("absent.txt",))  # before the text is looked for
     with pytest.raises(RunError, match=r"no sweep 'fonud' in .* \(did you mean found\?\)"):
         place.resume("fonud")
     with pytest.raises(RunError, match=r"is no sweep's folder: it has no sweep.json"):

@@ -46,10 +46,20 @@ def test_a_run_without_a_name_gets_one_that_is_free(place):
     assert names == ["tale-20261121-1432", "tale-20261121-1432-2", "tale-20261121-1432-3"]
 
 
-@pytest.mark.parametrize("name", [".hidden", "a@b"])
-def test_a_name_that_could_not_be_found_again_is_refused(place, name):
-    with pytest.raises(ConfigError, match="is no name for a new run"):
-        begin(place, run=name, steps=1)
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        *((name, ConfigError, "is no name for a new run") for name in (".hidden", "a@b", "", "a/..", "a\0b")),
+        ("tale", RunError, "is there already"),
+        ("x" * 300, OutputError, "not made: File name too long"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused_before_the_text_is_read(place, name, error, message):
+    (place / "runs").mkdir()
+    (place / "runs" / "tale").write_text("")
+    with pytest.raises(error, match=message):
+        begin(place, run=name, corpus=("absent.txt",))
+    assert [path.name for path in (place / "runs").iterdir()] == ["tale"]
 
 
 @pytest.mark.parametrize(
