@@ -45,7 +45,8 @@ def start(resolved: Resolved, *, run: str | None, json: bool, quiet: bool) -> in
         )
 
     with memory_advice(config):
-        return watch(prepare(), view)
+        training = prepare()
+    return watch(training, view)
 
 
 def resume(
@@ -73,8 +74,7 @@ def resume(
         progress=choose_progress(quiet=json or quiet),
         samples=view.wants_samples or "sample_every" in changes,
     )
-    with memory_advice(training.config):
-        return watch(training, view)
+    return watch(training, view)
 
 
 def plan(resolved: Resolved, *, json: bool, quiet: bool) -> int:
@@ -102,7 +102,8 @@ def watch(training: Training, view: View) -> int:
     """Show the events as they come, then how it ended; returns the exit code."""
     for notice in training.notices:
         view.notice(notice)
-    with stop_requests(training.request_stop) as received:
+    advice = memory_advice(training.config, training.data.tokenizer.vocab_size)
+    with advice, stop_requests(training.request_stop) as received:
         view.open(title_of(training))
         try:
             reason = ""
@@ -136,24 +137,29 @@ def title_of(training: Training) -> list[str]:
 
 
 @contextmanager
-def memory_advice(config: Config) -> Iterator[None]:
-    """Turn running out of memory into an error that says how much is needed and what to try."""
+def memory_advice(config: Config, vocab_size: int | None = None) -> Iterator[None]:
+    """Turn running out of memory into an error that says how much is needed and what to try.
+
+    Args:
+        vocab_size: V, once it is known.
+    """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not failure.is_out_of_memory(error):
             raise
-        needed = memory_estimate(config, parse_spec(config.tokenizer.tokenizer)[1] or USUAL_VOCABULARY)
+        V = vocab_size or parse_spec(config.tokenizer.tokenizer)[1] or USUAL_VOCABULARY
+        needed = memory_estimate(config, V)
         raise OutputError(
-            f"out of memory: this training needs about {needed / 2**20:,.0f} MB; try {_smaller(config, needed)}"
+            f"out of memory: this training needs about {needed / 2**20:,.0f} MB; try {_smaller(config, V, needed)}"
         ) from error
 
 
-def _smaller(config: Config, needed: int) -> str:
+def _smaller(config: Config, vocab_size: int, needed: int) -> str:
     """The flag that saves most: the batch, or the size of a model whose weights are most of what is needed."""
     batch_size, hidden_size = config.training.batch_size, config.model.hidden_size
     halved = dataclasses.replace(config, training=dataclasses.replace(config.training, batch_size=batch_size // 2 or 1))
-    saved = memory_estimate(config, USUAL_VOCABULARY) - memory_estimate(halved, USUAL_VOCABULARY)
+    saved = needed - memory_estimate(halved, vocab_size)
     if saved < needed / 4 and hidden_size > 1:
         return f"--hidden-size {hidden_size // 2}"
     return f"--batch-size {batch_size // 2}" if batch_size > 1 else "a smaller --window-length"

@@ -20,10 +20,15 @@ NICENESS = 5
 
 
 class BaselinesAside:
-    """The baselines of a text's parts, on their way, the validation split first."""
+    """The baselines of a text's parts, on their way, the validation split first.
 
-    def __init__(self, data: Data) -> None:
+    Args:
+        most: of a longer validation split, so much is scored: what a training scores of it when it ends.
+    """
+
+    def __init__(self, data: Data, most: int) -> None:
         self._data = data
+        self._most = {"validation": most, "test": None}
         self._stopped = False
         self._ready = {part: threading.Event() for part in ASKED_FOR}
         # subtle: a daemon, so that a command that is told to end does not wait for what nobody will ask for
@@ -32,11 +37,14 @@ class BaselinesAside:
     def scores(self) -> dict[str, Score]:
         """Those of the validation split, by name; waits for them."""
         self._ready["validation"].wait()
-        return remembered_baselines(self._data, "validation")
+        return self._remembered("validation")
 
     def stop(self) -> None:
         """Nobody will ask for what is not there yet."""
         self._stopped = True
+
+    def _remembered(self, part: str) -> dict[str, Score]:
+        return remembered_baselines(self._data, part, self._most[part])
 
     def _work(self) -> None:
         # where a thread can be nicer than its process, which is on Linux
@@ -46,5 +54,5 @@ class BaselinesAside:
             # whatever goes wrong here goes wrong again, and is told, where they are asked for
             with contextlib.suppress(Exception):
                 if not self._stopped:
-                    remembered_baselines(self._data, part)
+                    self._remembered(part)
             ready.set()

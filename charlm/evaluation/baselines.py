@@ -19,6 +19,7 @@ from charlm.evaluation.predictions import Ids
 from charlm.evaluation.score import Score
 from charlm.evaluation.tally import score_of_total
 from charlm.registry import lookup
+from charlm.streams import count_symbols, stretches
 from charlm.tokenizers import Tokenizer
 
 PIECE = 2**20
@@ -63,13 +64,13 @@ def uniform_nats(train_ids: Ids, ids: Ids, tokenizer: Tokenizer) -> float:
     So that others are possible at all they share S / (n + S), for n training symbols: Witten and Bell's
     estimate of the chance of something new. With no training text every symbol of the vocabulary is as likely.
     """
-    seen = _counts(train_ids, tokenizer.vocab_size) > 0
+    seen = count_symbols(train_ids, tokenizer.vocab_size) > 0
     return _fixed_nats(ids, seen.astype(np.float64), _Novelty(len(train_ids), seen))
 
 
 def unigram_nats(train_ids: Ids, ids: Ids, tokenizer: Tokenizer) -> float:
     """Symbols as likely as they were frequent in training; others share S / (n + S), as for `uniform_nats`."""
-    counts = _counts(train_ids, tokenizer.vocab_size)
+    counts = count_symbols(train_ids, tokenizer.vocab_size)
     return _fixed_nats(ids, counts.astype(np.float64), _Novelty(len(train_ids), counts > 0))
 
 
@@ -86,7 +87,7 @@ def xz_nats(train_ids: Ids, ids: Ids, tokenizer: Tokenizer) -> float:
     back on. The first symbol of the text belongs to the tail.
     """
     tail = b"".join(_last_bytes(train_ids, tokenizer))[-XZ_DICTIONARY:] + tokenizer.decode_bytes(ids[:1])
-    text = (tokenizer.decode_bytes(ids[start : start + PIECE]) for start in range(1, len(ids), PIECE))
+    text = map(tokenizer.decode_bytes, stretches(ids, PIECE, 1))
     with ThreadPoolExecutor(2) as pool:  # lzma lets go of the interpreter
         before = pool.submit(_xz_size, tail, iter(()))
         after = pool.submit(_xz_size, tail, text)
@@ -96,7 +97,7 @@ def xz_nats(train_ids: Ids, ids: Ids, tokenizer: Tokenizer) -> float:
 BASELINES: dict[str, Baseline] = {
     "uniform": Baseline(uniform_nats, "every symbol seen in training equally likely"),
     "unigram": Baseline(unigram_nats, "symbols as likely as in training, whatever comes before"),
-    "5-gram": Baseline(five_gram_nats, "4 symbols of context, interpolated modified Kneser-Ney"),
+    "5-gram": Baseline(five_gram_nats, "4 symbols of context, interpolated modified Kneser-Ney", version=2),
     "xz": Baseline(xz_nats, "bytes that the text adds to an xz file of the training split's last 8 MiB"),
 }
 
@@ -120,16 +121,9 @@ def _fixed_nats(ids: Ids, weights: np.ndarray[tuple[int], np.dtype[np.float64]],
     """Loss of all ids but the first where p(w) goes by weights (V,), whatever comes before."""
     seen = weights > 0
     p = np.where(seen, weights / max(weights.sum(), 1.0) * (1 - novelty.share), novelty.each)
-    counts = _counts(ids[1:], len(weights))
+    counts = count_symbols(ids[1:], len(weights))
     used = counts > 0
     return float(-(counts[used] * np.log(p[used])).sum())
-
-
-def _counts(ids: Ids, vocab_size: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    counts = np.zeros(vocab_size, np.int64)
-    for start in range(0, len(ids), PIECE):
-        counts += np.bincount(ids[start : start + PIECE], minlength=vocab_size)
-    return counts
 
 
 def _last_bytes(ids: Ids, tokenizer: Tokenizer) -> list[bytes]:

@@ -14,6 +14,7 @@ from charlm.evaluation.protocols import Protocol, StreamProtocol
 from charlm.evaluation.score import Score
 from charlm.evaluation.surprisal import Surprisal, Surprisals, Watch
 from charlm.evaluation.tally import Tally
+from charlm.streams import give_back
 from charlm.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def evaluate(
         tally.add(piece, targets)
         if surprisal is not None:
             _tell(surprisal, surprisals.following(targets, piece.nats))
+        give_back(ids)
     if baselines is None:
         baselines = {} if train_ids is None else baseline_scores(train_ids, ids, tokenizer)
     return Evaluation(

@@ -25,13 +25,16 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.evaluation.predictions import Ids
+from charlm.streams import count_symbols, give_back
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-PIECE = 2**22
+PIECE = 2**20
 LONGEST_TRAINING = 20_000_000
 """Symbols learnt from, the last ones of a longer text: counts of many more would not fit a laptop's memory."""
+MOST_GRAMS = 2_500_000
+"""Different rows of symbols that are counted, at some 200 bytes each: of a text with more, its second half is learnt."""
 SMALLEST_DISCOUNT = 0.1
 
 
@@ -49,7 +52,8 @@ class NGramModel:
     """Counts of `order` symbols in a row (so `order` - 1 of context), smoothed.
 
     Args:
-        ids: (N,) the text to learn from; of a longer one the last LONGEST_TRAINING symbols.
+        ids: (N,) the text to learn from; of a longer one the last LONGEST_TRAINING symbols, and of those half as many
+            as long as they hold more than MOST_GRAMS different rows of `order` symbols.
         vocab_size: V; ids never seen share what smoothing leaves.
         order: n of the n-gram.
     """
@@ -59,11 +63,15 @@ class NGramModel:
         self.vocab_size = vocab_size
         ids = ids[-LONGEST_TRAINING:]
         # symbols are numbered by rank among those seen: beginning of the text, and never seen, follow
-        self._seen = np.flatnonzero(_occurrences(ids, vocab_size))
+        self._seen = np.flatnonzero(count_symbols(ids, vocab_size))
         self._beginning = len(self._seen)
         self._never = len(self._seen) + 1
         self._radix = len(self._seen) + 2
-        self._orders = self._smooth(*self._count(ids)) if len(ids) else []
+        counted = self._count(ids)
+        while counted is None:
+            ids = ids[len(ids) // 2 :]
+            counted = self._count(ids)
+        self._orders = self._smooth(*counted) if len(ids) else []
 
     def nats(self, ids: Ids) -> Floats:
         """(N - 1,) -log p of every symbol but the first, each from up to `order` - 1 symbols before it."""
@@ -78,6 +86,7 @@ class NGramModel:
             missing = np.full(before - len(context), self._never)
             text = np.concatenate([missing, context, targets])
             yield -np.log(self._probabilities([text[back : back + len(targets)] for back in range(before, -1, -1)]))
+            give_back(ids)
 
     def nats_at(self, ids: Ids, places: Integers) -> Floats:
         """(n,) -log p of the symbols at some places (n,) of a text, each from up to `order` - 1 symbols before it."""
@@ -91,8 +100,8 @@ class NGramModel:
         table[self._seen] = np.arange(len(self._seen))
         return table[ids]
 
-    def _count(self, ids: Ids) -> tuple[Integers, Integers]:
-        """Different rows of `order` symbols (n, G), earliest first, and how often each occurs (G,)."""
+    def _count(self, ids: Ids) -> tuple[Integers, Integers] | None:
+        """Different rows of `order` symbols (n, G), earliest first, and how often each occurs (G,); None: too many."""
         grams = np.empty((self.order, 0), np.int64)
         counts = np.empty(0, np.int64)
         carried = np.full(self.order - 1, self._beginning)
@@ -102,6 +111,8 @@ class NGramModel:
             found = _distinct(windows, None, self._radix)
             both = np.concatenate([grams, found[0]], axis=1)
             grams, counts = _distinct(both, np.concatenate([counts, found[1]]), self._radix) if start else found
+            if len(counts) > MOST_GRAMS:
+                return None
             carried = text[len(text) - self.order + 1 :]
         return grams, counts
 
@@ -149,13 +160,6 @@ class NGramModel:
             share = np.where(seen, order.share[gram], 0.0)
             p = np.where(known, share + order.rest[node] * p, p)
         return p
-
-
-def _occurrences(ids: Ids, vocab_size: int) -> Integers:
-    counts = np.zeros(vocab_size, np.int64)
-    for start in range(0, len(ids), PIECE):
-        counts += np.bincount(ids[start : start + PIECE], minlength=vocab_size)
-    return counts
 
 
 def _distinct(grams: Integers, counts: Integers | None, radix: int) -> tuple[Integers, Integers]:

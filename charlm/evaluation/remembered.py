@@ -10,6 +10,7 @@ from pathlib import Path
 
 from charlm.config.folders import cache_folder
 from charlm.evaluation.baselines import BASELINES, baseline_scores
+from charlm.evaluation.passages import passages
 from charlm.evaluation.score import Score
 from charlm.runs import Data
 from charlm.runs.data import store_key
@@ -17,13 +18,19 @@ from charlm.runs.data import store_key
 FOLDER = "baselines"
 
 
-def remembered_baselines(data: Data, part: str) -> dict[str, Score]:
-    """Scores of all baselines on a part of `data`, learnt from its training part; none for an empty part."""
+def remembered_baselines(data: Data, part: str, most: int | None = None) -> dict[str, Score]:
+    """Scores of all baselines on a part of `data`, learnt from its training part; none for an empty part.
+
+    Args:
+        most: symbols; of a longer part, passages of so many are scored.
+    """
     ids = data.store.part(part)
     if len(ids) < 2:
         return {}
     known = known_baselines(data, part)
     if known is not None:
+    if most is not None and len(ids) > most:
+        ids, part = passages(ids, most), f"{part}-{most}"
         return known
     scores = baseline_scores(data.store.part("train"), ids, data.tokenizer)
     remember(store_key(data.facts, data.tokenizer.fingerprint), part, scores)

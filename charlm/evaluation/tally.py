@@ -8,9 +8,8 @@ import numpy.typing as npt
 from charlm.evaluation.bootstrap import block_length, bootstrap_interval
 from charlm.evaluation.predictions import Ids, Predictions
 from charlm.evaluation.score import Score
+from charlm.streams import stretches
 from charlm.tokenizers import Tokenizer
-
-STRETCH = 2**22
 
 
 class Tally:
@@ -76,8 +75,7 @@ def score_of(predictions: Predictions, targets: Ids, tokenizer: Tokenizer) -> Sc
 def score_of_total(total_nats: float, ids: Ids, tokenizer: Tokenizer) -> Score:
     """The score of something else that gave every symbol of `ids` but the first `total_nats` together."""
     characters = size = 0
-    for start in range(1, len(ids), STRETCH):
-        targets = ids[start : start + STRETCH]
+    for targets in stretches(ids, first=1):
         characters += int(tokenizer.characters_per_id[targets].sum(dtype=np.int64))
         size += int(tokenizer.bytes_per_id[targets].sum(dtype=np.int64))
     return Score(total_nats=total_nats, tokens=max(0, len(ids) - 1), characters=characters, bytes=size)

@@ -2,5 +2,6 @@
 
 from charlm.streams.lanes import Lanes
 from charlm.streams.store import TokenStore, open_store, write_store
+from charlm.streams.walking import count_symbols, give_back, stretches
 
-__all__ = ["Lanes", "TokenStore", "open_store", "write_store"]
+__all__ = ["Lanes", "TokenStore", "count_symbols", "give_back", "open_store", "stretches", "write_store"]

@@ -8,8 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.errors import ConfigError, CorpusError, RunError
+from charlm.streams.walking import give_back
 
 Window = npt.NDArray[np.int64]
+
+#: Bytes of a text on disk that are read before their memory is given back.
+MOST_HELD = 2**26
 
 
 class Lanes:
@@ -44,6 +48,7 @@ class Lanes:
         self._predictions = len(ids) - 1
         self._starts = np.arange(batch_size, dtype=np.int64)[:, None] * self._predictions // batch_size  # (B, 1)
         self._position = 0
+        self._held = 0
 
     @property
     def batch_size(self) -> int:
@@ -80,6 +85,10 @@ class Lanes:
         where += 1
         targets = self._ids[where].astype(np.int64, copy=False)
         self.skip(window_length)
+        self._held += where.size * self._ids.itemsize
+        if self._held >= MOST_HELD:
+            give_back(self._ids)
+            self._held = 0
         return inputs, targets
 
     @property

@@ -13,6 +13,7 @@ import torch
 from charlm.corpora import Progress
 from charlm.errors import ConfigError, CorpusError
 from charlm.evaluation import score_of, score_stream
+from charlm.evaluation.passages import passages
 from charlm.evaluation.score import Score
 from charlm.models import LanguageModel
 from charlm.runs import open_run, remove_run
@@ -21,7 +22,6 @@ from charlm.sweeps.folder import Search
 from charlm.sweeps.plan import RungPace
 from charlm.training import Training, resume_training, start_training
 from charlm.training.pace import Pace
-from charlm.training.scoring import passages
 
 # Every trial is scored on the same symbols of the validation split, at most so many: enough to tell two settings
 # apart, and no more than is cheap beside a short trial.

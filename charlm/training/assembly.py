@@ -16,7 +16,7 @@ from charlm.corpora import Progress
 from charlm.errors import ConfigError, CorpusError, RunError
 from charlm.models import LanguageModel
 from charlm.runs import Data, Run
-from charlm.streams import Lanes
+from charlm.streams import Lanes, count_symbols
 from charlm.training.device import choose_machine
 from charlm.training.keeper import RunKeeper
 from charlm.training.learner import Capture, Learner
@@ -59,7 +59,7 @@ def make_learner(config: Config, data: Data, machine: Machine) -> Learner:
 
 def _counts(data: Data) -> npt.NDArray[np.int64]:
     """How often each symbol occurs in the training split, or in the beginning of a long one: (V,)."""
-    return np.bincount(data.store.part("train")[:MOST_COUNTED], minlength=data.tokenizer.vocab_size)
+    return count_symbols(data.store.part("train")[:MOST_COUNTED], data.tokenizer.vocab_size)
 
 
 def make_trainer(

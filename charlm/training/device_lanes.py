@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from charlm.streams import Lanes
+from charlm.streams import Lanes, stretches
 
 # The text may take this share of the memory that is free when training starts; a longer one stays on the host.
 LARGEST_SHARE = 0.25
@@ -56,7 +56,8 @@ def _copied(ids: npt.NDArray[Any], device: torch.device) -> Tensor:
     """`ids`, (N,), on the device in as few bytes as they have."""
     signed = ids.view(SIGNED.get(ids.dtype.name, ids.dtype))
     there = torch.empty(len(ids), dtype=torch.from_numpy(signed[:1].copy()).dtype, device=device)
-    for start in range(0, len(ids), PIECE):
-        piece = np.array(signed[start : start + PIECE])
-        there[start : start + len(piece)].copy_(torch.from_numpy(piece))
+    start = 0
+    for piece in stretches(signed, PIECE):
+        there[start : start + len(piece)].copy_(torch.from_numpy(np.array(piece)))
+        start += len(piece)
     return there

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 
 import torch
-import torch.nn.functional as F
 
 from charlm.corpora import Progress
 from charlm.errors import OutputError, RunError
+from charlm.evaluation.scorer import block_length, weigh
 from charlm.models import LanguageModel
 from charlm.runs import Checkpoint, Data, Run
 from charlm.runs.precision import precision_fact
@@ -44,5 +44,10 @@ def note_precision(run: Run, data: Data, progress: Progress | None = None) -> No
 def _exact_nats(run: Run, checkpoint: Checkpoint, vocab_size: int, rows: torch.Tensor) -> float:
     """Nats per symbol in float32. rows: (N, T + 1)."""
     model = LanguageModel.from_arrays(run.config.model, vocab_size, checkpoint.weights)
-    logits, _ = model(rows[:, :-1], None)
-    return F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten()).item()
+    state, total = model.initial_state(len(rows)), 0.0
+    steps = block_length(model, len(rows))
+    for first in range(0, rows.shape[1] - 1, steps):
+        ids = rows[:, first : first + steps + 1]
+        logits, state = model(ids[:, :-1], state)
+        total += weigh(logits, ids[:, 1:])[0].sum(dtype=torch.float64).item()
+    return total / rows[:, 1:].numel()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from charlm.config import ModelConfig, SamplingConfig
 from charlm.evaluation import score_of, score_stream
+from charlm.evaluation.passages import passages
+from charlm.evaluation.predictions import Ids
 from charlm.evaluation.score import Score
 from charlm.generation import generate
 from charlm.models import LanguageModel
@@ -18,20 +16,7 @@ from charlm.tokenizers import Tokenizer
 from charlm.training.learner import Arrays
 from charlm.training.machine import Machine
 
-PASSAGES = 16
-
 SAMPLE = SamplingConfig(length=240, temperature=0.8)
-
-Ids = npt.NDArray[Any]
-
-
-def passages(ids: Ids, most: int) -> Ids:
-    """All of `ids` (N,) where that is no more than `most`, else `PASSAGES` evenly spaced stretches of it, joined."""
-    if len(ids) <= most:
-        return np.asarray(ids)
-    length = most // PASSAGES
-    starts = np.linspace(0, len(ids) - length, PASSAGES).astype(np.int64)
-    return np.concatenate([ids[start : start + length] for start in starts])
 
 
 def validation_scorer(ids: Ids, tokenizer: Tokenizer, machine: Machine) -> Callable[[LanguageModel, int], Score] | None:

@@ -38,7 +38,7 @@ from charlm.training.plan import Plan, make_plan
 from charlm.training.precision import note_precision
 from charlm.training.run_folder import check_place, make_folder, remove_empty
 from charlm.training.scoring import validation_scorer
-from charlm.training.summary import Summary, summarise
+from charlm.training.summary import MOST_SCORED, Summary, summarise
 from charlm.training.trainer import Trainer
 from charlm.training.trial import symbols_per_second
 
@@ -146,7 +146,8 @@ def start_training(
         lambda folder: create_run(folder, config=config, facts=facts, tokenizer=data.tokenizer),
     )
     trainer = make_trainer(opened, config, data, machine, learner, samples=samples, clock=clock, started=started)
-    return Training(config, data, opened, machine, trainer, list(data.notices), BaselinesAside(data), progress)
+    baselines = BaselinesAside(data, MOST_SCORED)
+    return Training(config, data, opened, machine, trainer, list(data.notices), baselines, progress)
 
 
 def resume_training(
@@ -197,7 +198,7 @@ def resume_training(
             trainer.keeper.save_capture(trainer.capture(), best=False)
             opened.change_facts({"corpus": data.facts})
         notices = [*data.notices, *checkpoint.notices]
-        baselines = BaselinesAside(data)
+        baselines = BaselinesAside(data, MOST_SCORED)
         return Training(config, data, opened, machine, trainer, notices, baselines, progress, held.pop_all())
 
 

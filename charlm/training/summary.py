@@ -8,12 +8,12 @@ from pathlib import Path
 
 from charlm.config import Config
 from charlm.evaluation import evaluate
+from charlm.evaluation.passages import passages
 from charlm.evaluation.score import Score
 from charlm.models import LanguageModel
 from charlm.runs import Data, Run
 from charlm.training.judgement import judge
 from charlm.training.machine import Machine
-from charlm.training.scoring import passages
 
 # So much of the training split is scored, to tell over- from underfitting.
 TRAIN_SYMBOLS = 2**15
@@ -31,7 +31,7 @@ class Summary:
         score: of that checkpoint on the validation split (on passages of one longer than MOST_SCORED), stream
             protocol, float32; None without one.
         training: of that checkpoint on passages of the training split, without dropout.
-        baselines: nats per character by name, on the same split.
+        baselines: nats per character by name, on the very same symbols.
         judgement: sentences.
         division: how the text was split, in words.
     """

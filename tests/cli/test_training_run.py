@@ -1,8 +1,11 @@
 """What `charlm train` adds to a training: advice where memory runs out."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from charlm.cli.training_run import memory_advice
+from charlm.cli.training_run import memory_advice, watch
+from charlm.cli.view import QuietView
 from charlm.config import Config, ModelConfig, TokenizerConfig, TrainingConfig
 from charlm.config.shapes import count_parameters
 from charlm.errors import OutputError
@@ -41,6 +44,28 @@ def test_a_vocabulary_of_a_known_size_is_counted():
         )
 
     assert needed("bpe:30000") > needed("char") + 100
+
+
+def test_memory_that_runs_out_in_a_training_counts_its_vocabulary():
+    """Of 60,000 characters, the logits of a window are what takes most."""
+
+    def events():
+        raise ALLOCATION
+        yield
+
+    def ended(vocab_size):
+        tokenizer = SimpleNamespace(vocab_size=vocab_size)
+        data = SimpleNamespace(tokenizer=tokenizer, facts={"characters": 9})
+        machine = SimpleNamespace(describe=lambda: "cpu")
+        training = SimpleNamespace(
+            config=Config(), notices=[], data=data, machine=machine, run=SimpleNamespace(name="r"),
+            events=events, request_stop=lambda: None,
+        )  # fmt: skip
+        with pytest.raises(OutputError) as caught:
+            watch(training, QuietView())
+        return int(str(caught.value).split("about ")[1].split(" ")[0].replace(",", ""))
+
+    assert ended(60_000) > ended(100) + 2048 * 60_000 * 4 / 2**20
 
 
 def test_other_errors_pass():

@@ -9,6 +9,7 @@ from charlm.config import CorpusConfig, TokenizerConfig
 from charlm.evaluation import remembered
 from charlm.evaluation.aside import BaselinesAside
 from charlm.evaluation.baselines import baseline_scores
+from charlm.evaluation.passages import passages
 from charlm.runs import prepare
 
 LETTERS = "etaoin shrdlu\n"
@@ -36,11 +37,21 @@ def ended():
 
 
 def test_all_parts_are_there_in_the_end(data):
-    BaselinesAside(data)
+    BaselinesAside(data, 10**6)
     ended()
     for part in ("validation", "test"):
         assert remembered.known_baselines(data, part) == expected(data, part)
         assert list(remembered.known_baselines(data, part)) == list(expected(data, part))
+
+
+def test_of_a_long_split_what_a_training_scores_is_scored(data):
+    """By the model and by them: figures of different symbols say nothing beside each other."""
+    part = data.store.part("validation")
+    same = passages(part, 160)
+    assert [len(part), len(same)] == [2000, 160]
+    assert BaselinesAside(data, 160).scores() == baseline_scores(data.store.part("train"), same, data.tokenizer)
+    assert BaselinesAside(data, 2000).scores() == expected(data, "validation")
+    ended()
 
 
 def test_they_are_waited_for_and_computed_once(data, monkeypatch):
@@ -53,7 +64,7 @@ def test_they_are_waited_for_and_computed_once(data, monkeypatch):
         return baseline_scores(*arguments)
 
     monkeypatch.setattr(remembered, "baseline_scores", slowly)
-    coming = BaselinesAside(data)
+    coming = BaselinesAside(data, 10**6)
     assert begun.wait(60)
     threading.Timer(0.05, go_on.set).start()
     assert coming.scores() == expected(data, "validation")
@@ -66,7 +77,7 @@ def test_a_failure_beside_is_told_where_they_are_asked_for(data, monkeypatch):
         raise MemoryError("no room")
 
     monkeypatch.setattr(remembered, "baseline_scores", fail)
-    coming = BaselinesAside(data)
+    coming = BaselinesAside(data, 10**6)
     with pytest.raises(MemoryError, match="no room"):
         coming.scores()
     monkeypatch.setattr(remembered, "baseline_scores", baseline_scores)
@@ -83,7 +94,7 @@ def test_once_stopped_nothing_more_is_begun(data, monkeypatch):
         return {}
 
     monkeypatch.setattr(remembered, "baseline_scores", first)
-    coming = BaselinesAside(data)
+    coming = BaselinesAside(data, 10**6)
     assert begun.wait(60)
     coming.stop()
     go_on.set()

@@ -87,6 +87,17 @@ def test_perplexity_is_that_of_an_independent_model_in_float64(tokenizer, ids):
         assert found.accuracy == pytest.approx(right, abs=1e-3)
 
 
+def test_of_a_text_on_disk_no_more_than_a_piece_is_kept(model, tokenizer, ids, monkeypatch):
+    given_back, seen = [], []
+    monkeypatch.setitem(evaluate.__globals__, "give_back", given_back.append)
+    protocol = parse_protocol("windows:10")  # 64 windows in a piece
+    evaluate(
+        model, tokenizer, ids[:2000], split="all", protocol=protocol, advance=lambda n: seen.append(len(given_back))
+    )
+    assert seen == list(range(1, len(seen) + 1))
+    assert len(seen) > 3
+
+
 @pytest.mark.parametrize("name", ["stream", "windows:100"])
 @pytest.mark.parametrize("length", [0, 1])
 def test_nothing_to_predict(model, tokenizer, ids, length, name):

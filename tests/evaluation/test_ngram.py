@@ -110,6 +110,28 @@ def test_learns_from_the_end_of_a_text_that_is_too_long(ids, tokenizer, monkeypa
     np.testing.assert_array_equal(cut, NGramModel(ids[15_000:20_000], tokenizer.vocab_size).nats(ids[20_000:]))
 
 
+def test_of_a_text_that_never_repeats_itself_half_is_learnt_until_the_rows_are_few_enough(monkeypatch):
+    """What is counted bounds the memory; the symbols that went stay known as never seen."""
+    draws = np.random.default_rng(3)
+    rich, plain = draws.integers(0, 900, 8000), np.tile(draws.integers(0, 30, 50), 160)
+    monkeypatch.setattr(ngram, "MOST_GRAMS", 1500)
+    monkeypatch.setattr(ngram, "PIECE", 700)
+    cut, whole = NGramModel(rich, 1000), NGramModel(plain, 1000)
+    monkeypatch.setattr(ngram, "MOST_GRAMS", 10**9)
+    held = np.concatenate([rich[:200], rich[-200:], plain[:200]])
+    np.testing.assert_array_equal(cut.nats(held), NGramModel(rich[-1000:], 1000).nats(held))
+    np.testing.assert_array_equal(whole.nats(held), NGramModel(plain, 1000).nats(held))
+
+
+def test_of_a_text_on_disk_no_more_than_a_piece_is_kept(ids, tokenizer, monkeypatch):
+    given_back = []
+    monkeypatch.setattr(ngram, "give_back", given_back.append)
+    monkeypatch.setattr(ngram, "PIECE", 1000)
+    model = NGramModel(ids[:5000], tokenizer.vocab_size)
+    for done, _ in enumerate(model.pieces(ids[:7000])):
+        assert len(given_back) == done
+
+
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 6])
 def test_short_texts(ids, tokenizer, length):
     nats = NGramModel(ids[:1000], tokenizer.vocab_size).nats(ids[:length])

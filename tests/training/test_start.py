@@ -8,13 +8,16 @@ import pytest
 from charlm.api import load
 from charlm.config import Layer, resolve
 from charlm.errors import ConfigError, CorpusError, DivergedError, OutputError, RunError, UnknownNameError
+from charlm.evaluation import scorer
+from charlm.evaluation.scorer import weigh
 from charlm.runs import find_run
 from charlm.runs.precision import measured_precisions
 from charlm.runtime import PRECISIONS
 from charlm.runtime.precision import fastest
 from charlm.simd.processor import HAS_INT8
-from charlm.training import plan_training, resume_training, start_training
+from charlm.training import plan_training, precision, resume_training, start_training
 from charlm.training.events import Stopped
+from charlm.training.precision import note_precision
 
 SMALL = {"hidden_size": 8, "layers": 1, "batch_size": 4, "window_length": 8, "threads": 1}
 NOW = datetime(2026, 11, 21, 14, 32)
@@ -249,6 +252,13 @@ def test_a_finished_training_notes_what_each_number_format_costs(place):
     taken = load("tale", root=place / "runs").engine()
     assert taken.precision == fastest(nats, bytes_are_fast=HAS_INT8)
     assert load("tale@latest", root=place / "runs").engine(precision="exact").precision == "exact"
+    V, sizes = run.tokenizer.vocab_size, []
+    monkeypatch.setattr(scorer, "LARGEST_LOGITS", 10 * V)
+    monkeypatch.setattr(precision, "weigh", lambda logits, ids: sizes.append(logits.numel()) or weigh(logits, ids))
+    note_precision(run, training.data)
+    assert len(sizes) > 5
+    assert max(sizes) <= 10 * V
+    assert measured_precisions(run.facts, best.step) == pytest.approx(nats)
 
 
 def test_a_training_that_was_stopped_measures_nothing(place):
