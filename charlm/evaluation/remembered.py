@@ -27,10 +27,10 @@ def remembered_baselines(data: Data, part: str, most: int | None = None) -> dict
     ids = data.store.part(part)
     if len(ids) < 2:
         return {}
-    known = known_baselines(data, part)
-    if known is not None:
     if most is not None and len(ids) > most:
         ids, part = passages(ids, most), f"{part}-{most}"
+    known = known_baselines(data, part)
+    if known is not None:
         return known
     scores = baseline_scores(data.store.part("train"), ids, data.tokenizer)
     remember(store_key(data.facts, data.tokenizer.fingerprint), part, scores)

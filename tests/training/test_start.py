@@ -241,7 +241,7 @@ def test_a_summary_is_of_the_best_checkpoint(place):
         begin(place)
 
 
-def test_a_finished_training_notes_what_each_number_format_costs(place):
+def test_a_finished_training_notes_what_each_number_format_costs_and_finds_it_in_little_memory(place, monkeypatch):
     training = begin(place, steps=30)
     list(training.events())
     run = find_run("tale", place / "runs").run
