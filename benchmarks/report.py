@@ -1,6 +1,6 @@
 """Put what was measured into the pages: tables between markers, and charts.
 
-    python benchmarks/report.py            write docs/benchmarks.md, README.md and the charts anew
+    python benchmarks/report.py            write docs/benchmarks.md, docs/recipes.md, README.md and the charts
     python benchmarks/report.py --check    say what is out of date; nothing is written
 
 A page has a table between the lines `<!-- results: NAME -->` and `<!-- end of results -->`, NAME being a line of
@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.chart import bars
+from harness.quality_rows import by_arm
 from harness.record import RESULTS, load
 from harness.structure_rows import by_measure
 from harness.table import markdown, number
 from harness.waits_rows import slowest_first
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("docs/benchmarks.md", "README.md")
+PAGES = ("docs/benchmarks.md", "docs/recipes.md", "README.md")
 MARKED = re.compile(r"(<!-- results: ([\w-]+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
 NOT_MEASURED = "Not measured yet."
 
@@ -60,12 +61,8 @@ def by_figure(found: Results) -> list[str]:
     cases = [case for case in found["cases"].values() if case["figures"]]
     names = list(dict.fromkeys(name for case in cases for name in case["figures"]))
     rows = [["", *(case["title"].replace(", ", "<br>", 1) for case in cases)]]
-    rows += [[name, *(_figure(case["figures"].get(name)) for case in cases)] for name in names]
+    rows += [[name, *(number(case["figures"].get(name, "–")) for case in cases)] for name in names]
     return markdown(rows)
-
-
-def _figure(value: float | str | None) -> str:
-    return "–" if value is None else number(value)
 
 
 def one_by_one(found: Results) -> list[str]:
@@ -187,6 +184,7 @@ TABLES: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, Results]], list[
     "transformer": (("transformer",), figures_of("transformer", one_by_one)),
     "structure": (("structure",), figures_of("structure", by_measure)),
     "encoding": (("encoding",), encoding),
+    "quality": (("quality",), figures_of("quality", by_arm)),
     "gpu": (("gpu",), gpu),
     "waits": (
         ("waits",),
@@ -214,8 +212,7 @@ def rendered(page: str, results: Mapping[str, Results]) -> str:
 def files(results: Mapping[str, Results], root: Path = ROOT) -> dict[Path, str]:
     """All files that this program writes, as they should be."""
     found = {root / page: rendered((root / page).read_text(encoding="utf-8"), results) for page in PAGES}
-    charts = {root / path: bars(results[program], what) for path, (program, what) in CHARTS.items()}
-    return found | charts
+    return found | {root / path: bars(results[program], what) for path, (program, what) in CHARTS.items()}
 
 
 def read_results(folder: Path = RESULTS) -> dict[str, Results]:
