@@ -1,6 +1,7 @@
 """The program: `charlm`, or `python -m charlm`."""
 
 import os
+import signal
 import sys
 
 
@@ -14,6 +15,8 @@ def main() -> None:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # before there was anything to report it
         code = 130
+    finally:
+        _end_at_once_on_signals()
     sys.exit(code)
 
 
@@ -21,6 +24,15 @@ def _insist_on_utf8() -> None:
     """Begin again in UTF-8 where the locale would have arguments, names and prompts read as something else."""
     if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode and sys.executable:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
+def _end_at_once_on_signals() -> None:
+    """All is said and done: an exception in what the interpreter puts in order now could only be a traceback."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # an ignored signal stays ignored: nohup means it
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _share_the_processor() -> None:

@@ -172,13 +172,16 @@ def flush() -> None:
         raise OutputError(f"cannot write to standard output: {error.strerror}") from None
 
 
-def discard_output() -> None:
-    """Throw away what still waits for standard output, so that the interpreter's own last flush is silent."""
+def discard_output(stream: TextIO | None = None) -> None:
+    """Throw away what still waits for standard output, or another stream, and what comes yet.
+
+    So the interpreter's own last flush is silent.
+    """
     try:
         devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, 1)
+        os.dup2(devnull, 1 if stream is None else stream.fileno())
         os.close(devnull)
-    except OSError:
+    except (OSError, ValueError):
         pass
 
 

@@ -43,9 +43,11 @@ def summary_facts(summary: Summary, config: Config) -> list[Fact]:
     ]
 
 
-def interrupted_facts(run: str) -> list[Fact]:
-    """The end of a training that was told to stop."""
+def interrupted_facts(run: str, *, complete: bool) -> list[Fact]:
+    """The end of a training that was told to stop, or was `complete` by then."""
     name = shlex.quote(run)
+    if complete:
+        return [("stopped", "the training is complete and saved"), ("next", f"charlm eval --run {name}")]
     return [
         ("stopped", "the step is finished and saved"),
         ("next", f"charlm train --resume --run {name}"),

@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as stop:
         return _flushed(stop.exit_code)
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 1
+        return _flushed(stop.code if isinstance(stop.code, int) else 1)
     except BaseException as error:
         return _report(error, debug=context is not None and bool(context.meta.get(DEBUG)))
 

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from charlm.cli import console
+
 # One line of the screen: pieces of plain text, each with a style in rich's words ("bold", "green", "").
 Line = Sequence[tuple[str, str]]
 # Draws the lines for so many columns and rows.
@@ -22,20 +24,34 @@ class Screen:
         self._console = Console(file=sys.stderr, markup=False, emoji=False, highlight=False, soft_wrap=False)
         self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
 
+        self._gone = False
+
     def open(self) -> None:
         """Take the terminal; `close` gives it back."""
-        self._live.start()
+        self._while_it_is_there(self._live.start)
 
     def draw(self, draw: Draw) -> None:
         """Replace what is shown."""
+        self._while_it_is_there(lambda: self._draw(draw))
+
+    def close(self) -> None:
+        """Leave the last picture standing and give the terminal back."""
+        self._while_it_is_there(self._live.stop)
+
+    def _while_it_is_there(self, action: Callable[[], None]) -> None:
+        """A terminal that somebody closed is no reason to end what was shown on it: that may have to be saved yet."""
+        if not self._gone:
+            try:
+                action()
+            except OSError:
+                self._gone = True
+                console.discard_output(sys.stderr)
+
+    def _draw(self, draw: Draw) -> None:
         width, height = self._console.size
         # the last column stays free: some terminals wrap when it is written
         lines = draw(max(1, width - 1), height)[: max(1, height - 1)]
         self._live.update(Text("\n", no_wrap=True).join([self._text(line, width - 1) for line in lines]), refresh=True)
-
-    def close(self) -> None:
-        """Leave the last picture standing and give the terminal back."""
-        self._live.stop()
 
     @staticmethod
     def _text(line: Line, width: int) -> Text:

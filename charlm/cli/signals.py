@@ -1,4 +1,7 @@
-"""Ctrl-C and its kin during a training: the first asks it to finish the step and save, the second stops at once."""
+"""Ctrl-C and its kin during a training: the first asks it to finish the step and save, the second stops at once.
+
+Where there is no step to finish, because all of them are done and saved, the first stops at once as well.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +26,19 @@ class Received:
 
 
 @contextmanager
-def stop_requests(request_stop: Callable[[], None]) -> Iterator[Received]:
-    """While in here, the first signal calls `request_stop` and the second ends the process."""
+def stop_requests(request_stop: Callable[[], bool]) -> Iterator[Received]:
+    """While in here, the first signal calls `request_stop`, and the second ends the process.
+
+    Args:
+        request_stop: returns whether there is something to finish; where not, the first signal ends the process.
+    """
     received = Received()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if received.number is not None:
+        again = received.number is not None
+        received.number = received.number or number
+        if again or not request_stop():
             sys.exit(128 + number)
-        received.number = number
-        request_stop()
 
     known = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
     # an ignored signal stays ignored: nohup means it

@@ -27,6 +27,8 @@ def watch(sweep: Sweep, *, json: bool, quiet: bool) -> int:
             for event in sweep.events():
                 view.show(event)
                 interrupted = isinstance(event, SweepEnded) and event.interrupted
+        except SystemExit:  # told to end where there was no step to finish
+            interrupted = True
         finally:
             view.close()
         if interrupted:

@@ -114,9 +114,9 @@ def watch(training: Training, view: View) -> int:
                     view.close()  # what comes now is told in a line below
         finally:
             view.close()
-        # a signal that came when all was done stops nothing
-        if reason == "interrupted":
-            view.end(interrupted_facts(training.run.name))
+        # also where the last step was done when the signal came: what is left to do takes seconds
+        if received.number is not None:
+            view.end(interrupted_facts(training.run.name, complete=reason != "interrupted"))
             return received.exit_code
     summary = training.summary()
     view.end(summary_facts(summary, training.config))

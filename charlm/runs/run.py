@@ -172,6 +172,15 @@ class Run:
         with self._open() as folder:
             return find_checkpoints(folder)
 
+    def was_saved(self) -> bool:
+        """Whether a checkpoint is here, sound or not, or was announced and is gone.
+
+        Raises:
+            RunError: what was announced cannot be read.
+        """
+        with self._open() as folder:
+            return bool(find_checkpoints(folder) or saving.read_pointers(folder))
+
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         """Add a record to metrics.jsonl. Raises `OutputError`; the file is then as it was."""
         with self._writing() as folder:

@@ -50,11 +50,15 @@ class Sweep:
         self._stop_requested = False
         self._training: Training | None = None
 
-    def request_stop(self) -> None:
-        """Finish the step, save and end. Safe to call from a signal handler."""
+    def request_stop(self) -> bool:
+        """Finish the step, save and end. Safe to call from a signal handler.
+
+        Returns:
+            False where there is no step to finish: between trainings all is on disk, and what is under way may be
+            cut short.
+        """
         self._stop_requested = True
-        if self._training is not None:
-            self._training.request_stop()
+        return self._training is not None and self._training.request_stop()
 
     def ranking(self) -> list[Outcome]:
         """How each trial stands, the best first; what diverged or failed last."""

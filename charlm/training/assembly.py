@@ -113,7 +113,8 @@ def changed_config(config: Config, progress: Mapping[str, Any], changes: Mapping
     Raises:
         ConfigError: a change of what cannot change, naming both values.
     """
-    before = config.to_json() | {"training": dict(progress.get("training", {}))}
+    before = config.to_json()
+    before["training"] = dict(progress.get("training", before["training"]))
     own = {name: value for section in before.values() for name, value in section.items()}
     for name, value in changes.items():
         if name not in CHANGEABLE and own.get(name) != (list(value) if isinstance(value, tuple) else value):

@@ -55,6 +55,7 @@ class Training:
         baselines: on the validation split, computed beside the training.
         progress: told when loops have to be compiled at the end.
         held: keeps the lock of a resumed run from before its checkpoint was read.
+        ended: all steps are done and saved.
     """
 
     config: Config
@@ -66,6 +67,7 @@ class Training:
     baselines: BaselinesAside
     progress: Progress | None = None
     held: ExitStack = field(default_factory=ExitStack)
+    ended: bool = False
 
     def events(self) -> Iterator[Event]:
         """Train, holding the run's lock. A run that fails before its first checkpoint is gone.
@@ -75,28 +77,35 @@ class Training:
         """
         try:
             yield from self._events()
-        except Exception:  # of whatever kind: a lack of memory is torch's RuntimeError
+        # of whatever kind: a lack of memory is torch's RuntimeError, a signal what the command line makes of it
+        except (Exception, KeyboardInterrupt, SystemExit):
             remove_empty(self.run)
             raise
 
     def _events(self) -> Iterator[Event]:
         with self.held, self.run.lock(), self.machine.in_use():
-            if self.trainer.learner.steps:
-                self.run.truncate_metrics(self.trainer.learner.steps)
+            # also of a run that begins again: killed before its first checkpoint, it may have told of steps
+            self.run.truncate_metrics(self.trainer.learner.steps)
             told = False
             for event in self.trainer.run():
                 yield event
                 if self.trainer.keeper.trouble and not told:
                     told = True
                     yield SaveFailed(**self.trainer.where(), reason=self.trainer.keeper.trouble)
+            self.ended = True
             if self.trainer.stop_requested:
                 self.baselines.stop()
             else:
                 note_precision(self.run, self.data, self.progress)
 
-    def request_stop(self) -> None:
-        """Finish the step, save and end. Safe to call from a signal handler."""
+    def request_stop(self) -> bool:
+        """Finish the step, save and end. Safe to call from a signal handler.
+
+        Returns:
+            False where there is no step to finish: all are done and saved, what is under way may be cut short.
+        """
         self.trainer.request_stop()
+        return not self.ended
 
     def summary(self) -> Summary:
         """The best checkpoint, read back and scored on the whole validation split."""
@@ -163,6 +172,8 @@ def resume_training(
 ) -> Training:
     """Go on with a run from its latest checkpoint, bit for bit where it is on the same machine.
 
+    One that was killed before its first checkpoint begins again.
+
     Args:
         changes: settings given anew; only those in `CHANGEABLE` may differ from the run's own.
         accept_change: go on with the text as it is now, although it is not the one the run was made with.
@@ -178,26 +189,29 @@ def resume_training(
     opened = at.run
     with ExitStack() as held:
         held.enter_context(opened.lock())
-        checkpoint = opened.load_training()
-        config = changed_config(opened.config, checkpoint.progress, changes)
+        checkpoint = opened.load_training() if opened.was_saved() else None
+        then = {} if checkpoint is None else checkpoint.progress
+        config = changed_config(opened.config, then, changes)
         data = open_run_data(opened, progress=progress, accept_change=accept_change)
         other_text = text_change(opened.facts.get("corpus", {}), data.facts) is not None
-        machine = machine_again(config, checkpoint.progress.get("machine"), progress)
+        machine = machine_again(config, then.get("machine"), progress)
         learner = make_learner(config, data, machine)
-        figures = checkpoint.progress.get("figures")
+        figures = then.get("figures")
         trainer = make_trainer(
             opened, config, data, machine, learner, samples=samples, clock=clock, started=started, figures=figures
         )
-        capture = Capture(weights=checkpoint.weights, training=checkpoint.training, progress=checkpoint.progress)
-        trainer.restore(onto_another_text(capture, data) if other_text else capture)
-        if any(name in changes for name in (*ENDS, "patience")):
-            trainer.lengthen()
-        _refuse_complete(opened, trainer)
+        if checkpoint is not None:
+            capture = Capture(weights=checkpoint.weights, training=checkpoint.training, progress=checkpoint.progress)
+            trainer.restore(onto_another_text(capture, data) if other_text else capture)
+            if any(name in changes for name in (*ENDS, "patience")):
+                trainer.lengthen()
+            _refuse_complete(opened, trainer)
         if other_text:
             # subtle: the checkpoint first; a run whose text is the new one has no place in the old one any more
             trainer.keeper.save_capture(trainer.capture(), best=False)
             opened.change_facts({"corpus": data.facts})
-        notices = [*data.notices, *checkpoint.notices]
+        unsaved = f"run {opened.name} ended before its first checkpoint and begins again"
+        notices = [*data.notices, *([unsaved] if checkpoint is None else checkpoint.notices)]
         baselines = BaselinesAside(data, MOST_SCORED)
         return Training(config, data, opened, machine, trainer, notices, baselines, progress, held.pop_all())
 

@@ -15,7 +15,9 @@ import unicodedata
 
 import pytest
 
+from charlm.__main__ import main
 from charlm.api import load
+from charlm.cli.screen import Screen
 from charlm.cli.signals import stop_requests
 from charlm.config import SamplingConfig
 from charlm.generation import generate
@@ -177,16 +179,55 @@ def test_sigterm_saves_a_training(hostile_text, environment, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_the_second_signal_ends_at_once(number):
+def test_the_second_signal_ends_at_once_and_the_first_where_nothing_is_to_be_finished(number):
     asked = []
+
+    def finish():
+        asked.append(number)
+        return True
+
     before = signal.getsignal(number)
-    with stop_requests(lambda: asked.append(number)) as received:
+    with stop_requests(finish) as received:
         os.kill(os.getpid(), number)
         assert (asked, received.exit_code) == ([number], 128 + number)
         with pytest.raises(SystemExit, match=str(128 + number)):
             os.kill(os.getpid(), number)
     assert asked == [number]
+    with stop_requests(lambda: False) as received, pytest.raises(SystemExit, match=str(128 + number)):
+        os.kill(os.getpid(), number)
+    assert received.exit_code == 128 + number
     assert signal.getsignal(number) == before
+
+
+def test_a_terminal_that_is_closed_does_not_end_what_was_shown_on_it(monkeypatch):
+    ours, theirs = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    with os.fdopen(theirs, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        screen = Screen()
+        screen.open()
+        os.close(ours)
+        for line in ("a", "b"):
+            screen.draw(lambda width, height, line=line: [[(line, "bold")]])
+        screen.close()
+        stream.write("nothing of it waits for the interpreter's end")
+        stream.flush()
+
+
+def test_when_all_is_done_a_signal_is_no_exception(monkeypatch):
+    """What the interpreter puts in order at its end could do nothing with one but print it."""
+    monkeypatch.setattr("charlm.cli.entry.run", lambda arguments: 0)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with pytest.raises(SystemExit, match="0"):
+            main()
+        after = [signal.getsignal(number) for number in numbers]
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    assert after == [signal.SIG_DFL, signal.SIG_DFL, signal.SIG_IGN]
 
 
 def test_an_ignored_signal_stays_ignored():

@@ -110,6 +110,16 @@ def test_equal_times_give_the_same_run_always(new_run, root, clock):
     assert found(None, root)[0] == "c"
 
 
+def test_checkpoints_are_in_the_order_of_their_saves_when_the_clock_goes_back(new_run, root, clock, content):
+    run = new_run("b")
+    for step in (1, 2, 3, 4):
+        run.save(step, **content(step), best=step == 2, keep=2)
+        clock.now -= 86_400
+    assert run.load("latest").step == 4
+    assert [one.step for one in run.checkpoints()] == [4, 3, 2]
+    assert list_runs(root)[0].step == 4
+
+
 def test_a_summary_tells_a_run_without_reading_its_weights(new_run, root, content):
     config = Config(corpus=CorpusConfig(corpus=("c", "latex")), model=ModelConfig(cell="gru", layers=3, hidden_size=48))
     run = new_run("a", config=config)

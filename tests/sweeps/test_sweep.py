@@ -126,7 +126,7 @@ def test_a_sweep_that_is_asked_to_stop_saves_and_goes_on(killed, monkeypatch, wh
 
     def told_meanwhile(*arguments, **keywords):
         if when == "opening":
-            sweep.request_stop()
+            assert not sweep.request_stop()  # there is no step to finish
         return opened(*arguments, **keywords)
 
     monkeypatch.setattr(module, "open_trial", told_meanwhile)
@@ -135,7 +135,7 @@ def test_a_sweep_that_is_asked_to_stop_saves_and_goes_on(killed, monkeypatch, wh
         last = event
         if type(event).__name__ == when and not asked:
             asked = True
-            sweep.request_stop()
+            assert sweep.request_stop() == (when == "TrialBegan")
     assert last == SweepEnded(interrupted=True)
     assert len(sweep.outcomes) == (when == "TrialEnded")
     monkeypatch.setattr(module, "open_trial", opened)

@@ -1,6 +1,7 @@
 """Start and resume through real run folders: names, refusals, what is left behind."""
 
 import random
+import shutil
 from datetime import datetime
 
 import pytest
@@ -81,7 +82,10 @@ def test_what_cannot_be_trained_leaves_nothing_behind(place, settings, error, me
     assert not list((place / "runs").glob("*"))
 
 
-@pytest.mark.parametrize("error", [MemoryError, RuntimeError("can't allocate memory"), DivergedError("it is no use")])
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError, RuntimeError("can't allocate memory"), DivergedError("it is no use"), KeyboardInterrupt],
+)
 def test_a_training_that_fails_before_its_first_checkpoint_leaves_no_run_behind(place, monkeypatch, error):
     for failing, left in ((1, []), (5, ["tale"])):
         training = begin(place, steps=10, checkpoint_every=2)
@@ -97,6 +101,35 @@ def test_a_training_that_fails_before_its_first_checkpoint_leaves_no_run_behind(
             list(training.events())
         assert [path.name for path in (place / "runs").iterdir()] == left
     assert find_run("tale", place / "runs").run.load("latest").step == 4
+
+
+def test_a_training_that_was_killed_before_its_first_checkpoint_begins_again(place):
+    settings = {"steps": 6, "checkpoint_every": 3, "kernels": "torch", "dtype": "float32", "dropout_input": 0.2}
+    list(begin(place, "whole", **settings).events())
+    killed = begin(place, **settings)
+    killed.run.append_metrics({"kind": "evaluate", "step": 2})
+    again = go_on(place)
+    assert again.notices == ["run tale ended before its first checkpoint and begins again"]
+    assert again.config == killed.config
+    list(again.events())
+    mine, whole = (find_run(name, place / "runs").run for name in ("tale", "whole"))
+    for name, array in whole.load("latest").weights.items():
+        assert (mine.load("latest").weights[name] == array).all(), name
+    assert [one["step"] for one in mine.metrics()] == [one["step"] for one in whole.metrics()]
+    for step in mine.checkpoints():
+        shutil.rmtree(mine.folder / "steps" / step.name)
+    with pytest.raises(RunError, match="checkpoint of step 6 passed over: its folder is gone"):
+        go_on(place)
+
+
+def test_when_all_is_saved_there_is_nothing_to_finish(place, monkeypatch):
+    training, asked = begin(place, steps=2), []
+    monkeypatch.setattr("charlm.training.start.note_precision", lambda *what: asked.append(training.request_stop()))
+    events = training.events()
+    next(events)
+    assert not training.ended
+    list(events)
+    assert asked == [False]
 
 
 def test_a_folder_that_cannot_be_made_is_named_before_any_work(place):

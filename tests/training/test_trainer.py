@@ -289,6 +289,77 @@ def test_a_loss_that_is_not_finite_rolls_back_and_halves_the_rate(make_learner, 
         assert all(np.isfinite(array).all() for array in (capture.weights | capture.training).values())
 
 
+@pytest.mark.parametrize("saved", [0, 3, 4, 5])
+def test_a_training_that_went_back_is_resumed_to_the_same_numbers(make_learner, make_trainer, saved):
+    """Killed behind any checkpoint, before it went back or after, it goes back as the one that was not killed."""
+
+    def trainer(keeper):
+        learner = make_learner(steps=16, schedule="constant", optimizer="sgd", ema=0.9)
+        window = learner._window
+
+        def poisoned(length):
+            loss, characters = window(length)
+            full_rate = learner.optimizer.param_groups[0]["lr"] > 0.75 * learner.config.learning_rate
+            return (math.nan if learner.steps == 9 and full_rate else loss), characters
+
+        learner._window = poisoned
+        return make_trainer(learner, keeper=keeper, evaluate=scores(1.0))
+
+    keeper = Notebook()
+    through, again = trainer(keeper), trainer(Notebook())
+    list(through.run())
+    again.restore(keeper.captures[saved][0])
+    list(again.run())
+    assert (through.standing.rollbacks, through.standing.rate_scale) == (1, 0.5)
+    assert (again.standing.rollbacks, again.standing.rate_scale) == (1, 0.5)
+    whole, resumed = weights_of(through), weights_of(again)
+    assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
+
+
+DAY = 86_400.0
+
+
+class Leaping:
+    """A clock that now and then leaps a day forth, or back."""
+
+    def __init__(self, *leaps):
+        self.now, self.looks, self.leaps = 0.0, 0, leaps
+
+    def __call__(self):
+        self.looks += 1
+        self.now += self.leaps[self.looks // 7 % len(self.leaps)] if self.looks % 7 == 0 else 0.2
+        return self.now
+
+
+@pytest.mark.parametrize("leaps", [(DAY,), (-DAY,), (DAY, -DAY)])
+def test_a_clock_that_leaps_changes_no_number_and_tells_no_nonsense(make_learner, make_trainer, leaps):
+    through = make_trainer(make_learner(schedule="plateau", warmup=5), evaluate=scores(3.0, 4.0, 2.0))
+    list(through.run())
+    trainer = make_trainer(
+        make_learner(schedule="plateau", warmup=5), evaluate=scores(3.0, 4.0, 2.0), clock=Leaping(*leaps)
+    )
+    told = list(trainer.run())
+    whole, mine = weights_of(through), weights_of(trainer)
+    assert all(np.array_equal(whole[name], mine[name]) for name in whole)
+    steps = of_kind(told, "train")
+    assert steps
+    for event in steps:
+        assert event.steps_planned == 20
+        assert 0 <= event.seconds_left < math.inf
+        assert 0 <= event.characters_per_second < math.inf
+    for event in told:
+        json.dumps(event.to_record(), allow_nan=False)
+
+
+def test_a_clock_that_leaps_ends_a_training_by_time_and_saves_it(make_learner, make_trainer):
+    keeper = Notebook()
+    trainer = make_trainer(
+        make_learner(steps=None, minutes=1.0), keeper=keeper, evaluate=scores(1.0), clock=Leaping(DAY)
+    )
+    assert list(trainer.run())[-1].reason == "minutes"
+    assert keeper.captures[-1][0].progress["steps"] == trainer.learner.steps > 0
+
+
 def test_a_training_that_keeps_diverging_is_given_up(make_learner, make_trainer):
     learner = make_learner()
     poison(learner, at_step=5)
