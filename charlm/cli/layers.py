@@ -74,6 +74,13 @@ def resolve_layers(
     return resolve(layers)
 
 
+def refuse_missing(corpus: CorpusConfig) -> None:
+    """Find out before anything heavy is imported whether all texts are there. Raises `CorpusError`."""
+    from charlm.corpora.sources import named_paths
+
+    named_paths(corpus)
+
+
 def machine_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> TrainingConfig:
     """Device, number format and threads for a command that does not train: environment < flags."""
     return resolve([environment_layer(environment), Layer(origin="flag", values=flags)]).config.training

@@ -9,7 +9,7 @@ import click
 
 from charlm.cli.command import Command, Option
 from charlm.cli.completion import complete_texts
-from charlm.cli.layers import config_options, resolve_layers
+from charlm.cli.layers import config_options, refuse_missing, resolve_layers
 from charlm.cli.options import given, json_option, setting_options
 from charlm.config.ranges import SweepConfig, parse_ranges
 from charlm.errors import ConfigError
@@ -80,6 +80,7 @@ def sweep(
     kept = given({"trials": trials, "halving": halving})
     if resume is None:
         resolved = _resolved(flags, ranges, config_file, preset)
+        refuse_missing(resolved.config.corpus)
     elif unwanted := given(
         {"range": ranges, "folder": folder, "config": config_file, "preset": preset, **kept, **flags}
     ):

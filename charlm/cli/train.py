@@ -8,7 +8,7 @@ import click
 
 from charlm.cli.command import Command, Option
 from charlm.cli.completion import complete_texts
-from charlm.cli.layers import config_options, resolve_layers
+from charlm.cli.layers import config_options, refuse_missing, resolve_layers
 from charlm.cli.options import given, json_option, run_option
 from charlm.errors import ConfigError
 
@@ -50,16 +50,19 @@ def train(
     Without TEXT it trains on Shakespeare, which is fetched first. The first Ctrl-C finishes the step and
     saves, the second stops at once.
     """
+    flags = given({"corpus": text, **settings})
+    if not resume:
+        if accept_change:
+            raise ConfigError("--accept-change goes with --resume: a new run takes its text as it is")
+        resolved = resolve_layers(flags, config_file, preset)
+        refuse_missing(resolved.config.corpus)
+    # torch comes with this, and takes a second: behind what can be refused without it
     from charlm.cli import training_run
 
-    flags = given({"corpus": text, **settings})
     if resume:
         return training_run.resume(
             flags, config_file, preset, run=run, accept_change=accept_change, plan=plan, json=json, quiet=quiet
         )
-    if accept_change:
-        raise ConfigError("--accept-change goes with --resume: a new run takes its text as it is")
-    resolved = resolve_layers(flags, config_file, preset)
     if plan:
         return training_run.plan(resolved, json=json, quiet=quiet)
     return training_run.start(resolved, run=run, json=json, quiet=quiet)

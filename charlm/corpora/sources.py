@@ -56,7 +56,7 @@ def gather(config: CorpusConfig, *, progress: Progress | None, fetch: bool, stdi
     for name in names:
         if name in known:
             _add_recipe(sources, name, config, progress, fetch)
-    paths = [path for name in names if name not in known and name != STDIN for path in _paths(name, config, known)]
+    paths = named_paths(config)
     if config.include and not any(name not in known and os.path.isdir(name) for name in names):
         sources.notices.append("include has no effect: no folder is named")
     for path in sorted(_without_repeats(paths, sources.notices), key=name_order):
@@ -67,6 +67,17 @@ def gather(config: CorpusConfig, *, progress: Progress | None, fetch: bool, stdi
     if not names:
         raise CorpusError(f"no corpus named: choose {', '.join(known)}, a file, a folder or - for standard input")
     return sources
+
+
+def named_paths(config: CorpusConfig) -> list[str]:
+    """The files that `config.corpus` names, those in its folders too, in the order given.
+
+    Raises:
+        CorpusError: a name that is neither corpus nor file.
+    """
+    known = recipe_paths()
+    names = [name for name in dict.fromkeys(config.corpus) if name not in known and name != STDIN]
+    return [path for name in names for path in _paths(name, config, known)]
 
 
 def short_name(config: CorpusConfig) -> str:

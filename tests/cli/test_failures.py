@@ -112,6 +112,24 @@ def test_bad_environment(variable, value, words, monkeypatch, capsys):
     assert "environment" in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["train", "absent.txt"], 3),
+        (["train", "--config", "absent.toml"], 2),
+        (["sweep", "absent.txt", "--range", "layers=1,2"], 3),
+    ],
+    ids=str,
+)
+def test_what_can_be_refused_without_torch_does_not_wait_for_it(arguments, code):
+    program = (
+        "import sys; from charlm.cli.entry import run; code = run(sys.argv[1:])\n"
+        "sys.exit('torch was imported' if 'torch' in sys.modules else code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+
+
 ERRORS = [
     (RunError("damaged"), 4, "damaged"),
     (CharlmError("what"), 1, "what"),
