@@ -3,7 +3,7 @@
 import os
 import signal
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from charlm.config.folders import cache_folder
 
@@ -12,6 +12,11 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder() / "compiled"))
 
 # no folder of examples in the working directory; the same examples in every run
 settings.register_profile("charlm", database=None, derandomize=True, deadline=None)
+# the same properties elsewhere: tests/soak/properties.py
+settings.register_profile("few", database=None, derandomize=True, deadline=None, max_examples=5)
+settings.register_profile(
+    "many", database=None, deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("charlm")
 
 # a suite started in the background may have been told to ignore these, and so would the commands it starts

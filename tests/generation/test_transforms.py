@@ -109,7 +109,7 @@ ROWS = st.lists(
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 @given(data=st.data(), row=ROWS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples // 5)
 def test_every_transform_keeps_the_best_and_brings_nothing_back(name, data, row):
     logits = np.array(row)
     recent = data.draw(st.lists(st.integers(0, len(row) - 1), max_size=5)) if name == "repetition_penalty" else []
@@ -133,7 +133,7 @@ FILTERS = [name for name in TRANSFORMS if name.startswith(("top", "min"))]
 
 @pytest.mark.parametrize("name", FILTERS)
 @given(data=st.data(), row=ROWS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples // 5)
 def test_a_filter_only_rules_out_and_never_a_better_one(name, data, row):
     logits = np.array(row)
     after = TRANSFORMS[name](data.draw(VALUES[name]), LEARNT)(logits, [])

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.errors import ConfigError, CorpusError, RunError
 from charlm.streams import Lanes
 
-FAST = settings(max_examples=100, deadline=None)
 DTYPES = st.sampled_from([np.uint8, np.uint16, np.uint32, np.int64])
 
 
@@ -37,7 +36,6 @@ def test_by_hand() -> None:
     assert lanes.epoch == 5 * 2 / 6
 
 
-@FAST
 @given(case=texts_and_lanes(), windows=st.lists(st.integers(1, 90), min_size=1, max_size=8))
 def test_against_a_plain_reader(case: tuple[np.ndarray, int], windows: list[int]) -> None:
     ids, batch_size = case
@@ -57,7 +55,6 @@ def test_against_a_plain_reader(case: tuple[np.ndarray, int], windows: list[int]
         assert lanes.epoch == read * batch_size / predictions
 
 
-@FAST
 @given(case=texts_and_lanes(), length=st.integers(1, 50))
 def test_every_prediction_is_used_equally(case: tuple[np.ndarray, int], length: int) -> None:
     ids, batch_size = case
@@ -72,7 +69,6 @@ def test_every_prediction_is_used_equally(case: tuple[np.ndarray, int], length: 
     assert seen == expected
 
 
-@FAST
 @given(case=texts_and_lanes())
 def test_one_epoch_leaves_no_prediction_out(case: tuple[np.ndarray, int]) -> None:
     ids, batch_size = case
@@ -83,7 +79,6 @@ def test_one_epoch_leaves_no_prediction_out(case: tuple[np.ndarray, int]) -> Non
     assert used == set(ids[1:].tolist())
 
 
-@FAST
 @given(
     case=texts_and_lanes(),
     before=st.lists(st.integers(1, 90), max_size=6),
