@@ -14,6 +14,7 @@ from numba import config as numba_config
 from numba.core import event
 
 from charlm.config.folders import cache_folder
+from charlm.simd.code_files import keep_in_code_files
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -33,6 +34,7 @@ def compiled(function: Function) -> Function:
         made = numba.njit(cache=True, **options)(function)
         # in a folder of its own choice Numba would take up code that other files' changes have made stale
         if Path(made.stats.cache_path).is_relative_to(code_folder()):
+            keep_in_code_files(made)
             return cast(Function, made)
     return cast(Function, numba.njit(**options)(function))  # compiled in every process
 
