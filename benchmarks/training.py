@@ -5,9 +5,9 @@
     python benchmarks/training.py --cases lstm-2x512 --threads 1
     python benchmarks/training.py --equal-steps 1000 --seeds 3     long: see docs/benchmarks.md
 
-charlm is put together as `charlm train` puts it together, and its own choice of number format is taken. All
-sides begin with the same weights, read the same windows and use Adam and clipping with the same numbers; their
-first losses are compared before anything is timed.
+charlm is put together as `charlm train` puts it together, and its own choice of number format is taken. Each side
+is a process of its own, and they take turns. All begin with the same weights, read the same windows and use Adam and
+clipping with the same numbers; their first losses are compared before anything is timed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,6 +29,7 @@ from harness.program import finish, options, show
 from harness.record import Case
 from harness.texts import open_data, write_text
 from harness.timing import Side, measure
+from harness.turns import Apart
 from opponents.nn_model import CellLoop, CharRNN, TrainingLoop, lane_rows
 
 from charlm.config import Config, CorpusConfig, ModelConfig, TrainingConfig
@@ -44,6 +47,7 @@ ALLOWED_NEXT = {"float32": 1e-3, "bfloat16": 5e-2}
 # After many steps rounding has taken the sides apart; what they have learnt must be the same.
 ALLOWED_AFTER = 0.01
 SMOOTHED = 100
+KEPT_WINDOWS = 64
 # nn loops that are timed: name, model, bfloat16
 LOOPS: dict[str, tuple[type[CharRNN] | type[CellLoop], bool]] = {
     "nn fp32": (CharRNN, False),
@@ -117,44 +121,55 @@ def stepper(learner: Learner) -> Callable[[], float]:
     return step
 
 
-def compare(shape: Shape, data: Data, asked: argparse.Namespace, peaks: dict[str, float]) -> Case:
+class OneSide:
+    """What a side does in a process of its own."""
+
+    def __init__(self, name: str, shape: Shape, text: Path, asked: argparse.Namespace) -> None:
+        data = open_data(str(text))
+        dtype = asked.dtype if name == "charlm" else "float32"
+        self.learner = charlm_learner(shape, data, asked, dtype)
+        self.step = stepper(self.learner)
+        if name in LOOPS:
+            torch.set_num_threads(self.learner.machine.threads)
+            # more windows than are ever timed without beginning again would only cost memory
+            self.step = nn_loop(name, shape, data, self.learner, KEPT_WINDOWS).step
+
+    def machine(self) -> dict[str, str | int]:
+        """charlm's choice."""
+        return self.learner.machine.to_json()
+
+    def run(self, count: int) -> list[float]:
+        """The losses of so many steps."""
+        return [self.step() for _ in range(count)]
+
+
+def compare(shape: Shape, text: Path, V: int, asked: argparse.Namespace, peaks: dict[str, float]) -> Case:
     """Hold the sides to equal losses, then let them take turns."""
-    learners = {"charlm": charlm_learner(shape, data, asked, asked.dtype)}
-    chosen = str(learners["charlm"].machine.dtype).removeprefix("torch.")
-    if chosen != "float32" and asked.dtype == "auto":
-        learners["charlm fp32"] = charlm_learner(shape, data, asked, "float32")
-    threads = learners["charlm"].machine.threads
-    torch.set_num_threads(threads)
-    # more windows than are ever timed without beginning again would only cost memory
-    loops = {name: nn_loop(name, shape, data, learners["charlm"], 64) for name in LOOPS}
-    steps = {**{name: loop.step for name, loop in loops.items()}, **{n: stepper(own) for n, own in learners.items()}}
-    case = Case(title=f"{shape.title}, {threads} threads", reference="nn fp32")
-    check_first_losses(case, steps, chosen)
-    size = shape.batch_size * shape.window_length
-    sides = {name: Side(times(step), size) for name, step in steps.items()}
-    case.sides = measure(sides, repeats=asked.repeats, seconds=asked.seconds)
-    case.figures["charlm computes in"] = chosen
-    case.figures["charlm computes with kernels"] = learners["charlm"].machine.kernels
+    with ExitStack() as held:
+
+        def begin(name: str) -> Apart:
+            return held.enter_context(Apart(OneSide, name, shape, text, asked))
+
+        sides = {name: begin(name) for name in (*LOOPS, "charlm")}
+        machine = sides["charlm"].ask("machine")
+        if machine["dtype"] != "float32" and asked.dtype == "auto":
+            sides["charlm fp32"] = begin("charlm fp32")
+        case = Case(title=f"{shape.title}, {machine['threads']} threads", reference="nn fp32")
+        check_first_losses(case, {name: side.ask("run", FIRST_STEPS) for name, side in sides.items()}, machine["dtype"])
+        size = shape.batch_size * shape.window_length
+        turns = {name: Side(partial(side.ask, "run"), size) for name, side in sides.items()}
+        case.sides = measure(turns, repeats=asked.repeats, seconds=asked.seconds)
+    case.figures["charlm computes in"] = machine["dtype"]
+    case.figures["charlm computes with kernels"] = machine["kernels"]
     # a neighbour may have come by at any one time: the highest seen in this run so far
-    for name, peak in product_peaks(threads, quick=asked.quick, repeats=1).items():
+    for name, peak in product_peaks(machine["threads"], quick=asked.quick, repeats=1).items():
         peaks[name] = max(peak, peaks.get(name, 0.0))
-    add_share(case, shape, data.tokenizer.vocab_size, peaks)
+    add_share(case, shape, V, peaks)
     return case
 
 
-def times(step: Callable[[], float]) -> Callable[[int], None]:
-    """The step so many times."""
-
-    def run(count: int) -> None:
-        for _ in range(count):
-            step()
-
-    return run
-
-
-def check_first_losses(case: Case, steps: dict[str, Callable[[], float]], chosen: str) -> None:
-    """From the same weights, the same windows must give the same losses."""
-    losses = {name: [step() for _ in range(FIRST_STEPS)] for name, step in steps.items()}
+def check_first_losses(case: Case, losses: dict[str, list[float]], chosen: str) -> None:
+    """From the same weights, the same windows must give the same losses, `FIRST_STEPS` of each side."""
     for name, found in losses.items():
         if name != case.reference:
             rough = "bf16" in name or (name == "charlm" and chosen == "bfloat16")
@@ -219,13 +234,17 @@ def main(arguments: list[str] | None = None) -> int:
         shapes = {name: Shape(s.cell, s.hidden_size // 4, 16, 16) for name, s in shapes.items()}
     if asked.batch_size:
         shapes = {n: Shape(s.cell, s.hidden_size, asked.batch_size, s.window_length) for n, s in shapes.items()}
-    needed = max(s.batch_size * s.window_length for s in shapes.values()) * (asked.equal_steps or 64)
+    needed = max(s.batch_size * s.window_length for s in shapes.values()) * (asked.equal_steps or KEPT_WINDOWS)
     peaks: dict[str, float] = {}
     cases = {}
     with tempfile.TemporaryDirectory() as folder:
-        data = open_data(str(write_text(Path(folder), needed * 10 // 9 + 1000)))
+        text = write_text(Path(folder), needed * 10 // 9 + 1000)
+        data = open_data(str(text))
         for name, shape in shapes.items():
-            case = equal_steps(shape, data, asked) if asked.equal_steps else compare(shape, data, asked, peaks)
+            if asked.equal_steps:
+                case = equal_steps(shape, data, asked)
+            else:
+                case = compare(shape, text, data.tokenizer.vocab_size, asked, peaks)
             cases[f"{name}-equal" if asked.equal_steps else name] = case
             show(case)
     return finish("training", cases, asked, {"rate": RATE, "clip": CLIP, "vocabulary": data.tokenizer.vocab_size})

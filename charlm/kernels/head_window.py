@@ -11,7 +11,7 @@ from torch import Tensor
 from charlm.kernels.head_loops import Head, head
 from charlm.kernels.panels import Array, blocks_of, flat, pack, pack_back, round_up
 from charlm.kernels.scratch import Scratch
-from charlm.kernels.weight_gradient import WIDE, Applied, Lanes, WeightGradient, find_gradients
+from charlm.kernels.weight_gradient import WIDE, Lanes, WeightGradient, find_gradients
 from charlm.simd import WIDTH
 
 # the bias of symbols that are only there to fill a vector
@@ -79,7 +79,7 @@ class HeadWindow:
         this = self._head
         self.losses[part] = head(first, last, this, flat(self._bias[part]))
         lanes = Lanes(part, first, last, this.T, this.B, self._scratch.part(part))
-        find_gradients(lanes, this.logits, this.V, [Applied(self._weight, 0, this.y, this.H)])
+        find_gradients(lanes, this.logits, this.V, [self._weight.applied(part, 0, this.y)])
 
     def gradients(self) -> tuple[Tensor, Tensor]:
         """Of weight and bias."""

@@ -17,7 +17,7 @@ from charlm.kernels.loops import Gradients, Window
 from charlm.kernels.panels import blocks_of, flat, pack, pack_back, round_up, widened
 from charlm.kernels.scratch import Scratch
 from charlm.kernels.team import shares
-from charlm.kernels.weight_gradient import Applied, Lanes, WeightGradient, find_gradients
+from charlm.kernels.weight_gradient import Lanes, WeightGradient, find_gradients
 from charlm.simd import WIDTH
 
 Tensors = tuple[Tensor, ...]
@@ -158,9 +158,9 @@ class LayerWindow:
         first, last = self.parts[part]
         start = flat(self._start[part].zero_())
         loops.backward(first, last, window, self._back._replace(start=start))
-        weights = [Applied(self._recurrent_gradient, loops.recurrent_plane * self.wide, window.h, self.wide)]
+        weights = [self._recurrent_gradient.applied(part, loops.recurrent_plane * self.wide, window.h)]
         if window.depth:
-            weights.append(Applied(self._input_gradient, 0, window.x, window.depth))
+            weights.append(self._input_gradient.applied(part, 0, window.x))
         lanes = Lanes(part, first, last, window.T, window.B, self._scratch.part(part))
         find_gradients(lanes, window.planes, loops.planes * self.wide, weights)
 

@@ -65,29 +65,6 @@ def products(first, last, values, begin, stride, depth, panels, columns, result,
 
 
 @compiled
-def sum_products(rows, planes, begin, blocks, unit, values, columns, totals, fresh):
-    """totals += planes.T @ values, the gradient of weights: sums over some rows of a window. From zero where `fresh`.
-
-    planes: packed by vectors, (..., rows, WIDTH), those of the weights from number `begin`; unit: how many numbers of a
-    plane stand together, 1, or 2 of bfloat16 (then `rows` is even); values: packed, (columns / (PANEL * WIDTH), rows,
-    PANEL * WIDTH); totals: float32, (the same panels, blocks * WIDTH, PANEL * WIDTH).
-    """
-    wide = PANEL * WIDTH
-    tiles = (WIDTH + MOST_ROWS - 1) // MOST_ROWS
-    for block in range(blocks):
-        for column in range(0, columns, wide):
-            for tile in range(tiles):
-                top = WIDTH * tile // tiles
-                height = WIDTH * (tile + 1) // tiles - top
-                sums = totals[(column * blocks + block * wide + top * PANEL) * WIDTH :]
-                if fresh:
-                    for vector in range(0, height * wide, WIDTH):
-                        store(sums, vector, fill(0.0))
-                place = begin + block * rows * WIDTH + top * unit
-                accumulate(planes, place, unit, WIDTH, height, values, column * rows, rows, PANEL, sums)
-
-
-@compiled
 def drop_lanes(first, last, T, B, H, values, coins, least, scale, result):
     """result = values * scale where a coin is not below `least`, else 0, each (T, B, H), for some lanes.
 

@@ -6,6 +6,10 @@ depth. Nothing here computes: numbers only change places.
 
 from __future__ import annotations
 
+import numpy as np
+from numba.core import types
+from numba.extending import overload
+
 from charlm.simd import WIDTH, compiled, fill, load, store, store_pairs
 
 
@@ -62,3 +66,17 @@ def pack_singly(first, last, T, B, values, begin, stride, columns, block, panels
             place = panel * rows + row * wide - panel
             for column in range(panel, panel + wide, WIDTH):
                 store(panels, place + column, load(values, here + column) if column < columns else fill(0.0))
+
+
+def pack_rows(first, last, T, B, values, begin, stride, columns, block, panels):
+    """`pack_pairs` or `pack_singly`, as the numbers ask for; in compiled functions too."""
+    pack = pack_pairs if values.dtype == np.uint16 else pack_singly
+    pack(first, last, T, B, values, begin, stride, columns, block, panels)
+
+
+@overload(pack_rows)
+def _pack_rows(first, last, T, B, values, begin, stride, columns, block, panels):
+    pack = pack_pairs if values.dtype == types.uint16 else pack_singly
+    return lambda first, last, T, B, values, begin, stride, columns, block, panels: pack(
+        first, last, T, B, values, begin, stride, columns, block, panels
+    )

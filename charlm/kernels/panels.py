@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from charlm.kernels.packing import pack_forward, pack_pairs, pack_singly
+from charlm.kernels.packing import pack_forward, pack_rows
 from charlm.kernels.scratch import Scratch
 from charlm.kernels.team import shares, together
 from charlm.simd import PANEL, WIDTH
@@ -66,14 +65,9 @@ def pack_back(blocks: Tensor, threads: int, scratch: Scratch) -> Array:
     for first, last in shares(round_up(columns, wide) // wide, _helpers(panels, threads)):
         begin, end = first * wide, min(last * wide, columns)
         room = panels[begin * rows :]
-        tasks.append(partial(pack_rows(numbers), 0, rows, 1, rows, numbers, begin, columns, end - begin, PANEL, room))
+        tasks.append(partial(pack_rows, 0, rows, 1, rows, numbers, begin, columns, end - begin, PANEL, room))
     together(tasks)
     return panels
-
-
-def pack_rows(numbers: Array) -> Callable[..., None]:
-    """What packs rows of such numbers, see `charlm.kernels.packing`."""
-    return pack_pairs if numbers.dtype == np.uint16 else pack_singly
 
 
 def _helpers(panels: Array, threads: int) -> int:

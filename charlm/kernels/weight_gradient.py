@@ -1,4 +1,4 @@
-"""The gradient of a weight matrix: no step waits for it, so it is one product over the window, lanes by lanes."""
+"""The gradient of a weight matrix: between torch's tensors and `charlm.kernels.gradient_loops`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from charlm.kernels.loops import sum_products
-from charlm.kernels.panels import Array, flat, pack_rows, round_up
+from charlm.kernels.gradient_loops import Applied, sum_window
+from charlm.kernels.panels import Array, flat, round_up
 from charlm.kernels.scratch import Scratch
 from charlm.simd import PANEL, WIDTH
 
@@ -38,58 +38,33 @@ class WeightGradient:
 
     def __init__(self, parts: int, rows: int, columns: int, scratch: Scratch) -> None:
         """`rows` must be whole vectors."""
-        self.rows, self.columns = rows, round_up(columns, WIDE)
-        self.totals = scratch.empty(parts, self.columns // WIDE, rows, WIDE)
+        self.rows, self.columns, self.wide = rows, columns, round_up(columns, WIDE)
+        self.totals = scratch.empty(parts, self.wide // WIDE, rows, WIDE)
 
-    def add(self, part: int, planes: Array, begin: int, values: Array, *, fresh: bool) -> None:
-        """Add a product to a part's share, or begin with it.
+    def applied(self, part: int, begin: int, values: Array) -> Applied:
+        """A part's share, to be found.
 
         Args:
-            planes: packed by single vectors; those of this weight begin with plane number `begin`.
-            values: packed by PANEL vectors.
+            begin: the number of the weight's first plane.
+            values: what it was applied to, (T, B, columns).
         """
-        depth = len(values) // self.columns
-        unit = 2 if planes.dtype == np.uint16 else 1
-        blocks = self.rows // WIDTH
-        sum_products(depth, planes, begin * depth, blocks, unit, values, self.columns, flat(self.totals[part]), fresh)
+        return Applied(values, self.columns, begin, self.rows, self.wide, flat(self.totals[part]))
 
     def total(self) -> Tensor:
         """Of all parts: (rows, columns), the columns filled up to whole panels."""
-        found = torch.empty(self.rows, self.columns // WIDE, WIDE, dtype=torch.float32)
+        found = torch.empty(self.rows, self.wide // WIDE, WIDE, dtype=torch.float32)
         torch.sum(self.totals.transpose(1, 2), 0, out=found)
-        return found.view(self.rows, self.columns)
-
-
-class Applied(NamedTuple):
-    """What a weight was applied to, and where the planes of its gates begin."""
-
-    gradient: WeightGradient
-    begin: int
-    values: Array  # (T, B, columns)
-    columns: int
+        return found.view(self.rows, self.wide)
 
 
 def find_gradients(lanes: Lanes, planes: Array, width: int, weights: Sequence[Applied]) -> None:
     """A part's shares of the gradients of some weights whose gates are in the same planes, (T, B, width)."""
-    steps = max(1, ROWS // (lanes.last - lanes.first))
-    for t in range(0, lanes.T, steps):
-        some = min(steps, lanes.T - t)
-        lanes.scratch.begin()
-        gates = _packed(lanes, t, some, planes, width, 1)
-        for weight in weights:
-            values = _packed(lanes, t, some, weight.values, weight.columns, PANEL)
-            weight.gradient.add(lanes.part, gates, weight.begin, values, fresh=t == 0)
-
-
-def _packed(lanes: Lanes, t: int, steps: int, numbers: Array, columns: int, block: int) -> Array:
-    """What the lanes hold in some steps from t on, (T, B, columns), packed in panels of `block` vectors.
-
-    They are the depth of a product then; see `charlm.kernels.packing`.
-    """
-    pairs = numbers.dtype == np.uint16
-    rows = round_up(steps * (lanes.last - lanes.first), 2 if pairs else 1)
-    dtype = torch.bfloat16 if pairs else torch.float32
-    panels = flat(lanes.scratch.empty(rows * round_up(columns, block * WIDTH), dtype=dtype))
-    begin = t * lanes.B * columns
-    pack_rows(numbers)(lanes.first, lanes.last, steps, lanes.B, numbers, begin, columns, columns, block, panels)
-    return panels
+    unit, dtype = (2, torch.bfloat16) if planes.dtype == np.uint16 else (1, torch.float32)
+    count = lanes.last - lanes.first
+    steps = min(max(1, ROWS // count), lanes.T)
+    rows, wide = round_up(steps * count, unit), max(weight.wide for weight in weights)
+    lanes.scratch.begin()
+    gates = flat(lanes.scratch.empty(rows * width, dtype=dtype))
+    room = flat(lanes.scratch.empty(rows * wide, dtype=dtype))
+    first, last, T, B = lanes.first, lanes.last, lanes.T, lanes.B
+    sum_window(first, last, T, B, steps, unit, planes, width, tuple(weights), gates, room)

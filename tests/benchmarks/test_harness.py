@@ -1,6 +1,8 @@
 """Sides take turns, rates are what was done by the time it took, records say what was found."""
 
+import collections
 import json
+import os
 import sys
 from xml.etree import ElementTree
 
@@ -17,6 +19,7 @@ from harness.table import aligned, case_lines, markdown, number
 from harness.texts import SYMBOLS, made_up_text, open_data, write_text
 from harness.tile_product import tile_product
 from harness.timing import Rates, Side, measure, rounded
+from harness.turns import Apart
 
 from charlm.config import ModelConfig
 from charlm.models import LanguageModel
@@ -214,3 +217,14 @@ def test_a_command_is_timed_and_its_own_memory_counted(tmp_path):
     with pytest.raises(RuntimeError, match="ended with 3: so it is"):
         cost_of([sys.executable, "-c", "import sys; sys.stderr.write('so it is'); sys.exit(3)"], tmp_path)
     assert json.loads((tmp_path / "cost.json").read_text())[3] == 3
+
+
+def test_an_object_in_a_process_of_its_own_keeps_its_state_and_tells_its_errors():
+    with Apart(collections.Counter, "aab") as letters:
+        assert letters.ask("most_common", 1) == [("a", 2)]
+        letters.ask("update", "bbb")
+        with pytest.raises(RuntimeError, match=r"^AttributeError: .*no attribute 'nothing'"):
+            letters.ask("nothing")
+        assert letters.ask("most_common") == [("b", 4), ("a", 2)]
+    with Apart(os._exit, 3) as gone, pytest.raises(RuntimeError, match="ended with code 3"):
+        gone.ask("anything")

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from charlm.kernels import Scratch
-from charlm.kernels.packing import pack_forward
-from charlm.kernels.panels import pack_back, pack_rows
+from charlm.kernels.packing import pack_forward, pack_rows
+from charlm.kernels.panels import pack_back
 from charlm.simd import HAS_BFLOAT16, PANEL, WIDTH
 
 WIDE = PANEL * WIDTH
@@ -48,7 +48,7 @@ def test_rows_that_a_product_sums_over(kind: Any, columns: int, block: int, T: i
     if pairs:
         expected = expected.reshape(count, depth // 2, 2, wide).transpose(0, 1, 3, 2)
     panels = np.full(count * depth * wide, 77, kind)
-    pack_rows(values)(first, last, T, B, values, begin, stride, columns, block, panels)
+    pack_rows(first, last, T, B, values, begin, stride, columns, block, panels)
     assert np.array_equal(panels.reshape(expected.shape), expected)
 
 
