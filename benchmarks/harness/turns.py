@@ -1,7 +1,6 @@
 """Sides in processes of their own: none has another's threads, caches or memory, and only one of them is at work.
 
-Two libraries that share a process wake each other's threads on the wrong core: beside charlm's loops `nn.LSTM` of
-2 x 128 took 40 to 56 ms a step, alone 33 to 43.
+Libraries that share a process share OpenMP's workers and their settings, too: one can make the other slow.
 """
 
 from __future__ import annotations

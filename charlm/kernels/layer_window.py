@@ -156,7 +156,8 @@ class LayerWindow:
         """The lanes of one part, from the last step to the first; then their share of the weights' gradients."""
         window, loops = self.window, self.loops
         first, last = self.parts[part]
-        start = flat(self._start[part].zero_())
+        start = flat(self._start[part])
+        start.fill(0)
         loops.backward(first, last, window, self._back._replace(start=start))
         weights = [self._recurrent_gradient.applied(part, loops.recurrent_plane * self.wide, window.h)]
         if window.depth:

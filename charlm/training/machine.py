@@ -12,8 +12,8 @@ from charlm.kernels import using
 from charlm.kernels.team import torch_alone
 from charlm.models import LanguageModel
 
-# up to this many weights a thread updates them sooner than a second one wakes: 10 % of a step of 2 x 128, 2 % of one
-# of 2 x 256 (1.1 million), nothing for 2 x 512 (4.3 million)
+# up to this many weights a thread updates them sooner than a second one wakes: 4 to 12 % of a step of 2 x 128, 2 % of
+# one of 2 x 256 (1.1 million), nothing for 2 x 512 (4.3 million)
 MOST_ALONE = 2_000_000
 
 

@@ -1,5 +1,8 @@
 """Training steps on compiled kernels are those on torch's."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -88,3 +91,29 @@ def test_torch_updates_many_weights_with_all_threads(make_learner, monkeypatch):
         monkeypatch.setattr(LanguageModel, "count_parameters", lambda self, count=count: count)
         with machine.in_use(), machine.stepping(model):
             assert torch.get_num_threads() == own
+
+
+COUNTED = """
+import os
+import torch
+from charlm.config import ModelConfig
+from charlm.models import LanguageModel
+from charlm.training.machine import Machine
+
+V, threads = 120, 3
+machine = Machine(device=torch.device("cpu"), dtype=torch.float32, threads=threads, kernels="compiled")
+model = LanguageModel(ModelConfig(hidden_size=128), V)
+ids = torch.arange(V * 2).view(12, 20) % V
+with machine.in_use():
+    torch.ones(2**20).add_(1.0)
+    before = len(os.listdir("/proc/self/task"))
+    model.loss(ids, ids, None)[0].backward()
+    print(len(os.listdir("/proc/self/task")) - before - (threads - 1))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads in /proc")
+def test_the_threads_of_the_loops_have_no_workers_of_torchs():
+    """With more of those than processors OpenMP lets all sleep where they would spin: torch at half its speed."""
+    ended = subprocess.run([sys.executable, "-c", COUNTED], capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr) == ("0\n", "")
