@@ -14,6 +14,7 @@ kept in quality-trainings.jsonl beside the results: the same command goes on whe
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tempfile
 import threading
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.arm_training import TRAINED, Text, arm_config, cost_of_arm, trained_arm
+from harness.arm_training import MACHINE, TRAINED, Text, arm_config, cost_of_arm, machine_for, trained_arm
 from harness.arms import ADDED, ARMS, REFERENCE
 from harness.kept_records import KeptRecords
 from harness.program import finish, options
@@ -75,32 +76,35 @@ class Bench:
         self._lock = threading.Lock()
 
     def measure_costs(self, plan: Plan) -> None:
-        """What a step of each arm takes beside one of the default."""
+        """What a step of each arm costs beside one of the default, which comes first."""
         for arm in self.asked.only:
-            if self.kept.get(plan.key(arm)) is not None:
-                continue
-            found = cost_of_arm(
-                plan.text,
-                plan.settings(arm),
-                plan.settings(REFERENCE),
-                plan.steps,
-                repeats=self.asked.repeats,
-                seconds=self.asked.seconds,
-                as_dear=ARMS[arm].as_dear,
-            )
-            self.kept.add(plan.key(arm), found)
-            machine = f"{found['kernels']}, {found['dtype']}"
-            print(f"{plan.text.name}, {arm}: {found['times']:.2f} steps for one of the default ({machine})", flush=True)
+            if self.kept.get(plan.key(arm)) is None:
+                found = self._cost(plan, arm)
+                self.kept.add(plan.key(arm), found)
+                machine = f"{found['kernels']}, {found['dtype']}"
+                print(
+                    f"{plan.text.name}, {arm}: {found['times']:.2f} steps for one of the default ({machine})",
+                    flush=True,
+                )
+
+    def _cost(self, plan: Plan, arm: str) -> dict[str, Any]:
+        if arm == REFERENCE:
+            return {"times": 1.0, **machine_for(arm_config(plan.text, plan.settings(arm), plan.steps))}
+        default = self.kept.get(plan.key(REFERENCE))
+        assert default is not None, "it is the first of the arms"
+        if ARMS[arm].as_dear:
+            return default
+        reference = {**plan.settings(REFERENCE), **{name: default[name] for name in MACHINE}}
+        turns = {"repeats": self.asked.repeats, "seconds": self.asked.seconds}
+        return cost_of_arm(plan.text, plan.settings(arm), reference, plan.steps, **turns)
 
     def train(self, plans: Sequence[Plan]) -> None:
         """Every arm on every text with one seed, then with the next one."""
-        jobs = {
-            str(plan.key(arm, seed)): (plan, arm, seed)
-            for seed in range(1, self.asked.seeds + 1)
-            for plan in plans
-            for arm in self.asked.only
-            if not self._is_there(plan, arm, seed)
-        }
+        jobs: dict[str, tuple[Plan, str, int]] = {}
+        for seed, plan, arm in itertools.product(range(1, self.asked.seeds + 1), plans, self.asked.only):
+            if not self._is_there(plan, arm, seed):
+                # an arm may be the default itself, such as the dropout of its rule: the default is trained, it comes first
+                jobs.setdefault(str(plan.key(arm, seed)), (plan, arm, seed))
         begun = time.monotonic()
         with ThreadPoolExecutor(self.asked.jobs) as pool:
             waiting = {pool.submit(self._train, *job): job for job in jobs.values()}
@@ -123,7 +127,7 @@ class Bench:
     def _train(self, plan: Plan, arm: str, seed: int) -> None:
         cost = self.kept.get(plan.key(arm))
         assert cost is not None, "all costs are measured before anything is trained"
-        settings = {**plan.settings(arm), "dtype": cost["dtype"], "kernels": cost["kernels"]}
+        settings = {**plan.settings(arm), **{name: cost[name] for name in MACHINE}}
         steps = max(1, round(plan.steps * cost["times"]))
         folder = self.folder / f"{plan.text.name}-{arm}-{seed}"
         added = self.asked.added if arm == REFERENCE else ()

@@ -20,7 +20,6 @@ from charlm.runs import Data, prepare
 from charlm.training.assembly import make_learner
 from charlm.training.choices import dropout_for
 from charlm.training.device import choose_machine
-from charlm.training.machine import Machine
 from harness.arms import ADDED
 from harness.command import charlm
 from harness.timing import Side, measure
@@ -28,6 +27,7 @@ from harness.timing import Side, measure
 Settings = Mapping[str, Any]
 TRAINED = 0.9  # of a text, by the usual split
 EVALUATED = ("--run", "arm", "--split", "test", "--threads", "1", "--device", "cpu", "--json")
+MACHINE = ("dtype", "kernels")
 FOLDERS = ("CHARLM_CACHE", "CHARLM_CORPORA")
 
 
@@ -75,35 +75,36 @@ def arm_config(text: Text, settings: Settings, steps: int) -> Config:
     return resolve([Layer(origin="arm", values=values)]).config
 
 
-def chosen(machine: Machine) -> dict[str, Any]:
-    """The settings that have a training take this machine, without a trial of its own."""
-    facts = machine.to_json()
-    return {name: facts[name] for name in ("dtype", "kernels")}
+def machine_for(config: Config) -> dict[str, Any]:
+    """``dtype`` and ``kernels`` that are the fastest: what a training would choose, by processor time."""
+    facts = choose_machine(config.training, config.model, clock=time.process_time).to_json()
+    return {name: facts[name] for name in MACHINE}
 
 
 def cost_of_arm(
-    text: Text, settings: Settings, reference: Settings, steps: int, *, repeats: int, seconds: float, as_dear: bool
+    text: Text, settings: Settings, reference: Settings, steps: int, *, repeats: int, seconds: float
 ) -> dict[str, Any]:
     """How many ``times`` the reference's steps are done in the same time, found in turns; and the arm's own machine.
 
     Args:
-        steps: of the reference, which decide its dropout.
-        as_dear: it is known to take as long.
+        reference: its settings, those of its machine among them.
+        steps: of the reference, which decide the dropout of both.
     """
-    configs = {"reference": arm_config(text, reference, steps), "arm": arm_config(text, settings, steps)}
+    machine = machine_for(arm_config(text, settings, steps))
+    configs = {
+        "reference": arm_config(text, reference, steps),
+        "arm": arm_config(text, {**settings, **machine}, steps),
+    }
     data = prepare(configs["arm"].corpus, configs["arm"].tokenizer)
-    if as_dear:
-        return {"times": 1.0, **chosen(choose_machine(configs["reference"].training, configs["reference"].model))}
-    machines = {name: choose_machine(config.training, config.model) for name, config in configs.items()}
-    sides = {name: Side(_steps(config, data, machines[name])) for name, config in configs.items()}
+    sides = {name: Side(_steps(config, data)) for name, config in configs.items()}
     # processor time: a step on one thread costs what it computes, also while others keep this process waiting
     rates = measure(sides, repeats=repeats, seconds=seconds, clock=time.process_time)
-    times = rates["arm"].over(rates["reference"]).median
-    return {"times": times, **chosen(machines["arm"])}
+    return {"times": rates["arm"].over(rates["reference"]).median, **machine}
 
 
-def _steps(config: Config, data: Data, machine: Machine) -> Callable[[int], object]:
+def _steps(config: Config, data: Data) -> Callable[[int], object]:
     """Does so many steps of a training, evaluations left out."""
+    machine = choose_machine(config.training, config.model)
     learner = make_learner(config, data, machine)
 
     def run(count: int) -> None:

@@ -100,9 +100,8 @@ def test_the_slower_arm_gets_fewer_steps(tmp_path, monkeypatch):
     monkeypatch.setattr(arm_training, "measure", lambda sides, **_: {name: rates[name] for name in sides})
     monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
     plan = quality.plans_of(quality.parse(["--quick"]), tmp_path)[0]
-    cost = arm_training.cost_of_arm(
-        plan.text, plan.settings("gru"), plan.settings(REFERENCE), 20, repeats=1, seconds=1, as_dear=False
-    )
+    settings = plan.settings("gru"), plan.settings(REFERENCE)
+    cost = arm_training.cost_of_arm(plan.text, *settings, 20, repeats=1, seconds=1)
     assert cost == {"times": 0.5, "dtype": "float32", "kernels": "torch"}
 
 
@@ -113,18 +112,24 @@ def trainings(monkeypatch):
 
     def train(text, settings, steps, seed, folder, added):
         asked.append((settings.get("cell", "lstm"), steps, seed, tuple(added)))
+        assert settings["kernels"] == ("torch" if "cell" in settings else "compiled")
         if seed == 13:
             raise RuntimeError("out of luck")
         return record(1.5 + seed / 10, steps=steps, added={name: {"without": 1.5, "with": 1.4} for name in added})
 
-    cost = {"times": 0.5, "dtype": "float32", "kernels": "torch"}
+    def cost(text, settings, reference, steps, **turns):
+        assert (reference["dtype"], reference["kernels"]) == ("bfloat16", "compiled")
+        return {"times": 0.5, "dtype": "float32", "kernels": "torch"}
+
     monkeypatch.setattr(quality, "trained_arm", train)
-    monkeypatch.setattr(quality, "cost_of_arm", lambda *_, as_dear, **__: cost | ({"times": 1.0} if as_dear else {}))
+    monkeypatch.setattr(quality, "machine_for", lambda _: {"dtype": "bfloat16", "kernels": "compiled"})
+    monkeypatch.setattr(quality, "cost_of_arm", cost)
     return asked
 
 
 def test_what_is_there_is_not_trained_again(quick, trainings, monkeypatch):
-    printed, found = quick(quality, "--only", "gru", "--seeds", "2")
+    # without dropout an arm is the default itself, at so few passes
+    printed, found = quick(quality, "--only", "dropout-0,gru", "--seeds", "2")
     assert sorted(trainings) == [
         ("gru", 10, 1, ()),
         ("gru", 10, 2, ()),
@@ -132,7 +137,7 @@ def test_what_is_there_is_not_trained_again(quick, trainings, monkeypatch):
         ("lstm", 20, 2, ("ngram",)),
     ]
     figures = found["cases"]["made-up-20000"]["figures"]
-    assert figures["gru, beside the default"] == "+0.0000"
+    assert figures["gru, beside the default"] == figures["dropout-0, beside the default"] == "+0.0000"
     assert found["settings"]["arms"]["gru"] == "cell = gru"
     assert "made-up-20000, gru, seed 2: 1.7000 nats" in printed
     trainings.clear()
