@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from charlm.config import CorpusConfig
 from charlm.config.parts import PARTS
+from charlm.corpora.install import is_sound
 from charlm.corpora.progress import Progress
 from charlm.corpora.reading import Document, read_text
 from charlm.corpora.sources import Sources, gather, short_name
@@ -175,11 +176,12 @@ class Corpus:
         return units.pop() if len(units) == 1 else "documents"
 
     def _check_pin(self, facts: CorpusFacts) -> None:
-        """The fetched text of a named corpus, read as it is, must be the text that was fetched."""
+        """The fetched text of a named corpus must be the text that was fetched."""
         as_it_is = self._config.newlines == "keep" and self._config.boundary is None
-        if self._found.only_recipes and len(self._found.recipes) == 1 and as_it_is:
-            recipe, installed = self._found.recipes[0]
-            if facts.sha256 != installed.sha256:
+        whole = self._found.only_recipes and len(self._found.recipes) == 1 and as_it_is
+        for recipe, installed in self._found.recipes:
+            # what was just read is that text itself, or else something made of it
+            if not (facts.sha256 == installed.sha256 if whole else is_sound(installed)):
                 raise CorpusError(
                     f"the text of corpus {recipe.name!r} is damaged: get it again: charlm corpora get {recipe.name}"
                 )

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from charlm.config.parts import PARTS
 from charlm.corpora.fetch import Downloads
 from charlm.corpora.folders import text_folder
 from charlm.corpora.making import Made, make_text
@@ -28,6 +29,8 @@ from charlm.errors import CorpusError, OutputError
 TEXT_FILE = "text.txt"
 DOCUMENTS_FILE = "documents.json"
 _TEMPORARY = ".fetching-"
+# Parsed JSON takes up to thirty times its text; this is enough for ten thousand documents.
+LARGEST_RECORD = 2 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +62,38 @@ def find_installed(recipe: Recipe) -> Installed | None:
     """The text of a recipe, None when it is not here, not whole, or of another version of the recipe."""
     folder = text_folder(recipe.path) / recipe.key
     try:
-        record = json.loads((folder / DOCUMENTS_FILE).read_bytes())
+        with open(folder / DOCUMENTS_FILE, "rb") as file:
+            content = file.read(LARGEST_RECORD + 1)
+        if len(content) > LARGEST_RECORD:
+            return None
+        record = json.loads(content)
         pieces = tuple(Piece(**piece) for piece in record["documents"])
         installed = Installed(path=folder / TEXT_FILE, pieces=pieces, sha256=record["sha256"])
-        whole = installed.path.stat().st_size == pieces[-1].end
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        size = installed.path.stat().st_size
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return installed if whole else None
+    return installed if _are_whole(pieces, record.get("characters"), size) else None
+
+
+def _are_whole(pieces: tuple[Piece, ...], characters: Any, size: int) -> bool:
+    """Whether the pieces are those of a text of so many characters and bytes, one after the other."""
+    at = count = 0
+    for piece in pieces:
+        numbers = (piece.characters, piece.start, piece.end)
+        if not all(type(number) is int for number in numbers) or not isinstance(piece.name, str):
+            return False
+        if piece.start != at or piece.end < at or piece.characters < 0 or piece.part not in (None, *PARTS):
+            return False
+        at, count = piece.end, count + piece.characters
+    return bool(pieces) and at == size and count == characters
+
+
+def is_sound(installed: Installed) -> bool:
+    """Whether the text, read through, is the one that was fetched."""
+    try:
+        return _sha256(installed.path) == installed.sha256
+    except OSError:
+        return False
 
 
 def get_corpus(
@@ -90,7 +118,8 @@ def get_corpus(
     recipe = load_recipe(name)
     progress = progress or NoProgress()
     folder = text_folder(recipe.path)
-    if _is_sound(recipe):
+    installed = find_installed(recipe)
+    if installed is not None and is_sound(installed):
         return folder / recipe.key / TEXT_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -151,19 +180,12 @@ def _check_pins(recipe: Recipe, sha256: str, characters: int) -> None:
 def _put_in_place(recipe: Recipe, temporary: Path, target: Path) -> None:
     _flush_folder(temporary)
     if target.exists():
-        if _is_sound(recipe):  # another charlm was faster
+        installed = find_installed(recipe)
+        if installed is not None and is_sound(installed):  # another charlm was faster
             return
         shutil.rmtree(target)
     os.rename(temporary, target)
     _flush_folder(target.parent)
-
-
-def _is_sound(recipe: Recipe) -> bool:
-    installed = find_installed(recipe)
-    try:
-        return installed is not None and _sha256(installed.path) == installed.sha256
-    except OSError:
-        return False
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -6,12 +6,17 @@ import functools
 import re
 from collections.abc import Iterable
 
+from charlm.errors import ConfigError
+
 
 def matches(name: str, pattern: str) -> bool:
     """Whether a ``/``-separated `name` is one that `pattern` describes.
 
     ``*`` and ``?`` stop at ``/``; ``**/`` stands for any number of folders, none included; a final
     ``**`` for everything below. Case counts.
+
+    Raises:
+        ConfigError: no pattern, such as ``[z-a]``.
     """
     return bool(_compiled(pattern).fullmatch(name))
 
@@ -28,7 +33,10 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     while at < len(pattern):
         piece, at = _piece(pattern, at)
         parts.append(piece)
-    return re.compile("".join(parts), re.DOTALL)
+    try:
+        return re.compile("".join(parts), re.DOTALL)
+    except re.error as error:
+        raise ConfigError(f"the pattern {pattern!r} cannot be used: {error}") from None
 
 
 def _piece(pattern: str, at: int) -> tuple[str, int]:

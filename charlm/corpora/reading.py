@@ -99,6 +99,7 @@ def check_encoding(name: str) -> str:
     """
     try:
         b"a".decode(name, "replace")  # refuses codecs that make no text, such as base64
+        bytes(range(128, 256)).decode(name, "replace")  # and those of other things than texts, such as punycode
         codecs.getincrementaldecoder(name)("strict")
     except (LookupError, ValueError):
         raise ConfigError(
@@ -154,6 +155,9 @@ def read_text(document: Document) -> Iterator[str]:
                 # the decoder's input is what it held back from earlier blocks, then this one
                 at = offset + len(block) - len(error.object) + error.start
                 raise _bad_byte(document, at, error.object[error.start]) from None
+            except UnicodeError as error:  # UTF-16 or UTF-32 without the mark that says which
+                name = document.form.encoding.upper()
+                raise CorpusError(f"{document.name!r}: {error}; try --encoding {name}-LE or {name}-BE") from None
             offset += len(block)
             if text:
                 yield text

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from pathlib import Path
 
 from charlm.config.folders import cache_folder
+from charlm.errors import RunError
 from charlm.evaluation.baselines import BASELINES, baseline_scores
 from charlm.evaluation.passages import passages
 from charlm.evaluation.score import Score
-from charlm.runs import Data
+from charlm.runs import Data, records
 from charlm.runs.data import store_key
+from charlm.streams.replacement import replacing
 
 FOLDER = "baselines"
 
@@ -40,23 +42,22 @@ def remembered_baselines(data: Data, part: str, most: int | None = None) -> dict
 def known_baselines(data: Data, part: str) -> dict[str, Score] | None:
     """What `remember` wrote for this text and part; None where there is nothing of use."""
     try:
-        content = json.loads(_path(store_key(data.facts, data.tokenizer.fingerprint), part).read_text(encoding="utf-8"))
-        return {name: Score(**score) for name, score in content.items()}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        path = _path(store_key(data.facts, data.tokenizer.fingerprint), part)
+        with path.open("rb") as file:
+            record = records.load(file.read(records.LARGEST + 1), path.name)
+        return {name: Score(**score) for name, score in record.items()}
+    except (OSError, RunError, TypeError):
         return None
 
 
 def remember(key: str, part: str, scores: dict[str, Score]) -> None:
     """Keep the baselines of a part of the text whose ids are kept under `key`."""
     path = _path(key, part)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
+    # a memory that cannot be written costs time, never the result
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps({name: dataclasses.asdict(score) for name, score in scores.items()}))
-        temporary.replace(path)
-    except OSError:
-        # a memory that cannot be written costs time, never the result
-        temporary.unlink(missing_ok=True)
+        with replacing(path) as file:
+            file.write(records.dump({name: dataclasses.asdict(score) for name, score in scores.items()}))
 
 
 def _path(key: str, part: str) -> Path:

@@ -75,7 +75,8 @@ def prepare(
 
     name = tokenizer.tokenizer if isinstance(tokenizer, TokenizerConfig) else tokenizer.name
     if corpus.bytes and name != "byte":
-        raise ConfigError(f"bytes needs the tokenizer byte, was {name}: add --tokenizer byte")
+        remedy = "add --tokenizer byte" if isinstance(tokenizer, TokenizerConfig) else "take a run that was trained so"
+        raise ConfigError(f"bytes needs the tokenizer byte, was {name}: {remedy}, or try --encoding")
     return _encode(open_corpus(corpus, progress=progress, fetch=fetch), tokenizer, progress, unknown)
 
 
@@ -179,7 +180,7 @@ def _kept(run: Run, cause: str) -> Data | None:
         return None
     return Data(
         corpus_name=str(run.facts.get("corpus_name", run.name)),
-        facts=dict(before),
+        facts=store.facts,
         tokenizer=run.tokenizer,
         store=store,
         notices=(f"{cause}; the ids kept from the first time are used",),

@@ -184,8 +184,8 @@ def _announced(run: Folder, which: Which, notices: list[str]) -> int | None:
     except RunError as error:
         notices.append(f"{error} (ignored)")
         return None
-    step = record.get("latest" if which == "latest" else "best")
-    return step if isinstance(step, int) else None
+    step: int | None = record.get("latest" if which == "latest" else "best")
+    return step
 
 
 def _not_whole(announced: int | None, found: list[Found]) -> dict[int, str]:

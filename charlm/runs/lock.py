@@ -105,7 +105,7 @@ def _read_owner(descriptor: int) -> str:
     try:
         owner = json.loads(os.pread(descriptor, 1000, 0))
         pid, host, since = owner["pid"], owner["host"], owner["since"]
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return "another process"
     text = f"{pid} on {host} since {since}"
     return text if isinstance(pid, int) and text.isprintable() and len(text) < 200 else "another process"

@@ -28,6 +28,9 @@ STEPS = "steps"
 STEP_NAME = re.compile(r"step-(\d{8,15})((?:\.old|\.tmp)(?:-\d+)?)?", re.ASCII)
 
 LAST_TIME = 253402300800.0  # the year 10000
+# A run has as many manifests as checkpoints, and a list of runs reads them all.
+LARGEST = 1 << 16
+LARGEST_NUMBER = 2**63 - 1
 
 Figures = Mapping[str, float | int | None]
 
@@ -57,8 +60,11 @@ class Manifest:
     files: dict[str, FileFacts]
 
     def to_bytes(self) -> bytes:
-        """The content of manifest.json."""
-        return records.dump({"format": FORMAT, **asdict(self)})
+        """The content of manifest.json. Raises `ValueError` where it would be too large to be read back."""
+        content = records.dump({"format": FORMAT, **asdict(self)})
+        if len(content) > LARGEST:
+            raise ValueError(f"a manifest of {len(content):,} bytes is larger than the {LARGEST:,} that are read back")
+        return content
 
     @property
     def size(self) -> int:
@@ -92,7 +98,7 @@ def read_manifest(folder: Folder, step: int) -> Manifest:
     Raises:
         RunError: it is missing, damaged, of another format, or of another step.
     """
-    content = read_file(folder, MANIFEST, records.LARGEST)
+    content = read_file(folder, MANIFEST, LARGEST)
     record = records.parse(content, MANIFEST)
     check_format(record, MANIFEST)
     record = records.verify(record, content, MANIFEST)
@@ -122,7 +128,7 @@ def _from_record(record: Mapping[str, Any]) -> Manifest:
         files=files,
     )
     whole = (manifest.step, manifest.save, manifest.parameters, *(facts.size for facts in files.values()))
-    if set(files) != set(DATA_FILES) or not all(type(number) is int and number >= 0 for number in whole):
+    if set(files) != set(DATA_FILES) or not all(is_count(number) for number in whole):
         raise ValueError
     if not isinstance(manifest.best, bool) or not isinstance(manifest.saved_at, float | int):
         raise TypeError
@@ -131,8 +137,13 @@ def _from_record(record: Mapping[str, Any]) -> Manifest:
     return manifest
 
 
+def is_count(value: Any) -> bool:
+    """Whether `value` is a whole number that counts something."""
+    return type(value) is int and 0 <= value <= LARGEST_NUMBER
+
+
 def _is_figure(value: Any) -> bool:
-    return value is None or (isinstance(value, float | int) and not isinstance(value, bool))
+    return value is None or isinstance(value, float) or (type(value) is int and abs(value) <= LARGEST_NUMBER)
 
 
 def read_file(folder: Folder, name: str, limit: int) -> bytes:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from charlm.config import Config
 from charlm.errors import ConfigError, OutputError, RunError
 from charlm.runs import lock, records
+from charlm.runs.facts import checked_facts
 from charlm.runs.files import FileFacts, Folder, in_words, shown, temporary_of
 from charlm.runs.lock import LOCK, Clock
 from charlm.runs.manifest import FORMAT, MANIFEST, STEP_FILES, STEP_NAME, STEPS, check_format, read_file
@@ -133,12 +134,12 @@ def open_run(folder: Path, *, clock: Clock = time.time) -> Run:
         return Run(
             folder,
             config=config,
-            facts=dict(record["facts"]),
+            facts=checked_facts(record["facts"]),
             fingerprint=str(record["vocabulary"]),
             files=files,
             clock=clock,
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError):
         raise RunError(f"{where} is damaged: not the fields of a run") from None
 
 

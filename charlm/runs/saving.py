@@ -32,6 +32,7 @@ from charlm.runs.manifest import (
     best_of,
     check_format,
     find_checkpoints,
+    is_count,
     read_file,
     read_manifest,
     step_name,
@@ -93,10 +94,10 @@ def save(run: Folder, content: Content, keep: int) -> str:
 def _next_number(run: Folder, before: list[Found]) -> int:
     """One more than that of any save yet, even where the newest manifest cannot be read just now."""
     try:
-        announced = read_pointers(run).get("save", 0)
+        announced = read_pointers(run).get("save") or 0
     except RunError:
         announced = 0
-    return 1 + max([announced if isinstance(announced, int) else 0, *(one.order[0] for one in before)])
+    return 1 + max([announced, *(one.order[0] for one in before)])
 
 
 def read_pointers(run: Folder) -> dict[str, Any]:
@@ -109,6 +110,8 @@ def read_pointers(run: Folder) -> dict[str, Any]:
         return {}
     record = records.load(read_file(run, POINTERS, records.LARGEST), POINTERS)
     check_format(record, POINTERS)
+    if not all(value is None or is_count(value) for value in record.values()):
+        raise RunError(f"{POINTERS} is damaged: not the numbers of checkpoints")
     return record
 
 

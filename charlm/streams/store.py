@@ -1,14 +1,16 @@
-"""Token store: the ids of a corpus on disk, encoded once, read through a memory map.
+"""Token store: the ids of a corpus on disk, encoded once.
 
 ``KEY.bin`` holds the ids of all parts, one after another, as little-endian u8, u16 or u32; ``KEY.json`` beside
 it says what they are and carries checksums. Both are written under temporary names, flushed to the disk and
-renamed, the side file last: whoever finds it finds the ids. Two processes that write one key at once write the
+renamed, the side file last: whoever finds it finds the ids. Ids of up to 64 MB are read once and held, those of more
+are read through a memory map. Two processes that write one key at once write the
 same content under different temporary names, and either's files will do.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import zlib
@@ -26,8 +28,12 @@ from charlm.streams.replacement import replacing
 Ids = npt.NDArray[Any]
 
 FORMAT = 1
+_LARGEST_VOCABULARY = 1 << 32
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-_LARGEST_SIDE_FILE = 64 << 20
+# Parsed JSON takes up to thirty times its text; this is enough for a store of two terabytes.
+_LARGEST_SIDE_FILE = 2 << 20
+# Ids of so many bytes are held in memory: nobody can change them, or cut the file under them, once they are checked.
+_HELD = 1 << 26
 #: Bytes under one checksum.
 BLOCK = 1 << 24
 #: Bytes read at a time.
@@ -52,7 +58,7 @@ class TokenStore:
         self.facts = facts
 
     def part(self, name: str) -> Ids:
-        """(N,) ids of a part, or of ``all``; read-only, mapped from the disk; empty for an empty part."""
+        """(N,) ids of a part, or of ``all``; read-only; empty for an empty part."""
         first, end = lookup({**self.parts, "all": (0, len(self._ids))}, name, "part")
         return self._ids[first:end]
 
@@ -108,17 +114,12 @@ def open_store(folder: Path, key: str) -> TokenStore | None:
     try:
         side = _read_side_file(folder / f"{key}.json")
         dtype = _dtype(side["vocab_size"])
-        size = side["bytes"]
         with (folder / f"{key}.bin").open("rb") as file:
-            if file.seek(0, 2) != size or not _sound(file, size, side["crc32"]):
-                return None
-            # subtle: an empty file cannot be mapped
-            count = size // dtype.itemsize
-            ids = np.memmap(file, dtype=dtype, mode="r", shape=(count,)) if count else _nothing(dtype)
+            ids = _read_ids(file, dtype, side["bytes"], side["crc32"])
     except (OSError, _DamagedError):
         return None
     parts = {name: (first, end) for name, (first, end) in side["parts"].items()}
-    return TokenStore(ids.view(np.ndarray), side["vocab_size"], parts, side["facts"])
+    return TokenStore(ids, side["vocab_size"], parts, side["facts"])
 
 
 class _DamagedError(Exception):
@@ -150,7 +151,22 @@ class _Checksummed:
         return [*self._sums, self._running] if self.size % BLOCK else self._sums
 
 
-def _sound(file: BinaryIO, size: int, sums: list[int]) -> bool:
+def _read_ids(file: BinaryIO, dtype: np.dtype[Any], size: int, sums: list[int]) -> Ids:
+    """The ids of a file of `size` bytes, checked; read-only."""
+    if size <= _HELD:
+        file.seek(0)
+        content = file.read(size + 1)
+        held = io.BytesIO(content)
+        if len(content) != size or not _sound(held, sums):
+            raise _DamagedError
+        ids: Ids = np.frombuffer(content, dtype=dtype)
+        return ids
+    if file.seek(0, 2) != size or not _sound(file, sums):
+        raise _DamagedError
+    return np.memmap(file, dtype=dtype, mode="r", shape=(size // dtype.itemsize,)).view(np.ndarray)
+
+
+def _sound(file: BinaryIO, sums: list[int]) -> bool:
     """Whether up to `CHECKED_BLOCKS` blocks, first and last among them, have their checksums."""
     chosen = sorted({int(n) for n in np.linspace(0, len(sums) - 1, CHECKED_BLOCKS)}) if sums else []
     for number in chosen:
@@ -193,11 +209,23 @@ def _read_side_file(path: Path) -> dict[str, Any]:
     try:
         side: dict[str, Any] = json.loads(data)
         checksum = side.pop("checksum")
-        if side["format"] != FORMAT or checksum != _checksum(side):
+        if side["format"] != FORMAT or checksum != _checksum(side) or not _are_fields(side):
             raise _DamagedError
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         raise _DamagedError from None
     return side
+
+
+def _are_fields(side: dict[str, Any]) -> bool:
+    """Whether the values are such as `write_store` writes. ValueError, TypeError, AttributeError, LookupError: no."""
+    vocab_size, size, sums = side["vocab_size"], side["bytes"], side["crc32"]
+    ends = [end for bounds in side["parts"].values() for end in bounds]
+    if not all(type(value) is int and value >= 0 for value in (vocab_size, size, *sums, *ends)):
+        return False
+    if vocab_size > _LARGEST_VOCABULARY or len(sums) != -(-size // BLOCK) or not isinstance(side["facts"], dict):
+        return False
+    count, left = divmod(size, _dtype(vocab_size).itemsize)
+    return not left and all(first <= end <= count for first, end in side["parts"].values())
 
 
 def _checksum(body: dict[str, Any]) -> str:
@@ -208,12 +236,6 @@ def _dtype(vocab_size: int) -> np.dtype[Any]:
     """Little-endian u8, u16 or u32: the smallest that holds V ids."""
     dtype: np.dtype[Any] = np.min_scalar_type(max(0, vocab_size - 1)).newbyteorder("<")
     return dtype
-
-
-def _nothing(dtype: np.dtype[Any]) -> Ids:
-    ids: Ids = np.empty(0, dtype=dtype)
-    ids.flags.writeable = False
-    return ids
 
 
 def _check_key(key: str) -> None:

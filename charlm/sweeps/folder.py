@@ -13,12 +13,25 @@ from typing import Any
 from charlm.config import Config, Layer, resolve
 from charlm.errors import ConfigError, OutputError, RunError
 from charlm.runs import metrics, records
+from charlm.runs.facts import checked_facts
 from charlm.runs.files import Folder, in_words, shown
-from charlm.runs.manifest import read_file
+from charlm.runs.manifest import is_count, read_file
 from charlm.sweeps.plan import Plan
 
 SWEEP, RESULTS = "sweep.json", "results.jsonl"
 FORMAT = 1
+STATUSES = ("trained", "diverged", "failed")
+
+
+def run_name(trial: int) -> str:
+    """The name of a trial's run folder, below the sweep's: ``trial-007``."""
+    return f"trial-{trial:03}"
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,19 +79,21 @@ class Search:
         if record.get("format") != FORMAT:
             raise RunError(f"{where} is of format {record.get('format')!r}, this charlm reads {FORMAT}")
         try:
-            plan = record["plan"]
-            return cls(
+            search = cls(
                 config=Config.from_json(record["config"], where),
-                ranges=dict(record["ranges"]),
+                ranges={name: _text(text) for name, text in record["ranges"].items()},
                 trials=tuple(dict(values) for values in record["trials"]),
-                plan=Plan(unit=plan["unit"], sizes=tuple(plan["sizes"]), ends=tuple(plan["ends"])),
-                corpus=dict(record["corpus"]),
+                plan=Plan.from_record(record["plan"]),
+                corpus=checked_facts({"corpus": record["corpus"]})["corpus"],
                 fit_batch=bool(record["fit_batch"]),
             )
+            for trial in range(1, len(search.trials) + 1):
+                search.config_of(trial)
         except ConfigError as error:
-            raise RunError(str(error)) from None
-        except (KeyError, TypeError, ValueError, AttributeError):
+            raise RunError(f"{where}: {str(error).removeprefix(where + ': ')}") from None
+        except (LookupError, TypeError, ValueError, AttributeError):
             raise RunError(f"{where} is damaged: not the fields of a sweep") from None
+        return search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +133,17 @@ class Outcome:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Outcome:
-        """What `to_record` gave. Raises `KeyError` where it is not that."""
-        return cls(**{field.name: record[field.name] for field in dataclasses.fields(cls)})
+        """What `to_record` gave. Raises `LookupError`, `TypeError` or `ValueError` where it is not that."""
+        one = cls(**{field.name: record[field.name] for field in dataclasses.fields(cls)})
+        losses = [loss for loss in (one.nats_per_character, one.bits_per_character) if loss is not None]
+        if not all(type(number) in (int, float) and math.isfinite(number) for number in (one.seconds, *losses)):
+            raise TypeError
+        if not all(map(is_count, (one.trial, one.rung, one.step))) or not isinstance(one.values, dict):
+            raise TypeError
+        # what the run is called follows from the trial: no other folder is ever looked into
+        if one.status not in STATUSES or one.run != run_name(one.trial) or not isinstance(one.reason, str | None):
+            raise ValueError
+        return one
 
 
 def refuse_taken(folder: Path) -> None:
@@ -160,9 +184,12 @@ def read(folder: Path) -> tuple[Search, list[Outcome], list[str]]:
     except OSError as error:
         raise RunError(f"sweep folder {shown(folder)} cannot be read: {in_words(error)}") from None
     try:
-        return search, [Outcome.from_record(record) for record in log.records], log.notices
-    except KeyError as error:
-        raise RunError(f"{shown(folder.name)}/{RESULTS} is damaged: a line has no {error}") from None
+        outcomes = [Outcome.from_record(record) for record in log.records]
+        if not all(1 <= one.trial <= len(search.trials) for one in outcomes):
+            raise ValueError
+    except (LookupError, TypeError, ValueError, OverflowError):
+        raise RunError(f"{shown(folder.name)}/{RESULTS} is damaged: not the fields of a trial") from None
+    return search, outcomes, log.notices
 
 
 def append(folder: Path, outcome: Outcome) -> None:

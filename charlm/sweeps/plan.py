@@ -7,8 +7,11 @@ where rung k - 1 paused it to ``longest / halving**(rungs - k)``, so the last ru
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from charlm.config import TrainingConfig
 from charlm.config.ranges import ENDS, SweepConfig
@@ -36,6 +39,18 @@ class Plan:
     unit: str
     sizes: tuple[int, ...]
     ends: tuple[float, ...]
+
+    @classmethod
+    def from_record(cls, values: Mapping[str, Any]) -> Plan:
+        """What `dataclasses.asdict` made. Raises `LookupError`, `TypeError` or `ValueError` for anything else."""
+        unit, sizes, ends = values["unit"], tuple(values["sizes"]), tuple(values["ends"])
+        if not all(type(size) is int and size > 0 for size in sizes) or unit not in ENDS:
+            raise TypeError
+        if not all(type(end) in (int, float) for end in ends) or not 0 < len(sizes) == len(ends):
+            raise TypeError
+        if not all(before < end for before, end in itertools.pairwise((0, *ends))):
+            raise ValueError
+        return cls(unit=unit, sizes=sizes, ends=ends)
 
     @property
     def longest(self) -> float:

@@ -18,8 +18,8 @@ from charlm.runs.files import shown
 from charlm.runs.lock import hold
 from charlm.sweeps import folder as files
 from charlm.sweeps.events import RungBegan, SweepEnded, SweepEvent, TrialBegan, TrialEnded, TrialEvent
-from charlm.sweeps.folder import Outcome, Search
-from charlm.sweeps.trial import open_trial, run_name, score_trial
+from charlm.sweeps.folder import Outcome, Search, run_name
+from charlm.sweeps.trial import open_trial, score_trial
 from charlm.training import Training
 from charlm.training.events import Stopped
 

@@ -18,7 +18,7 @@ from charlm.evaluation.score import Score
 from charlm.models import LanguageModel
 from charlm.runs import open_run, remove_run
 from charlm.runs.data import text_change
-from charlm.sweeps.folder import Search
+from charlm.sweeps.folder import Search, run_name
 from charlm.sweeps.plan import RungPace
 from charlm.training import Training, resume_training, start_training
 from charlm.training.pace import Pace
@@ -26,11 +26,6 @@ from charlm.training.pace import Pace
 # Every trial is scored on the same symbols of the validation split, at most so many: enough to tell two settings
 # apart, and no more than is cheap beside a short trial.
 MOST_SCORED = 2**16
-
-
-def run_name(trial: int) -> str:
-    """The name of a trial's run folder, below the sweep's: ``trial-007``."""
-    return f"trial-{trial:03}"
 
 
 def open_trial(

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from charlm.errors import RunError
-from charlm.runs import arrays, find_run, open_run, records
+from charlm.runs import arrays, find_run, open_run, records, summarise
+from charlm.runs.lock import owner_of
 
 HOSTILE_SETTINGS = [
     ("model", "hidden_size", 10**9, "hidden_size must be"),
@@ -65,6 +66,72 @@ def test_hostile_json_is_refused(new_run, text, message):
     (run.folder / "run.json").write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(RunError, match=message):
         open_run(run.folder)
+
+
+HOSTILE_FACTS = [
+    {"corpus": 5},
+    {"corpus": {"characters": "many"}},
+    {"corpus": {"characters": 2**70}},
+    {"corpus": {"parts": {"train": 5}}},
+    {"corpus": {"parts": {"train": [5]}}},
+    {"corpus": {"parts": {"train": [5, 1]}}},
+    {"corpus": {"parts": {"rest": [0, 1]}}},
+    {"corpus": {"sha256": None}},
+    [],
+    5,
+]
+
+
+@pytest.mark.parametrize("facts", HOSTILE_FACTS)
+def test_hostile_facts_are_refused(new_run, facts):
+    run = new_run()
+    record = records.load((run.folder / "run.json").read_bytes(), "run.json")
+    (run.folder / "run.json").write_bytes(records.dump(record | {"facts": facts}))
+    with pytest.raises(RunError, match=r"run\.json is damaged: not the fields of a run"):
+        open_run(run.folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("figures", {"validation_nats": 10**400}, "not the fields of a checkpoint"),
+        ("figures", {f"figure {n}": 1.5 for n in range(5000)}, "at most 65,536 are expected"),
+        ("parameters", 2**63, "not the fields of a checkpoint"),
+        ("save", 10**400, "not the fields of a checkpoint"),
+    ],
+)
+def test_hostile_numbers_of_a_manifest_are_refused(new_run, name, value, message):
+    run = new_run(steps=(100, 200))
+    path = run.folder / "steps" / "step-00000200" / "manifest.json"
+    path.write_bytes(records.dump(records.load(path.read_bytes(), path.name) | {name: value}))
+    assert summarise(run.folder).steps == (100,)
+    (notice,) = run.load_training().notices
+    assert message in notice
+
+
+def test_figures_that_would_not_be_read_back_are_not_saved(new_run, content):
+    run = new_run(steps=(100,))
+    with pytest.raises(ValueError, match="larger than the 65,536"):
+        run.save(200, **content(200), best=False, keep=1, figures={f"figure {n}": 1.5 for n in range(5000)})
+    assert [one.step for one in run.checkpoints()] == [100]
+
+
+@pytest.mark.parametrize(("name", "value"), [("save", 10**400), ("latest", "100"), ("best", [1]), ("latest", -1)])
+def test_hostile_pointers_are_noted_and_not_followed(new_run, content, name, value):
+    run = new_run(steps=(100,))
+    path = run.folder / "pointers.json"
+    path.write_bytes(records.dump(records.load(path.read_bytes(), path.name) | {name: value}))
+    assert run.load("latest").notices == ("pointers.json is damaged: not the numbers of checkpoints (ignored)",)
+    run.save(200, **content(200), best=False, keep=9)
+    assert run.load("latest").step == 200
+
+
+def test_the_owner_in_a_hostile_lock_is_another_process(new_run):
+    run = new_run()
+    with run.lock():
+        for text in (b"[" * 1000, b'{"pid": 1, "host": "\\u001b[2J", "since": ""}', b"{}", b"\xff"):
+            (run.folder / "lock").write_bytes(text)
+            assert owner_of(run.folder) == "another process"
 
 
 def entry(dtype="F32", shape=(2,), offsets=(0, 8)):

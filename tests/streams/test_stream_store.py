@@ -110,6 +110,47 @@ def test_a_side_file_of_something_else_is_none(tmp_path: Path, content: bytes) -
     assert open_store(tmp_path, "key") is None
 
 
+HOSTILE: dict[str, Any] = {
+    "vocab_size": [10**30, -1, 1.5, "10", None, True],
+    "bytes": [-1, 10**30, 6.0, "6", [6]],
+    "parts": [
+        [],
+        None,
+        {"a": [0, 7]},
+        {"a": [2, 1]},
+        {"a": [0]},
+        {"a": 3},
+        {"a": "01"},
+        {"a": [0, 1.0]},
+        {"a": [-1, 1]},
+    ],
+    "facts": [[], None, "x"],
+    "crc32": [[], None, ["1"], [1, 2], {"1": 2}],
+}
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "format"])
+def test_hostile_fields_with_the_right_checksum_are_none(tmp_path: Path, name: str) -> None:
+    write(tmp_path)
+    path = tmp_path / "key.json"
+    side = json.loads(path.read_text())
+    del side["checksum"]
+    changed = [{**side, name: value} for value in HOSTILE.get(name, [2, "1"])]
+    changed.append({key: value for key, value in side.items() if key != name})
+    for body in changed:
+        path.write_text(json.dumps({**body, "checksum": store_module._checksum(body)}))
+        assert open_store(tmp_path, "key") is None, body
+
+
+def test_ids_that_are_open_stay_as_they_were_whatever_becomes_of_the_file(tmp_path: Path) -> None:
+    write(tmp_path)
+    found = open_store(tmp_path, "key").part("train")
+    (tmp_path / "key.bin").write_bytes(bytes(6))
+    assert found.tolist() == [1, 2, 3, 4]
+    os.truncate(tmp_path / "key.bin", 0)
+    assert found.tolist() == [1, 2, 3, 4]
+
+
 def test_damage_in_any_checked_block_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "BLOCK", 64)
     ids = np.arange(64 * 100, dtype=np.int64) % 250
@@ -160,7 +201,8 @@ def test_an_open_store_outlives_its_replacement(tmp_path: Path) -> None:
     assert first.tolist() == [1, 2, 3, 4]
 
 
-def test_memory_is_flat_while_writing_and_reading(tmp_path: Path) -> None:
+def test_memory_is_flat_while_writing_and_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "_HELD", 1 << 20)
     piece = np.arange(1 << 18, dtype=np.uint16)
     tracemalloc.start()
     try:
