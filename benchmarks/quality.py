@@ -103,7 +103,7 @@ class Bench:
         jobs: dict[str, tuple[Plan, str, int]] = {}
         for seed, plan, arm in itertools.product(range(1, self.asked.seeds + 1), plans, self.asked.only):
             if not self._is_there(plan, arm, seed):
-                # an arm may be the default itself, such as the dropout of its rule: that is trained once, as the default
+                # an arm may be the default itself, such as the dropout of its rule: it is trained once, as the default
                 jobs.setdefault(str(plan.key(arm, seed)), (plan, arm, seed))
         begun = time.monotonic()
         with ThreadPoolExecutor(self.asked.jobs) as pool:
