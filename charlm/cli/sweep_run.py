@@ -18,7 +18,10 @@ from charlm.sweeps.events import SweepEnded
 def watch(sweep: Sweep, *, json: bool, quiet: bool) -> int:
     """Show the events as they come, then the ranking; returns the exit code."""
     view = choose_sweep_view(sweep, json=json, quiet=quiet)
-    if not (json or quiet):
+    if json:
+        for notice in sweep.notices:
+            console.print_json({"kind": "notice", "text": notice})
+    elif not quiet:
         _introduce(sweep)
     interrupted = False
     with stop_requests(sweep.request_stop) as received:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from charlm.config import CorpusConfig
-from charlm.corpora import open_corpus
+from charlm.corpora import Corpus, open_corpus
 from charlm.errors import CorpusError, TokenizerError
 from charlm.evaluation.compiled import MOST_ROWS, ScoringEngine
 from charlm.evaluation.evaluate import evaluate
@@ -67,6 +67,7 @@ def score_files(
     for corpus in corpora:
         try:
             text = open_corpus(corpus)
+            _tell(text, notice)
             ids = np.concatenate([tokenizer.encode(chunk) for chunk in text.chunks("all")])
         except CorpusError as error:
             notice(f"left out: {error}")
@@ -86,7 +87,9 @@ def score_lines(
     before = _line_end(tokenizer)
     for corpus in corpora:
         try:
-            for number, line in _lines(open_corpus(corpus).chunks("all")):
+            text = open_corpus(corpus)
+            _tell(text, notice)
+            for number, line in _lines(text.chunks("all")):
                 try:
                     ids = tokenizer.encode(line)
                 except TokenizerError as error:
@@ -99,6 +102,12 @@ def score_lines(
         except CorpusError as error:
             notice(f"left out: {error}")
     yield from _scored(model, tokenizer, held)
+
+
+def _tell(text: Corpus, notice: Callable[[str], None]) -> None:
+    """What there is to say of how it was read."""
+    for one in text.notices:
+        notice(one)
 
 
 def _scored(model: Any, tokenizer: Tokenizer, held: list[tuple[str, int, str, Ids]]) -> Iterator[Ranked]:

@@ -1,5 +1,6 @@
 """score and compare through the real entry."""
 
+import codecs
 import json
 import os
 import shutil
@@ -77,6 +78,15 @@ def test_lines_are_ranked(charlm):
     assert len(table) == 3
     assert table[1].split()[:3] == [table[2].split()[0], "28", "2"]
     assert table[1].endswith("the rat saw 12 \\x1b[31mhats\\x1b[0m")
+
+
+@pytest.mark.parametrize("lines", [[], ["--lines"]], ids=str)
+def test_how_a_text_was_read_is_told(charlm, workplace, lines):
+    (workplace / "marked").write_bytes(codecs.BOM_UTF16_LE + TEXT.encode("utf-16-le"))
+    plain = [json.loads(line) for line in charlm("score", "text", *lines, "--run", "counts", "--json").splitlines()]
+    found = [json.loads(line) for line in charlm("score", "marked", *lines, "--run", "counts", "--json").splitlines()]
+    assert [{**one, "name": "text"} for one in found] == plain
+    assert charlm.err == "'marked': decoded as UTF-16-LE, as its byte-order mark says; the mark is left out\n"
 
 
 def test_equal_probabilities_are_the_vocabulary(charlm):

@@ -122,9 +122,12 @@ def test_a_sweep_prints_its_table_and_what_to_type_next(charlm, place):
 
 
 def test_a_sweep_for_programs(charlm, place):
-    out, err = charlm("sweep", NAME, *SMALL, "--range", "dropout=0..0.5", "--folder", "json", "--json")
+    out, err = charlm(
+        "sweep", NAME, *SMALL, "--range", "dropout=0..0.5", "--folder", "json", "--json", "--include", "*.x"
+    )
     assert err == ""
-    *trials, summary = map(json.loads, out.splitlines())
+    notice, *trials, summary = map(json.loads, out.splitlines())
+    assert notice == {"kind": "notice", "text": "include has no effect: no folder is named"}
     kept = [json.loads(line) for line in (place / "checkpoints/json/results.jsonl").read_text().splitlines()]
     assert trials == [{key: value for key, value in record.items() if key != "crc"} for record in kept]
     assert summary["kind"] == "summary"

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.config import CorpusConfig
@@ -123,7 +123,6 @@ def test_parts_that_are_not_there(tmp_path):
 
 
 @given(st.lists(st.text("ab\n", max_size=7), max_size=8), st.integers(1, 9))
-@settings(max_examples=3 * settings.default.max_examples)
 def test_pieces(texts, size):
     pieces = list(pieces_of(texts, size))
     assert "".join(pieces) == "".join(texts)

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.config import CorpusConfig
@@ -94,7 +94,6 @@ def test_a_bad_byte_far_into_a_file(tmp_path):
 
 
 @given(st.binary(max_size=60), st.integers(1, 9))
-@settings(max_examples=3 * settings.default.max_examples)
 def test_bytes_survive_whatever_they_are(content, block):
     size, reading.BLOCK = reading.BLOCK, block
     try:
@@ -106,7 +105,6 @@ def test_bytes_survive_whatever_they_are(content, block):
 
 
 @given(st.text(max_size=40), st.integers(1, 9), st.sampled_from(["utf-8", "utf-16", "utf-32-be", "utf-7", "gb18030"]))
-@settings(max_examples=3 * settings.default.max_examples)
 def test_text_survives_any_cut_into_blocks(text, block, encoding):
     text = text.encode("utf-8", "ignore").decode()
     size, reading.BLOCK = reading.BLOCK, block

@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.config import SamplingConfig, TokenizerConfig
@@ -133,7 +133,6 @@ PIECES = st.lists(
 
 
 @given(PIECES, st.integers(1, 12), st.lists(st.text("ab€\ufffd", min_size=1, max_size=3), max_size=3))
-@settings(max_examples=3 * settings.default.max_examples)
 def test_pieces_grow_into_the_text_that_a_look_at_the_whole_gives(pieces, length, stop):
     text, reason, taken = grown(pieces, Rules(length, tuple(stop)))
     # what the tokenizer's own stream makes of the same bytes

@@ -8,7 +8,7 @@ import pytest
 from charlm.config import Config, CorpusConfig, TokenizerConfig
 from charlm.errors import ConfigError, CorpusError, RunError, TokenizerError
 from charlm.runs import create_run, open_run, open_run_data, prepare
-from charlm.tokenizers import Tokenizer
+from charlm.tokenizers import CharTokenizer, Tokenizer
 
 TEXT = "".join(f"line {n}: to be, or not to be\n" for n in range(400))
 
@@ -88,8 +88,10 @@ def test_a_character_that_cannot_be_encoded_is_placed_in_the_whole_text(tmp_path
 def test_bytes_need_the_byte_tokenizer(tmp_path):
     (tmp_path / "a.bin").write_bytes(bytes(range(256)) * 4)
     config = CorpusConfig(corpus=(str(tmp_path / "a.bin"),), bytes=True, split="90/10")
-    with pytest.raises(ConfigError, match="bytes needs the tokenizer byte, was char"):
+    with pytest.raises(ConfigError, match="bytes needs the tokenizer byte, was char: add --tokenizer byte, or try"):
         prepare(config, TokenizerConfig())
+    with pytest.raises(ConfigError, match="was char: take a run that was trained so, or try --encoding"):
+        prepare(config, CharTokenizer("ab"))
     data = prepare(config, TokenizerConfig(tokenizer="byte"))
     found = b"".join(data.tokenizer.decode_bytes(data.store.part(part)) for part in ("train", "validation"))
     assert found == bytes(range(256)) * 4

@@ -41,9 +41,7 @@ HARD = st.text(
         st.sampled_from(" \n\t\r\0\u2581\u2585<0x41>ae\u0301é\udc80\udcc3\udca9\udcff\ud800\udfff👩"),
     )
 )
-FAST = settings(
-    max_examples=3 * settings.default.max_examples // 2, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FAST = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.mark.parametrize("text", AWKWARD, ids=lambda text: ascii(text[:20]))

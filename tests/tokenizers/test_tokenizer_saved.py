@@ -155,7 +155,7 @@ def test_a_damaged_or_foreign_model_file_is_refused(trained: dict[str, Tokenizer
         load_tokenizer(write(tmp_path, {**tokenizer.to_json(), "vocab_size": 999}))
 
 
-@settings(max_examples=3 * settings.default.max_examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 200), bit=st.integers(0, 7), cut=st.booleans())
 def test_a_changed_file_is_refused_or_has_another_fingerprint(tmp_path: Path, place: int, bit: int, cut: bool) -> None:
     tokenizer = CharTokenizer("\n abcdéöü漢", "error")
