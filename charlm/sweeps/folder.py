@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from charlm.config import Config, Layer, resolve
 from charlm.errors import ConfigError, OutputError, RunError
 from charlm.runs import metrics, records
 from charlm.runs.facts import checked_facts
-from charlm.runs.files import Folder, in_words, shown
+from charlm.runs.files import Folder, in_words, shown, temporary_of
+from charlm.runs.lock import LOCK, hold
 from charlm.runs.manifest import is_count, read_file
 from charlm.sweeps.plan import Plan
 
@@ -147,9 +149,13 @@ class Outcome:
 
 
 def refuse_taken(folder: Path) -> None:
-    """Raises `RunError` where there is something at `folder` already."""
-    if os.path.lexists(folder):
+    """Raises `RunError` where there is something at `folder` already, but for what a killed process had begun there."""
+    if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir() or not _is_unbegun(os.listdir(folder))):
         raise RunError(f"{shown(folder)} is there already: choose another name, or give it to --resume")
+
+
+def _is_unbegun(names: list[str]) -> bool:
+    return all(name == LOCK or temporary_of(name) == SWEEP for name in names)
 
 
 def create(folder: Path, search: Search) -> None:
@@ -157,12 +163,14 @@ def create(folder: Path, search: Search) -> None:
 
     Raises:
         RunError: there is something already.
+        RunInUseError: another process makes it at this moment.
         OutputError: it cannot be made.
     """
     refuse_taken(folder)
     try:
-        folder.mkdir(parents=True)
-        with Folder.open(folder) as opened:
+        folder.mkdir(parents=True, exist_ok=True)
+        with hold(folder, time.time), Folder.open(folder) as opened:
+            refuse_taken(folder)
             opened.replace(SWEEP, records.dump(search.to_record()))
     except OSError as error:
         raise OutputError(f"sweep folder {shown(folder)} not made: {in_words(error)}") from None

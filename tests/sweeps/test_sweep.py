@@ -238,6 +238,11 @@ def test_a_folder_is_one_sweeps(place):
     sweep = place.start()
     with pytest.raises(RunError, match="is there already: choose another name, or give it to --resume"):
         place.start(corpus=("absent.txt",))  # before the text is looked for
+    begun = place.root / "begun"  # and killed before there was anything in it
+    begun.mkdir()
+    (begun / "sweep.json.tmp").write_text("{")
+    place.start(folder="begun")
+    assert place.resume("begun").search.ranges == sweep.search.ranges
     with pytest.raises(RunError, match=r"no sweep 'fonud' in .* \(did you mean found\?\)"):
         place.resume("fonud")
     with pytest.raises(RunError, match=r"is no sweep's folder: it has no sweep.json"):
