@@ -176,7 +176,7 @@ def part(what: str, settings: Callable[[random.Random, int], list[str]], many: i
     def run(asked: Asked) -> Count:
         preload(TRAINING)
         count = Count(what=what, promise=PROMISE)
-        for number in range(asked.of(many, few)):
+        for number in range(1, 1 + asked.of(many, few)):
             draw, folder = random.Random(f"{asked.seed} {what} {number}"), asked.folder / str(number)
             with count.attempt(f"--seed {asked.seed}, training {number}"):
                 killed_and_resumed(Place(folder, TEXT), settings(draw, number), draw, count, asked.of(MOST_KILLS, 1))
