@@ -34,7 +34,7 @@ PIECE = 2**20
 LONGEST_TRAINING = 20_000_000
 """Symbols learnt from, the last ones of a longer text: counts of many more would not fit a laptop's memory."""
 MOST_GRAMS = 2_500_000
-"""Different rows of symbols that are counted, at some 200 bytes each: of a text with more, its second half is learnt."""
+"""Different rows of symbols that are counted, at some 200 bytes each: of a text with more its second half is learnt."""
 SMALLEST_DISCOUNT = 0.1
 
 
