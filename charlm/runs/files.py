@@ -15,6 +15,7 @@ import os
 import re
 import stat
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -53,7 +54,9 @@ class Folder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self.descriptor)
+        # nothing is written through it, so there is nothing that a failing close could lose
+        with suppress(OSError):
+            os.close(self.descriptor)
 
     def child(self, name: str) -> Folder:
         """Open the folder `name` in this one; a link there is refused."""

@@ -148,10 +148,18 @@ def _is_figure(value: Any) -> bool:
 
 def read_file(folder: Folder, name: str, limit: int) -> bytes:
     """`folder.read`, its failures as a `RunError` that names the file."""
+    content = read_if_there(folder, name, limit)
+    if content is None:
+        raise RunError(f"{name} is missing")
+    return content
+
+
+def read_if_there(folder: Folder, name: str, limit: int) -> bytes | None:
+    """As `read_file`; None where there is no such file."""
     try:
         return folder.read(name, limit)
     except FileNotFoundError:
-        raise RunError(f"{name} is missing") from None
+        return None
     except OSError as error:
         raise RunError(f"{name} cannot be read: {in_words(error)}") from None
 
@@ -161,19 +169,18 @@ def find_checkpoints(run: Folder) -> list[Found]:
 
     A ``.old`` counts only where its step has no other folder: then a replacement was cut short.
     """
+    found = {}
     try:
-        steps = run.child(STEPS)
+        with run.child(STEPS) as steps:
+            for name in steps.names():  # sorted: step-N comes before step-N.old
+                match = STEP_NAME.fullmatch(name)
+                if match is None or (match[2] or "").startswith(".tmp") or int(match[1]) in found:
+                    continue
+                candidate = _examine(steps, name, int(match[1]))
+                if match[2] is None or candidate.manifest is not None:
+                    found[candidate.step] = candidate
     except OSError as error:
         raise RunError(f"{STEPS} cannot be read: {in_words(error)}") from None
-    found = {}
-    with steps:
-        for name in steps.names():  # sorted: step-N comes before step-N.old
-            match = STEP_NAME.fullmatch(name)
-            if match is None or (match[2] or "").startswith(".tmp") or int(match[1]) in found:
-                continue
-            candidate = _examine(steps, name, int(match[1]))
-            if match[2] is None or candidate.manifest is not None:
-                found[candidate.step] = candidate
     return sorted(found.values(), key=lambda one: one.order, reverse=True)
 
 

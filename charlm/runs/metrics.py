@@ -12,7 +12,7 @@ from typing import Any
 
 from charlm.errors import OutputError, RunError
 from charlm.runs.files import Folder, in_words, write_all
-from charlm.runs.manifest import read_file
+from charlm.runs.manifest import read_if_there
 from charlm.runs.records import plain
 
 METRICS = "metrics.jsonl"
@@ -50,14 +50,14 @@ def append(run: Folder, record: Mapping[str, Any], name: str = METRICS) -> None:
             os.close(descriptor)
     except OSError as error:
         raise OutputError(f"{name} not written: {in_words(error)}") from None
+    except RunError as error:
+        raise OutputError(f"not written: {error}") from None
 
 
 def read(run: Folder, name: str = METRICS) -> Metrics:
     """All good lines. A torn last line is what a kill leaves, and is no news; any other bad line is."""
-    if run.status(name) is None:
-        return Metrics(records=[], notices=[])
     records, notices = [], []
-    lines = read_file(run, name, LARGEST).split(b"\n")
+    lines = (read_if_there(run, name, LARGEST) or b"").split(b"\n")
     for number, line in enumerate(lines, start=1):
         record = _record(line)
         if record is not None:
@@ -75,10 +75,11 @@ def truncate(run: Folder, step: int) -> int:
 
     Raises:
         OutputError: the file cannot be written; it is then as it was.
+        RunError: it cannot be read.
     """
-    if run.status(METRICS) is None:
+    before = read_if_there(run, METRICS, LARGEST)
+    if before is None:
         return 0
-    before = read_file(run, METRICS, LARGEST)
     lines = [line for line in before.split(b"\n") if line]
     kept = _until(lines, step)
     content = b"".join(line + b"\n" for line in kept)

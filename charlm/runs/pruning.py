@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from charlm.errors import RunError
 from charlm.runs.files import Folder, temporary_of
 from charlm.runs.manifest import MANIFEST, STEP_FILES, STEP_NAME, STEPS, Found, best_of, find_checkpoints, step_name
 
@@ -43,7 +44,11 @@ def _retire(steps: Folder, name: str) -> None:
 def clean(run: Folder) -> list[str]:
     """Remove what an interrupted save left behind; returns notices. Only the holder of the lock may call it."""
     notices = []
-    good = {one.step: one.name for one in find_checkpoints(run) if one.manifest is not None}
+    try:
+        found = find_checkpoints(run)
+    except RunError:
+        return []  # whoever loads or saves next finds that out as well, and says what came of it
+    good = {one.step: one.name for one in found if one.manifest is not None}
     with run.child(STEPS) as steps:
         for name in steps.names():
             match = STEP_NAME.fullmatch(name)

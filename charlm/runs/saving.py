@@ -33,7 +33,7 @@ from charlm.runs.manifest import (
     check_format,
     find_checkpoints,
     is_count,
-    read_file,
+    read_if_there,
     read_manifest,
     step_name,
 )
@@ -106,9 +106,10 @@ def read_pointers(run: Folder) -> dict[str, Any]:
     Raises:
         RunError: it is damaged.
     """
-    if run.status(POINTERS) is None:
+    content = read_if_there(run, POINTERS, records.LARGEST)
+    if content is None:
         return {}
-    record = records.load(read_file(run, POINTERS, records.LARGEST), POINTERS)
+    record = records.load(content, POINTERS)
     check_format(record, POINTERS)
     if not all(value is None or is_count(value) for value in record.values()):
         raise RunError(f"{POINTERS} is damaged: not the numbers of checkpoints")

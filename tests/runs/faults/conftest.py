@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from charlm.errors import CharlmError
-from charlm.runs import files, lock, open_run, opening
+from charlm.runs import files, lock, metrics, open_run, opening
 
 WRITING = {"open", "write", "fsync", "close", "rename", "mkdir", "unlink", "rmdir"}
 CALLS = WRITING | {"read", "stat", "listdir", "fstat"}
@@ -133,7 +133,7 @@ def on(monkeypatch):
 
     def run_on(machine, action):
         with monkeypatch.context() as patch:
-            for module in (files, lock, opening):
+            for module in (files, lock, metrics, opening):
                 patch.setattr(module, "os", machine)
             try:
                 return action(), None
@@ -168,12 +168,15 @@ def saving(tmp_path, new_run, content):
     """(path of the run, a function that puts it back as it was, a function that saves the next step)."""
     master = new_run("master", steps=(100, 200), best=100, keep=2).folder
     place = tmp_path / "runs" / "poem"
+    run = None
 
     def prepare():
+        nonlocal run
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(master, place)
+        run = open_run(place)
 
     def save(step=300, keep=1):
-        return open_run(place).save(step, **content(step), best=step == 300, keep=keep)
+        return run.save(step, **content(step), best=step == 300, keep=keep)
 
     return place, prepare, save

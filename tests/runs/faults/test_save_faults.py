@@ -10,7 +10,7 @@ import shutil
 
 import pytest
 
-from charlm.errors import CharlmError, OutputError
+from charlm.errors import OutputError
 from charlm.runs import files, open_run
 
 
@@ -35,7 +35,7 @@ def test_a_save_with_a_failing_call(saving, every_call, assert_checkpoint, error
         cases += 1
         saved += result is not None
         if problem is not None:
-            assert isinstance(problem, CharlmError)
+            assert isinstance(problem, OutputError)
             assert "\n" not in str(problem)
         check(place, assert_checkpoint, {300} if result is not None else {200, 300})
         if cases % 5 == 0:  # and at the next interval it works
