@@ -2,7 +2,10 @@
 
 import os
 import signal
+import sys
+import threading
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from charlm.config.folders import cache_folder
@@ -23,3 +26,67 @@ settings.load_profile("charlm")
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+class KilledError(BaseException):
+    """The process died: nothing that it would do from here on happens."""
+
+
+class FileCalls:
+    """What Python asks the system for in this thread; the k-th request fails, or is the last one."""
+
+    REQUESTS = frozenset(
+        ("open", "os.fsync", "os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir", "os.listdir", "os.scandir")
+    )
+
+    def __init__(self):
+        self.thread = self.k = self.error = None
+        self.count, self.dead = 0, False
+        sys.addaudithook(self.hear)
+
+    def begin(self, k, error):
+        self.thread, self.k, self.error = threading.get_ident(), k, error
+        self.count, self.dead = 0, False
+
+    def hear(self, event, arguments):
+        if event not in self.REQUESTS or self.thread != threading.get_ident():
+            return
+        self.count += 1
+        if self.count == self.k and self.error is not None:
+            raise OSError(self.error, os.strerror(self.error))
+        self.dead = self.dead or self.count == self.k
+        if self.dead:
+            raise KilledError
+
+
+@pytest.fixture(scope="session")
+def file_calls():
+    return FileCalls()
+
+
+@pytest.fixture
+def every_file_call(file_calls, monkeypatch):
+    """Yield (result, error), either of them None, of `action` with the k-th request failing, for all k = 1, 2, ..."""
+    # Python tells nobody of a flush; whether the disk is really asked to is tested elsewhere
+    monkeypatch.setattr(os, "fsync", lambda descriptor: sys.audit("os.fsync", descriptor))
+
+    def each(prepare, action, error):
+        prepare()
+        action()  # what it imports is imported now
+        for k in range(1, 1000):
+            prepare()
+            result = problem = None
+            file_calls.begin(k, error)
+            try:
+                result = action()
+            except (Exception, KilledError) as raised:
+                problem = raised
+            file_calls.thread = None
+            if file_calls.count < k:
+                assert problem is None
+                return
+            assert error is None or not isinstance(problem, KilledError)
+            yield result, problem
+        raise AssertionError("the requests do not end")
+
+    return each

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from charlm.cli import console
 from charlm.corpora.files import refuse_device
 from charlm.errors import ConfigError, CorpusError, OutputError
 from charlm.runs.files import in_words, shown
+from charlm.streams.replacement import replacing
 
 STANDARD = "-"
 BUFFER = 2**20
@@ -67,7 +68,7 @@ def written(path: str, *, force: bool, text: bool) -> Iterator[BinaryIO]:
                 kept.seek(0)
                 _copy(kept, path)
         else:
-            with _in_its_place(os.path.realpath(path), force) as file:
+            with replacing(Path(os.path.realpath(path)), over=force) as file:
                 yield file
     except BrokenPipeError:
         raise
@@ -90,35 +91,3 @@ def _copy(kept: BinaryIO, path: str) -> None:
         # exact in a pipe: what is no UTF-8 goes through as Python carries it
         out.write(block.decode("utf-8", "surrogateescape"))
     out.end_line()
-
-
-@contextlib.contextmanager
-def _in_its_place(path: str, force: bool) -> Iterator[BinaryIO]:
-    """A file beside `path`, which it becomes in one step; gone where that fails."""
-    temporary = f"{path}.{os.getpid()}.tmp"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if force:
-            os.replace(temporary, path)
-        else:
-            _rename_to_new(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-
-
-def _rename_to_new(temporary: str, path: str) -> None:
-    """As `os.rename`, but never over a file that somebody put there meanwhile."""
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        # a file system without hard links
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
-            raise
-        os.rename(temporary, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import lzma
 import tarfile
 import zipfile
@@ -35,11 +36,15 @@ def read_members(path: Path, source: Source) -> dict[str, bytes]:
     Raises:
         CorpusError: the archive is damaged; a name in it is absolute or has ``..``; a listed member is a
             link or a device, comes twice, or is too large; or a pattern matches nothing.
+        OSError: the disk cannot be read.
     """
     read = _zip_members if source.filename.endswith(ZIP_ENDINGS) else _tar_members
     try:
         members = read(path, source)
     except _DAMAGED as error:
+        # subtle: a hostile archive leads its reader to impossible places (EINVAL); any other number is the disk's
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         raise CorpusError(f"{source.filename!r} is damaged: {' '.join(str(error).split())}") from None
     for pattern in source.members:
         if not any(matches(name, pattern) for name in members):

@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +22,11 @@ from charlm.corpora.making import Made, make_text
 from charlm.corpora.progress import NoProgress, Progress
 from charlm.corpora.reading import BLOCK
 from charlm.corpora.recipe import Recipe, load_recipe
+from charlm.corpora.workplace import alone, clear_up, workplace
 from charlm.errors import CorpusError, OutputError
 
 TEXT_FILE = "text.txt"
 DOCUMENTS_FILE = "documents.json"
-_TEMPORARY = ".fetching-"
 # Parsed JSON takes up to thirty times its text; this is enough for ten thousand documents.
 LARGEST_RECORD = 2 << 20
 
@@ -119,24 +117,17 @@ def get_corpus(
     progress = progress or NoProgress()
     folder = text_folder(recipe.path)
     installed = find_installed(recipe)
-    if installed is not None and is_sound(installed):
-        return folder / recipe.key / TEXT_FILE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(folder)
-        temporary = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-", dir=folder))
-    except OSError as error:
-        raise OutputError(f"cannot write {str(folder)!r}: {error.strerror}") from None
-    try:
-        with Downloads(index_url=index_url, allow_loopback_http=allow_loopback_http) as downloads:
-            texts = make_text(recipe, downloads, temporary, progress)
-        _write(recipe, texts, temporary)
-        _put_in_place(recipe, temporary, folder / recipe.key)
-    except OSError as error:
-        raise OutputError(f"cannot write {str(folder)!r}: {error.strerror}; nothing was installed") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    _remove_others(folder, recipe.key)
+    if installed is None or not is_sound(installed):
+        try:
+            with workplace(folder) as temporary:
+                with Downloads(index_url=index_url, allow_loopback_http=allow_loopback_http) as downloads:
+                    texts = make_text(recipe, downloads, temporary, progress)
+                _write(recipe, texts, temporary)
+                _put_in_place(recipe, temporary, folder / recipe.key)
+        except OSError as error:
+            raise OutputError(f"cannot write {str(folder)!r}: {error.strerror}; nothing was installed") from None
+    # also where another process, or one that was killed, has installed it
+    clear_up(folder, recipe.key)
     return folder / recipe.key / TEXT_FILE
 
 
@@ -179,38 +170,18 @@ def _check_pins(recipe: Recipe, sha256: str, characters: int) -> None:
 
 def _put_in_place(recipe: Recipe, temporary: Path, target: Path) -> None:
     _flush_folder(temporary)
-    if target.exists():
-        installed = find_installed(recipe)
-        if installed is not None and is_sound(installed):  # another charlm was faster
-            return
-        shutil.rmtree(target)
-    os.rename(temporary, target)
-    _flush_folder(target.parent)
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what a fetch that was killed left behind; one that is alive is left alone."""
-    for path in folder.glob(f"{_TEMPORARY}*"):
-        owner = path.name.removeprefix(_TEMPORARY).partition("-")[0]
-        if owner.isdecimal() and not _is_alive(int(owner)):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _remove_others(folder: Path, key: str) -> None:
-    """Remove the texts of earlier versions of the recipe."""
-    for path in folder.iterdir():
-        if path.name != key and re.fullmatch(r"[0-9a-f]{16}", path.name):
-            shutil.rmtree(path, ignore_errors=True)
+    with alone(target.parent):
+        if target.exists():
+            installed = find_installed(recipe)
+            if installed is not None and is_sound(installed):  # another charlm was faster
+                return
+            shutil.rmtree(target)
+        os.rename(temporary, target)
+        try:
+            _flush_folder(target.parent)
+        except OSError:
+            os.rename(target, temporary)
+            raise
 
 
 def _sha256(path: Path) -> str:

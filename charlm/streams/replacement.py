@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-_SUFFIX = ".tmp"
+# A name that nobody else gives, for these files lie in folders of the user's too.
+_SUFFIX = ".charlm-tmp"
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, over: bool = True) -> Iterator[BinaryIO]:
     """Open a temporary file for writing; at the end of the block it is on the disk and named `path`.
 
     When the block raises, the temporary file goes and `path` is as it was. What killed processes left
     behind in the same folder goes first. OSError passes through.
+
+    Args:
+        over: take the place of a file that is there; else FileExistsError, whenever it came there.
     """
     remove_leftovers(path.parent)
     temporary, file = _create(path)
@@ -28,9 +33,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
             # subtle: renamed while still locked, so that no other process takes it for a leftover
             if sys.platform != "win32":
-                os.replace(temporary, path)
+                _put(temporary, path, over)
         if sys.platform == "win32":
-            os.replace(temporary, path)  # an open file cannot be renamed there
+            _put(temporary, path, over)  # an open file cannot be renamed there
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -47,10 +52,29 @@ def remove_leftovers(folder: Path) -> None:
                 path.unlink()
 
 
+def _put(temporary: Path, path: Path, over: bool) -> None:
+    if over:
+        os.replace(temporary, path)
+        return
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        # a file system without hard links
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+            raise
+        os.rename(temporary, path)
+        return
+    with contextlib.suppress(OSError):  # it has its name; the other one is a leftover now
+        temporary.unlink()
+
+
 def _create(path: Path) -> tuple[Path, BinaryIO]:
     """A new locked file beside `path`: never an existing one, never through a link, with the umask's mode."""
     for attempt in range(10_000):
-        temporary = path.with_name(f".{path.name}.{os.getpid()}-{attempt}{_SUFFIX}")
+        # without the name of `path`, which may be as long as names can be
+        temporary = path.with_name(f".{os.getpid()}-{attempt}{_SUFFIX}")
         try:
             file = temporary.open("xb")
         except FileExistsError:

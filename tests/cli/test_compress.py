@@ -1,5 +1,6 @@
 """compress and decompress through the real entry: files, pipes, figures, and what is never overwritten."""
 
+import errno
 import io
 import json
 import os
@@ -41,7 +42,7 @@ def test_a_file_there_and_back(charlm, workplace, hostile_text):
     hostile_text.rename(workplace / "kept")
     charlm("decompress", f"{name}.charlm")
     assert hostile_text.read_bytes() == (workplace / "kept").read_bytes()
-    assert not [path for path in workplace.iterdir() if path.name.endswith(".tmp")]
+    assert not [path for path in workplace.iterdir() if path.name.endswith("tmp")]
 
 
 def test_the_figures_in_json(charlm, workplace, hostile_text):
@@ -97,6 +98,34 @@ def test_somebody_elses_file_that_appears_meanwhile_is_kept(workplace):
         write()
     assert (workplace / "late").read_text() == "theirs"
     assert [path.name for path in workplace.iterdir()] == ["late"]
+
+
+@pytest.mark.parametrize("error", [None, errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("force", [False, True])
+def test_a_file_written_with_a_failing_or_last_call_is_old_or_new(workplace, every_file_call, force, error):
+    old, place = b"old" if force else None, workplace / "here"
+    place.mkdir()
+    stranger = place / ".mine.tmp"
+
+    def write():
+        with whole_file.written(str(place / "x"), force=force, text=False) as out:
+            out.write(b"new")
+        return True
+
+    def prepare():
+        for path in place.iterdir():
+            path.unlink()
+        stranger.write_text("mine")
+        if force:
+            (place / "x").write_bytes(old)
+
+    for result, problem in every_file_call(prepare, write, error):
+        assert error is None or problem is None or isinstance(problem, OutputError)
+        found = (place / "x").read_bytes() if (place / "x").exists() else None
+        assert found in ((b"new",) if result else (old, b"new"))
+        (place / "x").unlink(missing_ok=True)
+        write()  # and nothing that is ours is left behind
+        assert sorted(path.name for path in place.iterdir()) == [".mine.tmp", "x"]
 
 
 def test_a_damaged_file_leaves_nothing(charlm, workplace, hostile_text):

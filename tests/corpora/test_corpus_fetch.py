@@ -4,6 +4,8 @@ import errno
 import gzip
 import json
 import os
+import shutil
+import stat
 import subprocess
 import sys
 
@@ -12,6 +14,8 @@ import pytest
 from charlm.config import CorpusConfig
 from charlm.corpora import get_corpus, is_fetched, load_recipe, open_corpus
 from charlm.corpora.fetch import Downloads
+from charlm.corpora.install import find_installed
+from charlm.corpora.workplace import workplace
 from charlm.errors import CorpusError, OutputError
 
 PLAY = "Once upon a time.\nThere was a test.\n" * 40
@@ -271,6 +275,35 @@ def test_a_full_disk_changes_nothing(server, recipes, monkeypatch, call):
     assert fetch("demo").read_bytes() == b"new text\n"
 
 
+@pytest.mark.parametrize("error", [None, errno.ENOSPC, errno.EIO])
+def test_a_fetch_with_a_failing_or_last_call_changes_all_or_nothing(server, recipes, tmp_path, every_file_call, error):
+    def serve(content):
+        path = recipes.write("demo", source=recipes.url_source(server.serve("/demo.txt", content), content))
+        return path.parent / "text", load_recipe("demo").key
+
+    text, _ = serve(PLAY.encode())
+    old = fetch("demo")
+    shutil.copytree(text, tmp_path / "before")
+    text, key = serve(PLAY.upper().encode())
+
+    def prepare():
+        shutil.rmtree(text)
+        shutil.copytree(tmp_path / "before", text)
+
+    seen = set()
+    for result, problem in every_file_call(prepare, lambda: fetch("demo"), error):
+        assert problem is None or error is None or isinstance(problem, OutputError | CorpusError), problem
+        found = find_installed(load_recipe("demo"))
+        seen.add(found is not None)
+        assert result is None or found is not None
+        assert found is None or found.path.read_text() == PLAY.upper()
+        assert found is not None or old.read_text() == PLAY
+        assert "nothing was installed" not in str(problem) or found is None
+        assert fetch("demo").read_text() == PLAY.upper()
+        assert [path.name for path in text.iterdir()] == [key]
+    assert seen == {False, True}
+
+
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
@@ -315,12 +348,34 @@ def test_what_a_killed_fetch_left_is_removed(server, recipes):
     content = PLAY.encode()
     path = recipes.write("demo", source=recipes.url_source(server.serve("/demo.txt", content), content))
     text = path.parent / "text"
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    for owner in (ended.pid, 1):
-        (text / f".fetching-{owner}-abc").mkdir(parents=True)
-    fetch("demo")
-    assert sorted(entry.name for entry in text.iterdir() if entry.name.startswith(".")) == [".fetching-1-abc"]
+
+    def left_behind():
+        # numbers of processes come again, in a container always the same ones
+        for name in (f".fetching-{os.getpid()}-0", f".fetching-{os.getpid()}-7", ".fetching-1-0", "0123456789abcdef"):
+            (text / name).mkdir(parents=True, exist_ok=True)
+            (text / name / "download").write_text("half")
+
+    left_behind()
+    with workplace(text) as living:
+        fetch("demo")
+        assert {entry.name for entry in text.iterdir()} == {living.name, load_recipe("demo").key}
+    left_behind()
+    fetch("demo")  # it is here: nothing is fetched, but what lies about goes
+    assert [entry.name for entry in text.iterdir()] == [load_recipe("demo").key]
+    assert server.requests == ["/demo.txt"]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_a_text_follows_the_umask(server, recipes, mask):
+    content = PLAY.encode()
+    recipes.write("demo", source=recipes.url_source(server.serve("/demo.txt", content), content))
+    before = os.umask(mask)
+    try:
+        path = fetch("demo")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o777 & ~mask
 
 
 def test_the_record_says_where_each_document_lies(server, recipes):

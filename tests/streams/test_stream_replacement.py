@@ -61,6 +61,27 @@ def test_every_failing_call_leaves_the_old_store_or_none(
     assert found.facts == {"version": 2}
 
 
+@pytest.mark.parametrize("error", [None, errno.ENOSPC, errno.EIO])
+def test_a_store_written_with_a_failing_or_last_call_is_whole_or_not_there(
+    tmp_path: Path, every_file_call: Any, error: int | None
+) -> None:
+    def prepare() -> None:
+        for path in tmp_path.iterdir():
+            path.unlink()
+
+    seen = set()
+    for _, problem in every_file_call(prepare, lambda: write(tmp_path, version=1), error):
+        assert error is None or problem is None or isinstance(problem, OutputError)
+        found = open_store(tmp_path, "key")
+        seen.add(found is not None)
+        assert found is not None or problem is not None
+        assert found is None or found.part("train").tolist() == [1, 2, 3, 4]
+        write(tmp_path, version=2)
+        assert open_store(tmp_path, "key").facts == {"version": 2}
+        assert names(tmp_path) == ["key.bin", "key.json"]
+    assert seen == {False, True}
+
+
 def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"token store not written in .*: (Not a directory|File exists)"):
@@ -72,7 +93,7 @@ def test_the_umask_is_honoured_and_no_link_is_followed(tmp_path: Path) -> None:
     outside.write_text("mine")
     folder = tmp_path / "store"
     folder.mkdir()
-    for name in ("key.bin", "key.json", f".key.bin.{os.getpid()}-0.tmp"):
+    for name in ("key.bin", "key.json", f".{os.getpid()}-0.charlm-tmp"):
         (folder / name).symlink_to(outside)
     before = os.umask(0o027)
     try:
