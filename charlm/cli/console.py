@@ -5,6 +5,7 @@ Data goes out as UTF-8 bytes whatever the locale says: escaped on a terminal, ex
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -22,10 +23,11 @@ _PIPE_SECONDS = 0.2
 
 def prepare_streams() -> None:
     """Make both streams UTF-8 whatever the locale, and keep files off the numbers of closed streams."""
-    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
-        # subtle: with standard output closed, the next file opened would take its number and its output
-        pass
-    os.close(number)
+    with contextlib.suppress(OSError):  # there are places without it
+        while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+            # subtle: with standard output closed, the next file opened would take its number and its output
+            pass
+        os.close(number)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

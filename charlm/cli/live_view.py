@@ -14,7 +14,7 @@ from charlm.cli.escape import escape, escape_line
 from charlm.cli.figures import duration, figure
 from charlm.cli.screen import Line, Screen
 from charlm.cli.view import View, warning_line
-from charlm.training.events import Evaluated, Event, RolledBack, Sampled, SaveFailed, Stepped, Stopped
+from charlm.training.events import Evaluated, Event, LogFailed, RolledBack, Sampled, SaveFailed, Stepped, Stopped
 
 # Losses kept for the curve; when there are more, neighbours are merged.
 HISTORY = 512
@@ -52,7 +52,7 @@ class LiveView(View):
             self._best = event.validation_nats if event.best else self._best
         elif isinstance(event, Sampled):
             self._sample = event
-        elif isinstance(event, RolledBack | SaveFailed):
+        elif isinstance(event, RolledBack | SaveFailed | LogFailed):
             self._warning = escape_line(warning_line(event))
         elif isinstance(event, Stopped):
             self._ending = escape_line(warning_line(event))

@@ -17,7 +17,7 @@ from charlm.cli.view import warning_line
 from charlm.config.ranges import shown_value
 from charlm.sweeps import Outcome, Sweep
 from charlm.sweeps.events import RungBegan, SweepEvent, TrialBegan, TrialEnded, TrialEvent
-from charlm.training.events import RolledBack, SaveFailed
+from charlm.training.events import LogFailed, RolledBack, SaveFailed
 
 # Trials shown above the one that runs.
 BEST_SHOWN = 3
@@ -136,7 +136,7 @@ def plain_line(event: SweepEvent, sweep: Sweep) -> str:
         return f"  trial {event.trial}: {values_of(sweep.search.trials[event.trial - 1])}"
     if isinstance(event, TrialEnded):
         return f"  {outcome_line(event.outcome)}"
-    if isinstance(event, TrialEvent) and isinstance(event.event, RolledBack | SaveFailed):
+    if isinstance(event, TrialEvent) and isinstance(event.event, RolledBack | SaveFailed | LogFailed):
         return f"    {warning_line(event.event)}"
     return ""
 

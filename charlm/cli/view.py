@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from charlm.cli import console
 from charlm.cli.facts import Fact, fact_lines, width_for
 from charlm.cli.figures import duration, figure
-from charlm.training.events import Evaluated, Event, RolledBack, Sampled, SaveFailed, Stepped, Stopped
+from charlm.training.events import Evaluated, Event, LogFailed, RolledBack, Sampled, SaveFailed, Stepped, Stopped
 
 # The reasons of `Stopped`, in words.
 ENDINGS = {
@@ -129,8 +129,8 @@ def plain_line(event: Event) -> str:
 
 def warning_line(event: Event) -> str:
     """The line of an event that nobody should miss; empty for others."""
-    if isinstance(event, SaveFailed):
-        return f"step {event.step:,}  checkpoint not saved: {event.reason}"
+    if isinstance(event, SaveFailed | LogFailed):
+        return f"step {event.step:,}  {event.reason}"
     if isinstance(event, RolledBack):
         return (
             f"back to step {event.step:,}: {event.reason}; learning rate now {event.learning_rate:.2g},"

@@ -103,6 +103,15 @@ class SaveFailed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LogFailed(Event):
+    """A record could not be written, and others may be missing too; told once. `reason` is one line."""
+
+    kind: ClassVar[str] = "log"
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sampled(Event):
     """A short text of the model as it is now. Shown, not recorded."""
 

@@ -30,7 +30,7 @@ from charlm.training.assembly import (
 )
 from charlm.training.choices import passes_of, with_batch_that_fits, with_dropout
 from charlm.training.device import choose_machine
-from charlm.training.events import Event, SaveFailed
+from charlm.training.events import Event, LogFailed
 from charlm.training.learner import Capture
 from charlm.training.machine import Machine
 from charlm.training.pace import Pace
@@ -91,7 +91,7 @@ class Training:
                 yield event
                 if self.trainer.keeper.trouble and not told:
                     told = True
-                    yield SaveFailed(**self.trainer.where(), reason=self.trainer.keeper.trouble)
+                    yield LogFailed(**self.trainer.where(), reason=self.trainer.keeper.trouble)
             self.ended = True
             if self.trainer.stop_requested:
                 self.baselines.stop()

@@ -7,7 +7,7 @@ import pytest
 from charlm.cli.console import width_of
 from charlm.cli.live_view import LiveView
 from charlm.cli.view import PLAIN_INTERVAL, JsonView, PlainView, QuietView
-from charlm.training.events import Evaluated, RolledBack, Sampled, Saved, SaveFailed, Stepped, Stopped
+from charlm.training.events import Evaluated, LogFailed, RolledBack, Sampled, Saved, SaveFailed, Stepped, Stopped
 
 HOSTILE = "[/x] \x1b]52;c;aGVsbG8=\x07 :smile: \x9b31m \u202e a[i]"
 
@@ -46,7 +46,8 @@ EVENTS = [
     Saved(**at(200), checkpoint=Path("steps/step-00000200"), best=True),
     Sampled(**at(200), text=f"ROMEO:\n{HOSTILE}\n" * 20),
     stepped(300, 1.9),
-    SaveFailed(**at(300), reason=f"disk full {HOSTILE}"),
+    SaveFailed(**at(300), reason=f"checkpoint not saved: disk full {HOSTILE}"),
+    LogFailed(**at(300), reason=f"metrics.jsonl not written: disk full {HOSTILE}"),
     RolledBack(**at(200), reason="the loss is not finite", learning_rate=1e-3, retries_left=4),
     evaluated(400, 1.7, best=False),
     Stopped(**at(400), reason="minutes", validation_nats=1.6, checkpoint=None),
@@ -142,7 +143,8 @@ def test_plain_view_escapes_and_warns(capsys):
     for event in EVENTS:
         view.show(event)
     err = capsys.readouterr().err
-    assert "checkpoint not saved: disk full [/x] \\x1b]52;c;aGVsbG8=\\a :smile: \\x9b31m \\u202e a[i]" in err
+    assert "step 300  metrics.jsonl not written: disk full" in err
+    assert "step 300  checkpoint not saved: disk full [/x] \\x1b]52;c;aGVsbG8=\\a :smile: \\x9b31m \\u202e a[i]" in err
     assert "back to step 200: the loss is not finite; learning rate now 0.001" in err
     assert "ended at step 400 after 0:04: the time is up" in err
     assert "\x1b" not in err
