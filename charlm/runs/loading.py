@@ -93,8 +93,9 @@ def _first_sound(
             found = find_checkpoints(run)
             passed_over = _not_whole(announced, found)
             for one in _in_order(found, which, announced, path):
+                skipped = passed_over | ({} if isinstance(which, int) else _unreadable(found, announced, one.step))
                 try:
-                    return _read(run, path, one, kind, vocabulary, [*notices, *_in_place_of(passed_over, one.step)])
+                    return _read(run, path, one, kind, vocabulary, [*notices, *_in_place_of(skipped, one.step)])
                 except RunError as error:
                     if look < LOOKS and _is_gone(run, one):
                         break
@@ -194,6 +195,12 @@ def _not_whole(announced: int | None, found: list[Found]) -> dict[int, str]:
     if announced is None or (one is not None and one.manifest is not None):
         return {}
     return {announced: one.problem or "it cannot be read" if one else "its folder is gone"}
+
+
+def _unreadable(found: list[Found], announced: int | None, step: int) -> dict[int, str]:
+    """Later checkpoints than that of `step` whose manifest cannot be read, and why, unless `step` was announced."""
+    later = [one for one in found if one.manifest is None and one.step > step != announced]
+    return {one.step: one.problem or "it cannot be read" for one in later}
 
 
 def _in_place_of(passed_over: Mapping[int, str], step: int) -> list[str]:

@@ -77,6 +77,27 @@ def test_what_was_announced_and_is_gone_is_missed(new_run):
     )
 
 
+@pytest.mark.parametrize("pointed", [True, False])
+def test_every_later_checkpoint_that_is_passed_over_is_named(new_run, assert_checkpoint, pointed):
+    run = new_run(steps=(100, 200, 300))
+    steps = run.folder / "steps"
+    (steps / "step-00000300" / "manifest.json").write_bytes(b"")
+    (steps / "step-00000200" / ("weights.safetensors" if pointed else "manifest.json")).write_bytes(b"")
+    if not pointed:
+        (run.folder / "pointers.json").unlink()
+    loaded = run.load_training()
+    assert_checkpoint(loaded, 100)
+    named = [step for step in (200, 300) for line in loaded.notices if f"step {step} passed over" in line]
+    assert named == [200, 300]
+    assert loaded.notices[-1].endswith("; step 100 is used instead")
+
+
+def test_one_that_is_older_than_what_was_announced_is_not_missed(new_run):
+    run = new_run(steps=(100, 200, 300))
+    (run.folder / "steps" / "step-00000200" / "manifest.json").write_bytes(b"")
+    assert run.load_training().notices == ()
+
+
 def test_when_no_checkpoint_is_sound_the_error_names_file_and_cause(new_run):
     run = new_run(steps=(100, 200))
     for step in (100, 200):
