@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -18,7 +19,7 @@ from charlm.errors import CorpusError
 from charlm.registry import lookup
 
 PIECE = 4 * 2**20  # most characters of a piece
-KEPT = 64 * 2**20  # texts up to so many bytes of UTF-8 are kept in memory
+KEPT = 64 * 2**20  # texts that take up to so many bytes are kept in memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +121,7 @@ class Corpus:
 
     def _measure(self) -> CorpusFacts:
         digest = hashlib.sha256()
-        characters = size = 0
+        characters = size = held = 0
         blank = True
         by_part = dict.fromkeys(PARTS, 0)
         seen: dict[str, set[int]] = {part: set() for part in PARTS}
@@ -133,7 +134,9 @@ class Corpus:
             by_part[document.part or "train"] += len(text)
             seen[document.part or "train"].add(id(document))
             blank = blank and text.isspace()
-            if kept is not None and size <= KEPT:
+            # one character beyond U+FFFF makes four bytes of each that stands beside it
+            held += sys.getsizeof(text)
+            if kept is not None and held <= KEPT:
                 kept.append(text)
             else:
                 kept = None

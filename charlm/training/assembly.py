@@ -37,6 +37,23 @@ MOST_COUNTED = 2**24
 ENDS = frozenset(("minutes", "epochs", "steps"))
 
 
+def lanes_of(config: Config, data: Data) -> Lanes:
+    """The lanes of the training split.
+
+    Raises:
+        ConfigError: a batch larger than the text.
+        CorpusError: a training split with nothing to predict.
+    """
+    text = data.store.part("train")
+    if len(text) < 2:
+        share = ", or a larger first share in --split" if len(data.store.part("all")) > 1 else ""
+        raise CorpusError(
+            f"the training split of {data.corpus_name} has {len(text)} symbols, 2 are the least to learn from: "
+            f"give a longer text{share}"
+        )
+    return Lanes(text, config.training.batch_size)
+
+
 def make_learner(config: Config, data: Data, machine: Machine) -> Learner:
     """A new model on the training split, its first weights drawn from the seed.
 
@@ -44,13 +61,7 @@ def make_learner(config: Config, data: Data, machine: Machine) -> Learner:
         ConfigError: a name in no table, or a batch larger than the text.
         CorpusError: a training split with nothing to predict.
     """
-    text = data.store.part("train")
-    if len(text) < 2:
-        raise CorpusError(
-            f"the training split of {data.corpus_name} has {len(text)} symbols, 2 are the least to learn from: "
-            "give a longer text, or a larger first share in --split"
-        )
-    lanes = Lanes(text, config.training.batch_size)
+    lanes = lanes_of(config, data)
     generator = torch.Generator().manual_seed(config.training.seed)
     model = LanguageModel(config.model, data.tokenizer.vocab_size, generator)
     model.start_from_frequencies(_counts(data))

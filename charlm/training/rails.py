@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 from charlm.errors import DivergedError
 from charlm.training.learner import Capture, StepResult
@@ -39,6 +40,12 @@ class Rails:
             if trouble is not None:
                 return trouble
         return None
+
+    def renew(self, capture: Callable[[], Capture]) -> Capture:
+        """Keep what `capture` gives, and return it. The one before goes first: two take more than all else there is."""
+        self.good = None
+        self.good = capture()
+        return self.good
 
     def way_back(self, standing: Standing, step: int, reason: str) -> Capture:
         """Where to go back to.

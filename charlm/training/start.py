@@ -22,6 +22,7 @@ from charlm.training.assembly import (
     ENDS,
     changed_config,
     final_tokens,
+    lanes_of,
     machine_again,
     make_learner,
     make_trainer,
@@ -247,9 +248,11 @@ def plan_training(
 def _prepared(config: Config, fetch: bool, free: Collection[str], progress: Progress | None) -> tuple[Config, Data]:
     """The text, and the settings with a batch that fits it."""
     data = prepare(config.corpus, config.tokenizer, progress=progress, fetch=fetch)
-    if "batch_size" not in free:
-        return config, data
-    config, notice = with_batch_that_fits(config, len(data.store.part("train")))
+    notice = None
+    if "batch_size" in free:
+        config, notice = with_batch_that_fits(config, len(data.store.part("train")))
+    # what cannot be cut in lanes is refused before anything is compiled for it
+    lanes_of(config, data)
     return config, _noted(data, notice)
 
 

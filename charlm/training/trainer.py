@@ -110,7 +110,7 @@ class Trainer:
             DivergedError: the loss left the rails more often than `MOST_ROLLBACKS`.
             OutputError: the last checkpoint could not be written.
         """
-        self.rails.good = self.capture()
+        self.rails.renew(self.capture)
         if self.learner.steps == 0:
             self._first_position = self.position()
         reason = None
@@ -147,6 +147,7 @@ class Trainer:
         return self.pace.ended(self.learner.steps, self.seconds())
 
     def _finish(self, reason: str) -> Iterator[Event]:
+        self.rails.good = None  # nobody goes back any more
         if self.saves.step != self.learner.steps:
             yield from self._save(self.capture(), best=False)
         yield self._tell(self._stopped(reason))
@@ -174,8 +175,7 @@ class Trainer:
             best = event.best
             yield self._tell(event)
         if saved or best:
-            self.rails.good = self.capture()
-            yield from self._save(self.rails.good, best=best)
+            yield from self._save(self.rails.renew(self.capture), best=best)
         if sampled and self.sample is not None:
             with self.learner.averaged() as model:
                 text = self.sample(model.to_arrays())

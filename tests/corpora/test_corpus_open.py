@@ -145,6 +145,23 @@ def test_chunks_are_the_parts(tmp_path, monkeypatch, kept):
     assert all(first == second for first, second in two)
 
 
+@pytest.mark.parametrize(("rare", "in_memory"), [("b", True), ("é", True), ("☃", False), ("😀", False)])
+def test_what_is_kept_in_memory_is_counted_as_it_lies_there(tmp_path, monkeypatch, rare, in_memory):
+    """A character outside of Latin-1 makes two or four bytes of each of its piece."""
+    monkeypatch.setattr(corpus_module, "KEPT", 15_000)
+    monkeypatch.setattr("charlm.corpora.reading.BLOCK", 1000)
+    path = tmp_path / "t"
+    path.write_text(("a" * 990 + rare) * 10, encoding="utf-8")
+    corpus = opened(path)
+    corpus.measure()
+    path.unlink()
+    if in_memory:
+        assert text_of(corpus, "all") == ("a" * 990 + rare) * 10
+    else:
+        with pytest.raises(CorpusError, match="cannot read"):
+            text_of(corpus, "all")
+
+
 def test_a_corpus_larger_than_what_it_may_use(tmp_path):
     """126 MB of text through a process whose memory may grow by 40 MB."""
     path = tmp_path / "large.txt"

@@ -138,10 +138,22 @@ def test_a_folder_that_cannot_be_made_is_named_before_any_work(place):
         begin(place, steps=1)
 
 
-def test_a_text_too_short_to_learn_from(place):
-    (place / "tale.txt").write_text("ab")
-    with pytest.raises(CorpusError, match="2 are the least"):
-        begin(place, steps=1)
+@pytest.mark.parametrize(
+    ("text", "error", "advice"),
+    [
+        ("a", CorpusError, "has 0 symbols, 2 are the least to learn from: give a longer text$"),
+        ("ab", CorpusError, "has 1 symbols, .*: give a longer text, or a larger first share in --split$"),
+        ("abcde", ConfigError, "batch_size 4 is too large for a text of 4 symbols: the largest that fits is 3$"),
+    ],
+)
+def test_a_text_too_short_to_learn_from_is_refused_before_anything_is_compiled(place, monkeypatch, text, error, advice):
+    (place / "tale.txt").write_text(text)
+    with monkeypatch.context() as patch:
+        patch.delattr("charlm.training.start.choose_machine")
+        with pytest.raises(error, match=advice):
+            begin(place, steps=1)
+    if len(text) > 1:
+        assert begin(place, steps=1, **({"split": "100/0"} if len(text) == 2 else {}), batch_size=1).run
 
 
 @pytest.mark.parametrize(("length", "window_length", "batch_size"), [(12, 64, 1), (30, 4, 6), (2000, 64, 32)])

@@ -126,6 +126,17 @@ def test_intervals_are_kept(make_learner, make_trainer, settings, evaluated, sav
     assert [event.step for event in of_kind(events, "save")] == saved
 
 
+def test_no_two_captures_are_held_at_once(make_learner, make_trainer, monkeypatch):
+    """Each is as large as weights and optimiser together; what is done after the last step needs room too."""
+    trainer = make_trainer(make_learner(steps=20, evaluate_every=4))
+    capture, held = trainer.capture, []
+    monkeypatch.setattr(trainer, "capture", lambda: held.append(trainer.rails.good) or capture())
+    for event in trainer.run():
+        assert (event.kind == "stop") == (trainer.rails.good is None)
+    assert len(held) == 6
+    assert held == [None] * 6
+
+
 def test_samples_come_when_asked_for_and_are_of_the_weights(make_learner, make_trainer):
     keeper = Notebook()
     seen = []
