@@ -51,7 +51,7 @@ format: $(READY)  ## put the code into its format
 	$(BIN)/ruff check --fix .
 
 # make bench ARGS=--quick shows that they run, in a few minutes
-SOAKS := properties bad_input terminals kill_and_resume signals two_at_once damage hostile system_calls
+SOAKS := properties bad_input terminals kill_and_resume signals two_at_once damage hostile system_calls fuzzing
 BENCHMARKS := machine training sampling commands transformer encoding gpu
 
 bench: $(READY)  ## run the benchmarks and put what they found into the pages
@@ -60,6 +60,7 @@ bench: $(READY)  ## run the benchmarks and put what they found into the pages
 
 # goes on after a failure, so that one run says all there is to say; ends with the table of counts
 soak: $(READY)  ## try for hours to break what is promised
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[soak]'
 	@for program in $(SOAKS); do echo "== $$program"; $(BIN)/python tests/soak/$$program.py $(ARGS); done
 	$(BIN)/python tests/soak/reliability.py
 
