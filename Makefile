@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench soak clean
+.PHONY: help install demo test check format bench soak ranges clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +51,7 @@ format: $(READY)  ## put the code into its format
 	$(BIN)/ruff check --fix .
 
 # make bench ARGS=--quick shows that they run, in a few minutes
-SOAKS := properties bad_input terminals kill_and_resume signals two_at_once damage hostile system_calls fuzzing
+SOAKS := properties bad_input terminals kill_and_resume signals two_at_once damage hostile system_calls sizes endurance honest_numbers honest_intervals supply fuzzing
 BENCHMARKS := machine training sampling commands transformer encoding gpu
 
 bench: $(READY)  ## run the benchmarks and put what they found into the pages
@@ -63,6 +63,11 @@ soak: $(READY)  ## try for hours to break what is promised
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[soak]'
 	@for program in $(SOAKS); do echo "== $$program"; $(BIN)/python tests/soak/$$program.py $(ARGS); done
 	$(BIN)/python tests/soak/reliability.py
+
+# downloads some hundred MB each time; make ranges ARGS='--torch 2.13.0' spares the CUDA build at the lowest end
+ranges: $(READY)  ## run a part of the suite with the lowest and the highest dependencies
+	$(BIN)/python tests/soak/dependency_ranges.py lowest $(ARGS)
+	$(BIN)/python tests/soak/dependency_ranges.py highest $(ARGS)
 
 clean:  ## remove .venv and caches; corpora and checkpoints stay
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .hypothesis
