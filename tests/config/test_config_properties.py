@@ -91,7 +91,7 @@ def test_the_last_layer_that_has_a_setting_gives_it(layers):
 @given(known=st.sampled_from(ALL), data=st.data())
 @settings(max_examples=3 * settings.default.max_examples // 2)
 def test_a_value_is_taken_as_it_is_or_refused_by_name(known, data):
-    given_value = data.draw(st.one_of(ANYTHING, values_of(known)))
+    given_value = data.draw(st.one_of(st.sampled_from([math.inf, -math.inf, math.nan]), ANYTHING, values_of(known)))
     try:
         taken = known.check(given_value)
     except ConfigError as error:
