@@ -6,18 +6,23 @@ import json
 import os
 import stat
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from charlm.errors import OutputError, RunError
 from charlm.runs.files import Folder, in_words, write_all
 from charlm.runs.manifest import read_if_there
+from charlm.runs.records import LARGEST as LARGEST_RECORD
 from charlm.runs.records import plain
 
 METRICS = "metrics.jsonl"
 LARGEST = 1 << 30
 CRC = ',"crc":"'
+# Of a record and its checksum.
+LONGEST_LINE = LARGEST_RECORD + 64
+# A log of another kind has a bad line in each of its lines.
+MOST_NOTICES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +61,17 @@ def append(run: Folder, record: Mapping[str, Any], name: str = METRICS) -> None:
 
 def read(run: Folder, name: str = METRICS) -> Metrics:
     """All good lines. A torn last line is what a kill leaves, and is no news; any other bad line is."""
-    records, notices = [], []
-    lines = (read_if_there(run, name, LARGEST) or b"").split(b"\n")
-    for number, line in enumerate(lines, start=1):
+    records, notices, further = [], [], 0
+    for number, line, ended in _lines(read_if_there(run, name, LARGEST) or b""):
         record = _record(line)
         if record is not None:
             records.append(record)
-        elif line and number < len(lines):
+        elif ended and len(notices) < MOST_NOTICES:
             notices.append(f"{name}: line {number} is damaged, left out")
+        elif ended:
+            further += 1
+    if further:
+        notices.append(f"{name}: {further:,} more lines are damaged, left out")
     return Metrics(records=records, notices=notices)
 
 
@@ -80,28 +88,45 @@ def truncate(run: Folder, step: int) -> int:
     before = read_if_there(run, METRICS, LARGEST)
     if before is None:
         return 0
-    lines = [line for line in before.split(b"\n") if line]
-    kept = _until(lines, step)
-    content = b"".join(line + b"\n" for line in kept)
+    content = _until(before, step)
     try:
         if content != before:
             run.replace(METRICS, content)
     except OSError as error:
         raise OutputError(f"{METRICS} not written: {in_words(error)}") from None
-    return len(lines) - len(kept)
+    return _count(before) - _count(content)
 
 
-def _until(lines: list[bytes], step: int) -> list[bytes]:
-    records = [_record(line) for line in lines]
-    for index in range(len(lines) - 1, -1, -1):
-        record = records[index]
+def _until(content: bytes, step: int) -> bytes:
+    """What is kept of a log; its lines are looked at one by one, for there may be millions."""
+    end = len(content)
+    while end:
+        start = content.rfind(b"\n", 0, end - 1) + 1
+        record = _record(content[start:end].rstrip(b"\n"))
         if record is not None and record.get("kind") == "save" and record.get("step") == step:
-            return lines[: index + 1]
-    return [
-        line
-        for line, record in zip(lines, records, strict=True)
-        if record is not None and not (isinstance(record.get("step"), int) and record["step"] > step)
-    ]
+            return content[:end] if content.endswith(b"\n", 0, end) else content[:end] + b"\n"
+        end = start
+    kept = bytearray()
+    for _, line, _ in _lines(content):
+        record = _record(line)
+        if record is not None and not (isinstance(record.get("step"), int) and record["step"] > step):
+            kept += line + b"\n"
+    return bytes(kept)
+
+
+def _lines(content: bytes) -> Iterator[tuple[int, bytes, bool]]:
+    """The lines that are not empty: number, from 1, content, and whether the end is there."""
+    start = number = 0
+    while start < len(content):
+        found = content.find(b"\n", start)
+        end, number = len(content) if found < 0 else found, number + 1
+        if end > start:
+            yield number, content[start:end], found >= 0
+        start = end + 1
+
+
+def _count(content: bytes) -> int:
+    return sum(1 for _ in _lines(content))
 
 
 def _open_own(run: Folder, name: str) -> int:
@@ -124,6 +149,8 @@ def _line(record: Mapping[str, Any]) -> bytes:
 
 def _record(line: bytes) -> dict[str, Any] | None:
     """The record of a line, or None where it is not what `_line` made."""
+    if len(line) > LONGEST_LINE:
+        return None
     body, key, rest = line.rpartition(CRC.encode("ascii"))
     body += b"}"
     if not key or rest != f'{zlib.crc32(body):08x}"}}'.encode("ascii"):

@@ -130,11 +130,30 @@ def optimizer_arrays(optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray[A
     }
 
 
+# What torch's optimisers keep of a parameter once they have made a step.
+_KEPT: dict[type[torch.optim.Optimizer], set[str]] = {
+    torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"},
+    torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"},
+    torch.optim.RMSprop: {"step", "square_avg"},
+    torch.optim.SGD: set(),
+}
+
+
+def _kept(optimizer: torch.optim.Optimizer) -> list[set[str]]:
+    """What this one keeps of each of its parameters."""
+    names = next(kept for kind, kept in _KEPT.items() if isinstance(optimizer, kind))
+    groups = [names] * len(optimizer.param_groups)
+    if isinstance(optimizer, Muon):
+        groups[0] = {"momentum"}
+    return [kept for kept, group in zip(groups, optimizer.param_groups, strict=True) for _ in group["params"]]
+
+
 def load_optimizer_arrays(optimizer: torch.optim.Optimizer, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
     """Put back what `optimizer_arrays` gave.
 
     Raises:
-        RunError: an array that is of no parameter of this optimiser.
+        RunError: an array that is of no parameter of this optimiser, or that it does not keep of one; one that is
+            missing, misshapen, not of floats or not finite.
     """
     content = optimizer.state_dict()
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -145,5 +164,12 @@ def load_optimizer_arrays(optimizer: torch.optim.Optimizer, arrays: dict[str, np
             raise RunError(f"checkpoint: optimiser state {key!r} belongs to no parameter of this model")
         if array.ndim and array.shape != tuple(parameters[int(index)].shape):
             raise RunError(f"checkpoint: optimiser state {key!r} has shape {array.shape}, not its parameter's")
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise RunError(f"checkpoint: optimiser state {key!r} holds what is no finite number")
         state.setdefault(int(index), {})[name] = torch.from_numpy(np.array(array))
+    kept = _kept(optimizer)
+    for index in range(len(parameters) if state else 0):
+        if set(state.get(index, ())) != kept[index]:
+            names = ", ".join(sorted(kept[index])) or "nothing"
+            raise RunError(f"checkpoint: optimiser state of parameter {index} must be {names}")
     optimizer.load_state_dict({"state": state, "param_groups": content["param_groups"]})

@@ -37,6 +37,7 @@ from charlm.training.machine import Machine
 from charlm.training.pace import Pace
 from charlm.training.plan import Plan, make_plan
 from charlm.training.precision import note_precision
+from charlm.training.progress import check_progress
 from charlm.training.run_folder import check_place, make_folder, remove_empty
 from charlm.training.scoring import validation_scorer
 from charlm.training.summary import MOST_SCORED, Summary, summarise
@@ -191,6 +192,8 @@ def resume_training(
     with ExitStack() as held:
         held.enter_context(opened.lock())
         checkpoint = opened.load_training() if opened.was_saved() else None
+        if checkpoint is not None:
+            check_progress(checkpoint.progress, checkpoint.step)
         then = {} if checkpoint is None else checkpoint.progress
         config = changed_config(opened.config, then, changes)
         data = open_run_data(opened, progress=progress, accept_change=accept_change)

@@ -88,7 +88,7 @@ def _store(one: Specimen, folder: Path) -> Parser:
         try:
             body = json.loads(content)
             body["checksum"] = stores._checksum({name: value for name, value in body.items() if name != "checksum"})
-        except (ValueError, TypeError, RecursionError):
+        except (ValueError, TypeError, AttributeError, RecursionError):
             return
         (folder / "k.json").write_text(json.dumps(body))
         found = open_store(folder, "k")
