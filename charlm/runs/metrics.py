@@ -61,7 +61,9 @@ def append(run: Folder, record: Mapping[str, Any], name: str = METRICS) -> None:
 
 def read(run: Folder, name: str = METRICS) -> Metrics:
     """All good lines. A torn last line is what a kill leaves, and is no news; any other bad line is."""
-    records, notices, further = [], [], 0
+    records: list[dict[str, Any]] = []
+    notices: list[str] = []
+    further = 0
     for number, line, ended in _lines(read_if_there(run, name, LARGEST) or b""):
         record = _record(line)
         if record is not None:

@@ -167,9 +167,8 @@ def load_optimizer_arrays(optimizer: torch.optim.Optimizer, arrays: dict[str, np
         if array.dtype.kind != "f" or not np.isfinite(array).all():
             raise RunError(f"checkpoint: optimiser state {key!r} holds what is no finite number")
         state.setdefault(int(index), {})[name] = torch.from_numpy(np.array(array))
-    kept = _kept(optimizer)
-    for index in range(len(parameters) if state else 0):
-        if set(state.get(index, ())) != kept[index]:
-            names = ", ".join(sorted(kept[index])) or "nothing"
-            raise RunError(f"checkpoint: optimiser state of parameter {index} must be {names}")
+    for number, kept in enumerate(_kept(optimizer) if state else []):
+        if set(state.get(number, ())) != kept:
+            names = ", ".join(sorted(kept)) or "nothing"
+            raise RunError(f"checkpoint: optimiser state of parameter {number} must be {names}")
     optimizer.load_state_dict({"state": state, "param_groups": content["param_groups"]})
