@@ -24,8 +24,8 @@ LAYERS: dict[str, tuple[type[nn.RNNBase], dict[str, str]]] = {
     "lstm": (nn.LSTM, {}),
 }
 """The cells that torch has a layer for."""
-PARTS = {"input_weight": "weight_ih", "recurrent_weight": "weight_hh", "input_bias": "bias_ih"}
-PARTS["recurrent_bias"] = "bias_hh"
+NAMES = {"input_weight": "weight_ih", "recurrent_weight": "weight_hh", "input_bias": "bias_ih"}
+NAMES["recurrent_bias"] = "bias_hh"
 
 
 class TorchLayers(nn.Module):
@@ -42,7 +42,7 @@ class TorchLayers(nn.Module):
         for index in range(config.layers):
             inputs = E if index == 0 else H
             layer = kind(inputs, H, batch_first=True, **options).double()
-            layer.load_state_dict({f"{their}_l0": tensors[f"layers.{index}.{our}"] for our, their in PARTS.items()})
+            layer.load_state_dict({f"{their}_l0": tensors[f"layers.{index}.{our}"] for our, their in NAMES.items()})
             norm: nn.Module = nn.Identity()
             if config.layer_norm:
                 norm = nn.LayerNorm(inputs).double()
