@@ -13,6 +13,7 @@ from charlm.cli.figures import figure
 from charlm.cli.layers import machine_settings
 from charlm.cli.options import given, json_option, run_option, setting_options
 from charlm.config import CorpusConfig, TrainingConfig
+from charlm.config.settings import LARGEST
 from charlm.errors import ConfigError, CorpusError
 from charlm.registry import lookup
 
@@ -60,7 +61,7 @@ def score(
 
     order = sort or "likely"
     lookup(ORDERS, order, "order")
-    if top is not None and top < 1:
+    if top is not None and not 1 <= top <= LARGEST:
         raise ConfigError(f"--top must be a whole number >= 1, was {top}")
     corpora = [CorpusConfig(corpus=(file,), **given(reading)) for file in files]
     machine = machine_settings(given({"threads": threads}))
