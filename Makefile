@@ -37,14 +37,17 @@ demo: $(READY)  ## fetch Shakespeare, train a minute, measure, write a passage
 	$(call charlm,generate --temperature 0.8 --prompt "ROMEO:" --length 600)
 	@printf '\n\nAll of it is in checkpoints/. Activate the tool with: . $(BIN)/activate\n'
 
+# two processes, each with whole files: fixtures of a file are made once
+SIDE_BY_SIDE := -n 2 --dist loadfile
+
 test: $(READY)  ## run the whole test suite
-	$(BIN)/pytest
+	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 check: $(READY)  ## format, lint, types and the fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m 'not slow'
 
 format: $(READY)  ## put the code into its format
 	$(BIN)/ruff format .
