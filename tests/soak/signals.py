@@ -194,7 +194,9 @@ def blocked(asked: Asked) -> Count:
     for number in SIGNALS * 5:
         with count.attempt(number.name):
             reader, writer = os.pipe()
-            sitting = Sitting(bench.place, ["generate", "--run", "whole", "--length", str(10**9)], output=writer)
+            # fresh: the streams of a fork are not those that an interpreter starts with
+            arguments = ["generate", "--run", "whole", "--length", str(10**9)]
+            sitting = Sitting(bench.place, arguments, fresh=True, output=writer)
             os.close(writer)
             while _is_writing(reader, sitting):
                 assert sitting.code is None, f"it has ended: {sitting.errors}"
