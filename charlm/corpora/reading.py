@@ -173,7 +173,10 @@ def _bad_byte(document: Document, offset: int, byte: int) -> CorpusError:
         stream.read(document.form.skip)
         while left > 0 and (block := stream.read(min(BLOCK, left))):
             left -= len(block)
-            line += decoder.decode(block).count("\n")
+            try:
+                line += decoder.decode(block).count("\n")
+            except UnicodeError:  # of UTF-16 and UTF-32 without their mark nothing can be counted
+                break
     return CorpusError(
         f"{document.name!r}: byte 0x{byte:02X} at offset {offset}, line {line} is not"
         f" {document.form.encoding.upper()}; try --encoding or --bytes"

@@ -44,7 +44,8 @@ class Tokenizer(ABC):
     unknown: str = "bytes"
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
-        self._pieces = list(pieces)
+        # subtle: no copy of a list, for a vocabulary may be all of Unicode
+        self._pieces = pieces if isinstance(pieces, list) else list(pieces)
         self.vocab_size = len(self._pieces)
         #: smallest of uint8, uint16, uint32 that holds V ids; what `encode` returns
         self.dtype: np.dtype[Any] = np.min_scalar_type(max(0, self.vocab_size - 1))

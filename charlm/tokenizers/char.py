@@ -40,10 +40,12 @@ class CharTokenizer(Tokenizer):
         self.characters = characters
         self.unknown = unknown
         members = [character.encode("utf-8") for character in characters]
-        super().__init__([*members, *BYTES] if unknown == "bytes" else members)
+        if unknown == "bytes":
+            members += BYTES
+        super().__init__(members)
         # (0x110000,) id of each code point; V stands for "not in the vocabulary"
         self._table = np.full(_CODES, self.vocab_size, dtype=np.min_scalar_type(self.vocab_size))
-        self._table[_codes(characters)] = np.arange(len(characters))
+        self._table[_codes(characters)] = np.arange(len(characters), dtype=self._table.dtype)
         first = self._table[:128]
         self._ascii = np.where(first == self.vocab_size, _MISSING, first).astype(np.uint8).tobytes().ljust(256)
 
@@ -67,13 +69,9 @@ class CharTokenizer(Tokenizer):
         unknown: str = field(values, "unknown", str, where)
         if unknown not in UNKNOWN:
             raise RunError(f"{where}: unknown must be one of {', '.join(UNKNOWN)}")
-        codes = _codes(characters)
-        if not len(codes) and unknown != "bytes":
+        if not characters and unknown != "bytes":
             raise RunError(f"{where}: characters is empty")
-        if (codes[1:] <= codes[:-1]).any():
-            raise RunError(f"{where}: characters must be sorted by code point, each once")
-        if ((codes >= _SURROGATES.start) & (codes < _SURROGATES.stop)).any():
-            raise RunError(f"{where}: characters holds half of a surrogate pair")
+        _check_members(characters, where)
         return cls(characters, unknown)
 
     def _settings(self) -> dict[str, Any]:
@@ -114,6 +112,14 @@ class CharTokenizer(Tokenizer):
         data = np.frombuffer(characters.encode("utf-8", "surrogateescape"), dtype=np.uint8)
         filled[filled == self.vocab_size] = data.astype(self._table.dtype) + len(self.characters)
         return filled
+
+
+def _check_members(characters: str, where: Path) -> None:
+    codes = _codes(characters)
+    if (codes[1:] <= codes[:-1]).any():
+        raise RunError(f"{where}: characters must be sorted by code point, each once")
+    if ((codes >= _SURROGATES.start) & (codes < _SURROGATES.stop)).any():
+        raise RunError(f"{where}: characters holds half of a surrogate pair")
 
 
 def _cut(text: str) -> Iterator[tuple[int, str]]:
