@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,89 +30,17 @@ from charlm.training.assembly import (
 )
 from charlm.training.choices import passes_of, with_batch_that_fits, with_dropout
 from charlm.training.device import choose_machine
-from charlm.training.events import Event, LogFailed
 from charlm.training.learner import Capture
 from charlm.training.machine import Machine
 from charlm.training.pace import Pace
 from charlm.training.plan import Plan, make_plan
-from charlm.training.precision import note_precision
 from charlm.training.progress import check_progress
-from charlm.training.run_folder import check_place, make_folder, remove_empty
+from charlm.training.run_folder import check_place, make_folder
 from charlm.training.scoring import validation_scorer
-from charlm.training.summary import MOST_SCORED, Summary, summarise
+from charlm.training.summary import MOST_SCORED
 from charlm.training.trainer import Trainer
+from charlm.training.training import Training
 from charlm.training.trial import symbols_per_second
-
-
-@dataclass
-class Training:
-    """A training that is ready to run.
-
-    Attributes:
-        config: complete; what the run folder stores.
-        data: tokenizer and token store.
-        run: the run folder.
-        notices: lines for the user from before the first step.
-        baselines: on the validation split, computed beside the training.
-        progress: told when loops have to be compiled at the end.
-        held: keeps the lock of a resumed run from before its checkpoint was read.
-        ended: all steps are done and saved.
-    """
-
-    config: Config
-    data: Data
-    run: Run
-    machine: Machine
-    trainer: Trainer
-    notices: list[str]
-    baselines: BaselinesAside
-    progress: Progress | None = None
-    held: ExitStack = field(default_factory=ExitStack)
-    ended: bool = False
-
-    def events(self) -> Iterator[Event]:
-        """Train, holding the run's lock. A run that fails before its first checkpoint is gone.
-
-        Raises:
-            DivergedError, OutputError, RunInUseError: see `Trainer.run`.
-        """
-        try:
-            yield from self._events()
-        # of whatever kind: a lack of memory is torch's RuntimeError, a signal what the command line makes of it
-        except (Exception, KeyboardInterrupt, SystemExit):
-            remove_empty(self.run)
-            raise
-
-    def _events(self) -> Iterator[Event]:
-        with self.held, self.run.lock(), self.machine.in_use():
-            # also of a run that begins again: killed before its first checkpoint, it may have told of steps
-            self.run.truncate_metrics(self.trainer.learner.steps)
-            told = False
-            for event in self.trainer.run():
-                yield event
-                if self.trainer.keeper.trouble and not told:
-                    told = True
-                    yield LogFailed(**self.trainer.where(), reason=self.trainer.keeper.trouble)
-            self.ended = True
-            if self.trainer.stop_requested:
-                self.baselines.stop()
-            else:
-                note_precision(self.run, self.data, self.progress)
-
-    def request_stop(self) -> bool:
-        """Finish the step, save and end. Safe to call from a signal handler.
-
-        Returns:
-            False where there is no step to finish: all are done and saved, what is under way may be cut short.
-        """
-        self.trainer.request_stop()
-        return not self.ended
-
-    def summary(self) -> Summary:
-        """The best checkpoint, read back and scored on the whole validation split."""
-        epochs = self.trainer.learner.lanes.epoch
-        with self.machine.in_use():
-            return summarise(self.run, self.config, self.data, self.machine, self.baselines.scores(), epochs)
 
 
 def start_training(

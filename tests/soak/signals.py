@@ -43,8 +43,8 @@ STAGES = {
     "announcing": "charlm.runs.saving:_point",
     "pruning": "charlm.runs.saving:prune",
     "sampling": "charlm.training.scoring:NumpyModel",
-    "measuring formats": "charlm.training.start:note_precision",
-    "scoring at the end": "charlm.training.start:summarise",
+    "measuring formats": "charlm.training.training:note_precision",
+    "scoring at the end": "charlm.training.training:summarise",
 }
 ONCE_AND_TWICE = [(number, 1) for number in SIGNALS] + [(signal.SIGINT, 2)]
 

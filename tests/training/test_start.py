@@ -124,7 +124,7 @@ def test_a_training_that_was_killed_before_its_first_checkpoint_begins_again(pla
 
 def test_when_all_is_saved_there_is_nothing_to_finish(place, monkeypatch):
     training, asked = begin(place, steps=2), []
-    monkeypatch.setattr("charlm.training.start.note_precision", lambda *what: asked.append(training.request_stop()))
+    monkeypatch.setattr("charlm.training.training.note_precision", lambda *what: asked.append(training.request_stop()))
     events = training.events()
     next(events)
     assert not training.ended
