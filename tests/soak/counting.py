@@ -57,7 +57,7 @@ class Count:
 
     def line(self) -> str:
         """As it is printed."""
-        verdict = f"{len(self.failures)} FAILED" if self.failures else "all held"
+        verdict = f"{len(self.failures)} FAILED" if self.failures else "all held" if self.tried else "none"
         notes = "".join(f"; {name} {value}" for name, value in self.notes.items())
         return f"{self.what}: {self.tried:,} tried, {verdict}, {self.seconds:.0f} s{notes}"
 
@@ -93,6 +93,8 @@ def main(program: str, parts: Mapping[str, Part], description: str | None, argum
     for name in asked.parts:
         with tempfile.TemporaryDirectory(prefix=f"charlm-soak-{name}-") as folder:
             counts[name] = parts[name](Asked(quick=asked.quick, seed=asked.seed, folder=Path(folder)))
+        if not (asked.quick or counts[name].tried):
+            counts[name].failures.append("nothing was tried")
         print(counts[name].line(), *counts[name].failures, sep="\n  ", flush=True)
     if not asked.quick:
         keep(program, counts)

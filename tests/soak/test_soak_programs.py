@@ -39,6 +39,14 @@ def test_a_failed_attempt_is_written_down_and_the_next_one_follows():
     assert "3 tried, 1 FAILED" in count.line()
 
 
+def test_a_part_that_tries_nothing_is_no_part_that_held(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(counting, "RESULTS", tmp_path)
+    parts = {"idle": lambda asked: counting.Count(what="nothing", promise="anything")}
+    assert counting.main("some", parts, "", ["--quick"]) == 0
+    assert "0 tried, none" in capsys.readouterr().out
+    assert counting.main("some", parts, "", []) == 1
+
+
 def test_an_interruption_is_no_failure_of_what_was_tried():
     count = counting.Count(what="numbers", promise="even")
     with pytest.raises(KeyboardInterrupt), count.attempt("one"):
