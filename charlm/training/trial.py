@@ -31,7 +31,8 @@ def fastest(
     model: ModelConfig,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Machine:
-    """The machine on which `model` takes the least time; float32 where bfloat16 gains little.
+    """The machine on which `model` takes the least time; float32 where bfloat16 gains little, the compiled loops where
+    torch's kernels are not `CLEARLY` faster.
 
     A machine without rivals is taken, once its loops are compiled.
     """

@@ -210,8 +210,10 @@ def test_a_terminal_that_is_closed_does_not_end_what_was_shown_on_it(monkeypatch
         for line in ("a", "b"):
             screen.draw(lambda width, height, line=line: [[(line, "bold")]])
         screen.close()
+        # raises where the descriptor still leads to the terminal that is gone
         stream.write("nothing of it waits for the interpreter's end")
         stream.flush()
+        assert os.fstat(stream.fileno()).st_rdev == os.stat(os.devnull).st_rdev
 
 
 def test_when_all_is_done_a_signal_is_no_exception(monkeypatch):
