@@ -19,12 +19,12 @@ BLOCK = 96
 def tile_product(dtype: torch.dtype, shape: tuple[int, int, int]) -> Callable[[int], object] | None:
     """So many products, each thread with its own rows; None without Numba, or bfloat16 that the processor lacks."""
     try:
-        from charlm.simd import HAS_BFLOAT16, PANEL, WIDTH
+        from charlm.simd import DEPTH_UNIT, HAS_BFLOAT16, PANEL, WIDTH
     except ImportError:
         return None
     M, K, N = shape
     columns = PANEL * WIDTH
-    if N % columns or (dtype == torch.bfloat16 and not HAS_BFLOAT16):
+    if N % columns or (dtype == torch.bfloat16 and (not HAS_BFLOAT16 or K % DEPTH_UNIT)):
         return None
     one, kind = (ONE, np.uint16) if dtype == torch.bfloat16 else (1, np.float32)
     threads = torch.get_num_threads()
@@ -46,24 +46,38 @@ def tile_product(dtype: torch.dtype, shape: tuple[int, int, int]) -> Callable[[i
 def _compiled() -> Any:
     import numba
 
-    from charlm.simd import MOST_ROWS, PANEL, WIDTH, accumulate, fill, load, store
+    from charlm.simd import (
+        PANEL,
+        WIDTH,
+        accumulate,
+        begin_products,
+        end_products,
+        fill,
+        load,
+        most_rows,
+        rows_of_tile,
+        store,
+    )
 
     columns = PANEL * WIDTH
 
     def multiply(x: Any, weights: Any, out: Any, K: int, N: int, count: int) -> None:
         """out = x @ weights, `count` times. x: (M, K), weights: (N / columns, K, columns), out: (M, N), all flat."""
         M = len(x) // K
-        sums = np.empty(MOST_ROWS * columns, dtype=np.float32)
+        sums = np.empty(most_rows(x) * columns, dtype=np.float32)
         for _ in range(count):
             for block in range(0, M, BLOCK):
+                end = min(block + BLOCK, M)
+                tiles, height = begin_products(x, end - block)
                 for panel in range(N // columns):
-                    for row in range(block, min(block + BLOCK, M), MOST_ROWS):
-                        rows = min(MOST_ROWS, M - row, block + BLOCK - row)
+                    for tile in range(tiles):
+                        row, rows = rows_of_tile(block, end, tile, tiles)
                         for place in range(0, rows * columns, WIDTH):
                             store(sums, place, fill(np.float32(0)))
-                        accumulate(x, row * K, K, 1, rows, weights, panel * columns * K, K, PANEL, sums)
+                        accumulate(x, row * K, K, 1, rows, height, weights, panel * columns * K, K, PANEL, sums)
                         for r in range(rows):
                             for place in range(0, columns, WIDTH):
                                 store(out, (row + r) * N + panel * columns + place, load(sums, r * columns + place))
+        end_products(x)
 
     return numba.njit(nogil=True, error_model="numpy")(multiply)

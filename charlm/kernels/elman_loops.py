@@ -8,7 +8,22 @@ from __future__ import annotations
 import numpy as np
 
 from charlm.kernels.loops import add_to, products
-from charlm.simd import MOST_ROWS, PANEL, WIDTH, accumulate, compiled, fill, largest, load, store, tanh, where_positive
+from charlm.simd import (
+    PANEL,
+    WIDTH,
+    accumulate,
+    begin_products,
+    compiled,
+    end_products,
+    fill,
+    largest,
+    load,
+    most_rows,
+    rows_of_tile,
+    store,
+    tanh,
+    where_positive,
+)
 
 
 @compiled
@@ -39,22 +54,21 @@ def backward_rectified(first, last, window, gradients):
 def _forward(first, last, window, rectified):
     T, B, H, depth, h = window.T, window.B, window.H, window.depth, window.h
     wide = PANEL * WIDTH
-    sums = np.empty(MOST_ROWS * wide, np.float32)
-    tiles = (last - first + MOST_ROWS - 1) // MOST_ROWS
+    sums = np.empty(most_rows(h) * wide, np.float32)
+    tiles, height = begin_products(h, last - first)
     for t in range(T):
         for unit in range(0, H, wide):
             for tile in range(tiles):
-                lane = first + (last - first) * tile // tiles
-                rows = first + (last - first) * (tile + 1) // tiles - lane
+                lane, rows = rows_of_tile(first, last, tile, tiles)
                 here = t * B + lane
                 for row in range(rows):
                     begin = window.ids[here + row] * H + unit
                     for place in range(0, wide, WIDTH):
                         store(sums, row * wide + place, load(window.start, begin + place))
                 if depth > 0:
-                    panel = unit * depth
-                    accumulate(window.x, here * depth, depth, 1, rows, window.input_panels, panel, depth, PANEL, sums)
-                accumulate(h, here * H, H, 1, rows, window.recurrent_panels, unit * H, H, PANEL, sums)
+                    panel, x = unit * depth, here * depth
+                    accumulate(window.x, x, depth, 1, rows, height, window.input_panels, panel, depth, PANEL, sums)
+                accumulate(h, here * H, H, 1, rows, height, window.recurrent_panels, unit * H, H, PANEL, sums)
                 for row in range(rows):
                     after = (here + row + B) * H + unit
                     for place in range(0, wide, WIDTH):
@@ -63,13 +77,15 @@ def _forward(first, last, window, rectified):
                             store(h, after + place, largest(fill(0.0), value))
                         else:
                             store(h, after + place, tanh(value))
+    end_products(h)
 
 
 @compiled
 def _backward(first, last, window, gradients, rectified):
     T, B, H, depth = window.T, window.B, window.H, window.depth
     planes = window.planes
-    sums = np.empty(MOST_ROWS * PANEL * WIDTH, np.float32)
+    sums = np.empty(most_rows(planes) * PANEL * WIDTH, np.float32)
+    tiling = begin_products(planes, last - first)
     for t in range(T - 1, -1, -1):
         for lane in range(first, last):
             here = t * B + lane
@@ -80,7 +96,9 @@ def _backward(first, last, window, gradients, rectified):
                 dh = where_positive(output, dh) if rectified else dh * (1.0 - output * output)
                 store(planes, now, dh)
                 add_to(gradients.start, window.ids[here] * H + unit, dh)
-        products(first, last, planes, t * B * H, H, H, gradients.recurrent_panels, H, gradients.h, 0, sums)
+        begin, out = t * B * H, t * B * depth
+        products(first, last, planes, begin, H, H, gradients.recurrent_panels, H, gradients.h, 0, sums, tiling)
         if depth > 0:
-            out = t * B * depth
-            products(first, last, planes, t * B * H, H, H, gradients.input_panels, depth, gradients.x, out, sums)
+            panels = gradients.input_panels
+            products(first, last, planes, begin, H, H, panels, depth, gradients.x, out, sums, tiling)
+    end_products(planes)

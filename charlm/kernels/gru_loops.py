@@ -10,7 +10,21 @@ from __future__ import annotations
 import numpy as np
 
 from charlm.kernels.loops import add_to, products
-from charlm.simd import MOST_ROWS, PANEL, WIDTH, accumulate, compiled, fill, load, sigmoid, store, tanh
+from charlm.simd import (
+    PANEL,
+    WIDTH,
+    accumulate,
+    begin_products,
+    compiled,
+    end_products,
+    fill,
+    load,
+    most_rows,
+    rows_of_tile,
+    sigmoid,
+    store,
+    tanh,
+)
 
 
 @compiled
@@ -18,14 +32,13 @@ def forward(first, last, window):
     """One layer, `charlm.kernels.loops.Window`."""
     T, B, H, depth = window.T, window.B, window.H, window.depth
     h, memory, planes = window.h, window.memory, window.planes
-    above = np.empty(MOST_ROWS * 3 * WIDTH, np.float32)  # n, r, z
-    beside = np.empty(MOST_ROWS * 3 * WIDTH, np.float32)  # r, z, s
-    tiles = (last - first + MOST_ROWS - 1) // MOST_ROWS
+    above = np.empty(most_rows(h) * 3 * WIDTH, np.float32)  # n, r, z
+    beside = np.empty(most_rows(h) * 3 * WIDTH, np.float32)  # r, z, s
+    tiles, height = begin_products(h, last - first)
     for t in range(T):
         for unit in range(0, H, WIDTH):
             for tile in range(tiles):
-                lane = first + (last - first) * tile // tiles
-                rows = first + (last - first) * (tile + 1) // tiles - lane
+                lane, rows = rows_of_tile(first, last, tile, tiles)
                 here = t * B + lane
                 for row in range(rows):
                     begin, place = window.ids[here + row] * 4 * H + unit, row * 3 * WIDTH
@@ -36,9 +49,9 @@ def forward(first, last, window):
                     store(beside, place + WIDTH, fill(0.0))
                     store(beside, place + 2 * WIDTH, load(window.start, begin + 3 * H))
                 if depth > 0:
-                    panel = unit * 3 * depth
-                    accumulate(window.x, here * depth, depth, 1, rows, window.input_panels, panel, depth, 3, above)
-                accumulate(h, here * H, H, 1, rows, window.recurrent_panels, unit * 3 * H, H, 3, beside)
+                    panel, x = unit * 3 * depth, here * depth
+                    accumulate(window.x, x, depth, 1, rows, height, window.input_panels, panel, depth, 3, above)
+                accumulate(h, here * H, H, 1, rows, height, window.recurrent_panels, unit * 3 * H, H, 3, beside)
                 for row in range(rows):
                     place = row * 3 * WIDTH
                     r = sigmoid(load(above, place + WIDTH) + load(beside, place))
@@ -54,6 +67,7 @@ def forward(first, last, window):
                     store(planes, kept + H, r)
                     store(planes, kept + 2 * H, z)
                     store(planes, kept + 3 * H, s)
+    end_products(h)
 
 
 @compiled
@@ -61,7 +75,8 @@ def backward(first, last, window, gradients):
     """Its gradients, `charlm.kernels.loops.Gradients`. That of the state is the sum of `h` and `memory`."""
     T, B, H, depth = window.T, window.B, window.H, window.depth
     planes = window.planes
-    sums = np.empty(MOST_ROWS * PANEL * WIDTH, np.float32)
+    sums = np.empty(most_rows(planes) * PANEL * WIDTH, np.float32)
+    tiling = begin_products(planes, last - first)
     for t in range(T - 1, -1, -1):
         for lane in range(first, last):
             here = t * B + lane
@@ -84,8 +99,9 @@ def backward(first, last, window, gradients):
                 add_to(gradients.start, begin + H, dr)
                 add_to(gradients.start, begin + 2 * H, dz)
                 add_to(gradients.start, begin + 3 * H, ds)
-        begin = t * B * 4 * H
-        products(first, last, planes, begin + H, 4 * H, 3 * H, gradients.recurrent_panels, H, gradients.h, 0, sums)
+        begin, out, panels = t * B * 4 * H, t * B * depth, gradients.recurrent_panels
+        products(first, last, planes, begin + H, 4 * H, 3 * H, panels, H, gradients.h, 0, sums, tiling)
         if depth > 0:
-            out = t * B * depth
-            products(first, last, planes, begin, 4 * H, 3 * H, gradients.input_panels, depth, gradients.x, out, sums)
+            panels = gradients.input_panels
+            products(first, last, planes, begin, 4 * H, 3 * H, panels, depth, gradients.x, out, sums, tiling)
+    end_products(planes)

@@ -8,7 +8,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from charlm.kernels.loops import add_to, products
-from charlm.simd import MOST_ROWS, PANEL, WIDTH, accumulate, compiled, exp, fill, largest, load, store, total
+from charlm.simd import (
+    PANEL,
+    WIDTH,
+    accumulate,
+    begin_products,
+    compiled,
+    end_products,
+    exp,
+    fill,
+    largest,
+    load,
+    most_rows,
+    rows_of_tile,
+    store,
+    total,
+)
 
 
 class Head(NamedTuple):
@@ -35,16 +50,16 @@ def head(first, last, head, bias_gradient):
     bias_gradient: (V,) float32, added to.
     """
     T, B, H, V = head.T, head.B, head.H, head.V
-    sums = np.empty(MOST_ROWS * PANEL * WIDTH, np.float32)
-    logits = np.empty(MOST_ROWS * V, np.float32)
-    tiles = (last - first + MOST_ROWS - 1) // MOST_ROWS
+    sums = np.empty(most_rows(head.y) * PANEL * WIDTH, np.float32)
+    logits = np.empty(most_rows(head.y) * V, np.float32)
+    tiling = begin_products(head.y, last - first)
+    tiles, height = tiling
     loss = 0.0
     for t in range(T):
         for tile in range(tiles):
-            lane = first + (last - first) * tile // tiles
-            rows = first + (last - first) * (tile + 1) // tiles - lane
+            lane, rows = rows_of_tile(first, last, tile, tiles)
             here = t * B + lane
-            _logits(head, here, rows, sums, logits)
+            _logits(head, here, rows, height, sums, logits)
             for row in range(rows):
                 target = head.targets[here + row]
                 loss += _softmax(logits, row * V, V, target, sums)
@@ -53,26 +68,27 @@ def head(first, last, head, bias_gradient):
                     store(head.logits, (here + row) * V + column, gradient)
                     add_to(bias_gradient, column, gradient)
         begin = t * B * V
-        products(first, last, head.logits, begin, V, V, head.back_panels, H, head.y_gradient, t * B * H, sums)
+        products(first, last, head.logits, begin, V, V, head.back_panels, H, head.y_gradient, t * B * H, sums, tiling)
+    end_products(head.y)
     return loss
 
 
 @compiled
-def _logits(head, here, rows, sums, logits):
+def _logits(head, here, rows, height, sums, logits):
     """Logits of some neighbouring lanes of one step: (rows, V)."""
     H, V, wide = head.H, head.V, PANEL * WIDTH
     for column in range(0, V - V % wide, wide):
         for row in range(rows):
             for vector in range(0, wide, WIDTH):
                 store(sums, row * wide + vector, load(head.bias, column + vector))
-        accumulate(head.y, here * H, H, 1, rows, head.panels, column * H, H, PANEL, sums)
+        accumulate(head.y, here * H, H, 1, rows, height, head.panels, column * H, H, PANEL, sums)
         for row in range(rows):
             for vector in range(0, wide, WIDTH):
                 store(logits, row * V + column + vector, load(sums, row * wide + vector))
     for column in range(V - V % wide, V, WIDTH):
         for row in range(rows):
             store(sums, row * WIDTH, load(head.bias, column))
-        accumulate(head.y, here * H, H, 1, rows, head.panels, column * H, H, 1, sums)
+        accumulate(head.y, here * H, H, 1, rows, height, head.panels, column * H, H, 1, sums)
         for row in range(rows):
             store(logits, row * V + column, load(sums, row * WIDTH))
 

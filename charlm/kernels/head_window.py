@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from charlm.kernels.head_loops import Head, head
-from charlm.kernels.panels import Array, blocks_of, flat, pack, pack_back, round_up
+from charlm.kernels.panels import Array, blocks_of, flat, pack, pack_back, padding, round_up
 from charlm.kernels.scratch import Scratch
 from charlm.kernels.weight_gradient import WIDE, Lanes, WeightGradient, find_gradients
 from charlm.simd import WIDTH
@@ -49,7 +49,7 @@ class HeadWindow:
         """
         T, B, wide = y.shape
         self.V, self.H = weight.shape
-        padded = round_up(self.V, WIDTH)
+        padded = round_up(self.V, padding(y.dtype))
         blocks = blocks_of(weight, 1, padded, wide, y.dtype)
         biases = torch.full((padded,), NEVER, dtype=torch.float32)
         biases[: self.V] = bias.detach()

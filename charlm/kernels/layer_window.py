@@ -14,11 +14,10 @@ from torch import Tensor
 from charlm.kernels.layer_input import LayerInput
 from charlm.kernels.loop_table import LOOPS
 from charlm.kernels.loops import Gradients, Window
-from charlm.kernels.panels import blocks_of, flat, pack, pack_back, round_up, widened
+from charlm.kernels.panels import blocks_of, flat, pack, pack_back, padding, round_up, widened
 from charlm.kernels.scratch import Scratch
 from charlm.kernels.team import shares
 from charlm.kernels.weight_gradient import Lanes, WeightGradient, find_gradients
-from charlm.simd import WIDTH
 
 Tensors = tuple[Tensor, ...]
 
@@ -67,7 +66,7 @@ class LayerWindow:
         ids, x, start = given
         (T, B), self.H = ids.shape, recurrent_weight.shape[1]
         _check(T, B, self.H, state)
-        self.wide = wide = round_up(self.H, loops.block)
+        self.wide = wide = round_up(self.H, max(loops.block, padding(dtype)))
         self.parts, self.threads = shares(B, threads), threads
         self._scratch = scratch
         self.h = _begun(state[0], scratch.empty(T + 1, B, wide, dtype=dtype))
@@ -83,7 +82,7 @@ class LayerWindow:
             inputs, input_panels = self.h, recurrent_panels  # not read
         else:
             self.width = input_weight.shape[1]
-            inputs = widened(x.to(dtype), round_up(x.shape[2], WIDTH))
+            inputs = widened(x.to(dtype), round_up(x.shape[2], padding(dtype)))
             depth = inputs.shape[2]
             self._given = blocks_of(input_weight, loops.gates, wide, depth, dtype)
             # where the planes have the order of the weights nothing is copied

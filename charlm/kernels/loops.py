@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from charlm.simd import MOST_ROWS, PANEL, WIDTH, accumulate, compiled, fill, load, store, where_at_least
+from charlm.simd import PANEL, WIDTH, accumulate, compiled, fill, load, rows_of_tile, store, where_at_least
 
 
 class Window(NamedTuple):
@@ -44,20 +44,20 @@ class Gradients(NamedTuple):
 
 
 @compiled
-def products(first, last, values, begin, stride, depth, panels, columns, result, result_begin, sums):
+def products(first, last, values, begin, stride, depth, panels, columns, result, result_begin, sums, tiling):
     """result[lane] = values[lane] @ panels for some lanes.
 
     values: lane b begins at ``begin + b * stride``, with `depth` numbers; result: lane b at
-    ``result_begin + b * columns``; sums: room for one tile.
+    ``result_begin + b * columns``; sums: room for one tile; tiling: of these lanes, from `begin_products`.
     """
-    tiles = (last - first + MOST_ROWS - 1) // MOST_ROWS
+    tiles, height = tiling
     for column in range(0, columns, PANEL * WIDTH):
         for tile in range(tiles):
-            lane = first + (last - first) * tile // tiles
-            rows = first + (last - first) * (tile + 1) // tiles - lane
+            lane, rows = rows_of_tile(first, last, tile, tiles)
             for place in range(0, rows * PANEL * WIDTH, WIDTH):
                 store(sums, place, fill(0.0))
-            accumulate(values, begin + lane * stride, stride, 1, rows, panels, column * depth, depth, PANEL, sums)
+            row, panel = begin + lane * stride, column * depth
+            accumulate(values, row, stride, 1, rows, height, panels, panel, depth, PANEL, sums)
             for row in range(rows):
                 for vector in range(0, min(PANEL * WIDTH, columns - column), WIDTH):
                     value = load(sums, row * PANEL * WIDTH + vector)

@@ -8,7 +8,20 @@ from __future__ import annotations
 import numpy as np
 
 from charlm.kernels.loops import add_to, products
-from charlm.simd import MOST_ROWS, PANEL, WIDTH, accumulate, compiled, load, sigmoid, store, tanh
+from charlm.simd import (
+    PANEL,
+    WIDTH,
+    accumulate,
+    begin_products,
+    compiled,
+    end_products,
+    load,
+    most_rows,
+    rows_of_tile,
+    sigmoid,
+    store,
+    tanh,
+)
 
 
 @compiled
@@ -16,22 +29,21 @@ def forward(first, last, window):
     """One layer, `charlm.kernels.loops.Window`."""
     T, B, H, depth = window.T, window.B, window.H, window.depth
     h, memory, planes = window.h, window.memory, window.planes
-    sums = np.empty(MOST_ROWS * 4 * WIDTH, np.float32)
-    tiles = (last - first + MOST_ROWS - 1) // MOST_ROWS
+    sums = np.empty(most_rows(h) * 4 * WIDTH, np.float32)
+    tiles, height = begin_products(h, last - first)
     for t in range(T):
         for unit in range(0, H, WIDTH):
             for tile in range(tiles):
-                lane = first + (last - first) * tile // tiles
-                rows = first + (last - first) * (tile + 1) // tiles - lane
+                lane, rows = rows_of_tile(first, last, tile, tiles)
                 here = t * B + lane
                 for row in range(rows):
                     begin = window.ids[here + row] * 4 * H + unit
                     for gate in range(4):
                         store(sums, (row * 4 + gate) * WIDTH, load(window.start, begin + gate * H))
                 if depth > 0:
-                    panel = unit * 4 * depth
-                    accumulate(window.x, here * depth, depth, 1, rows, window.input_panels, panel, depth, 4, sums)
-                accumulate(h, here * H, H, 1, rows, window.recurrent_panels, unit * 4 * H, H, 4, sums)
+                    panel, x = unit * 4 * depth, here * depth
+                    accumulate(window.x, x, depth, 1, rows, height, window.input_panels, panel, depth, 4, sums)
+                accumulate(h, here * H, H, 1, rows, height, window.recurrent_panels, unit * 4 * H, H, 4, sums)
                 for row in range(rows):
                     i = sigmoid(load(sums, row * 4 * WIDTH))
                     f = sigmoid(load(sums, (row * 4 + 1) * WIDTH))
@@ -46,6 +58,7 @@ def forward(first, last, window):
                     store(planes, place + H, f)
                     store(planes, place + 2 * H, g)
                     store(planes, place + 3 * H, o)
+    end_products(h)
 
 
 @compiled
@@ -53,7 +66,8 @@ def backward(first, last, window, gradients):
     """Its gradients, `charlm.kernels.loops.Gradients`."""
     T, B, H, depth = window.T, window.B, window.H, window.depth
     memory, planes = window.memory, window.planes
-    sums = np.empty(MOST_ROWS * PANEL * WIDTH, np.float32)
+    sums = np.empty(most_rows(planes) * PANEL * WIDTH, np.float32)
+    tiling = begin_products(planes, last - first)
     for t in range(T - 1, -1, -1):
         for lane in range(first, last):
             here = t * B + lane
@@ -78,8 +92,9 @@ def backward(first, last, window, gradients):
                 add_to(gradients.start, begin + H, df)
                 add_to(gradients.start, begin + 2 * H, dg)
                 add_to(gradients.start, begin + 3 * H, do)
-        begin = t * B * 4 * H
-        products(first, last, planes, begin, 4 * H, 4 * H, gradients.recurrent_panels, H, gradients.h, 0, sums)
+        begin, out, panels = t * B * 4 * H, t * B * depth, gradients.recurrent_panels
+        products(first, last, planes, begin, 4 * H, 4 * H, panels, H, gradients.h, 0, sums, tiling)
         if depth > 0:
-            out = t * B * depth
-            products(first, last, planes, begin, 4 * H, 4 * H, gradients.input_panels, depth, gradients.x, out, sums)
+            panels = gradients.input_panels
+            products(first, last, planes, begin, 4 * H, 4 * H, panels, depth, gradients.x, out, sums, tiling)
+    end_products(planes)

@@ -10,7 +10,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
-from charlm.simd import WIDTH, compiled, fill, load, store, store_pairs
+from charlm.simd import DEPTH_UNIT, HAS_AMX, WIDTH, compiled, fill, load, store, store_pairs, turn_pairs
 
 
 @compiled
@@ -35,20 +35,20 @@ def pack_pairs(first, last, T, B, values, begin, stride, columns, block, panels)
 
     values: row b of step t begins at ``begin + (t * B + b) * stride`` and has `columns` numbers. Those of the rows from
     `first` to `last` of all steps, in that order, go into panels: (columns / (block * WIDTH), rows / 2, block * WIDTH,
-    2), what is over filled with zeros.
+    2), what is over filled with zeros, and so are rows up to a multiple of DEPTH_UNIT.
     """
     count, wide = last - first, block * WIDTH
     rows = T * count
-    even = rows + rows % 2
+    whole = (rows + DEPTH_UNIT - 1) // DEPTH_UNIT * DEPTH_UNIT
     nothing = fill(0.0)
-    for row in range(0, rows, 2):
+    for row in range(0, whole, 2):
         one = begin + (row // count * B + first + row % count) * stride
         two = begin + ((row + 1) // count * B + first + (row + 1) % count) * stride
         for panel in range(0, columns, wide):
-            place = panel * even + row * wide - 2 * panel
+            place = panel * whole + row * wide - 2 * panel
             for column in range(panel, panel + wide, WIDTH):
                 lower, upper = nothing, nothing
-                if column < columns:
+                if column < columns and row < rows:
                     lower = load(values, one + column)
                     if row + 1 < rows:
                         upper = load(values, two + column)
@@ -72,6 +72,59 @@ def pack_rows(first, last, T, B, values, begin, stride, columns, block, panels):
     """`pack_pairs` or `pack_singly`, as the numbers ask for; in compiled functions too."""
     pack = pack_pairs if values.dtype == np.uint16 else pack_singly
     pack(first, last, T, B, values, begin, stride, columns, block, panels)
+
+
+@compiled
+def pack_across(first, last, T, B, values, begin, stride, columns, panels):
+    """The rows of `pack_pairs` as columns: (columns, rows), filled up with zeros likewise."""
+    count = last - first
+    rows = T * count
+    whole = (rows + DEPTH_UNIT - 1) // DEPTH_UNIT * DEPTH_UNIT
+    nothing = fill(0.0)
+    square = np.empty(2 * WIDTH * WIDTH, np.uint16)
+    for top in range(0, whole, 2 * WIDTH):
+        for column in range(0, columns, WIDTH):
+            for row in range(top, top + 2 * WIDTH, 2):
+                lower, upper = nothing, nothing
+                if row < rows:
+                    lower = load(values, begin + (row // count * B + first + row % count) * stride + column)
+                if row + 1 < rows:
+                    upper = load(values, begin + ((row + 1) // count * B + first + (row + 1) % count) * stride + column)
+                store_pairs(square, (row - top) * WIDTH, lower, upper)
+            turn_pairs(square, 0, panels, column * whole + top, whole)
+
+
+def pack_columns(first, last, T, B, values, begin, stride, columns, panels):
+    """Rows for a product in which they are the depth, and their columns what is multiplied; in compiled functions.
+
+    Each of their numbers is found with `column_of`.
+    """
+    raise NotImplementedError("a compiled function calls this")
+
+
+@overload(pack_columns)
+def _pack_columns(first, last, T, B, values, begin, stride, columns, panels):
+    if HAS_AMX and values.dtype == types.uint16:
+        return lambda first, last, T, B, values, begin, stride, columns, panels: pack_across(
+            first, last, T, B, values, begin, stride, columns, panels
+        )
+    pack = pack_pairs if values.dtype == types.uint16 else pack_singly
+    return lambda first, last, T, B, values, begin, stride, columns, panels: pack(
+        first, last, T, B, values, begin, stride, columns, 1, panels
+    )
+
+
+def column_of(panels, column, rows):
+    """Where a column begins that `pack_columns` packed, how far the next one is, and what `accumulate` calls `step`."""
+    raise NotImplementedError("a compiled function calls this")
+
+
+@overload(column_of)
+def _column_of(panels, column, rows):
+    if HAS_AMX and panels.dtype == types.uint16:
+        return lambda panels, column, rows: (column * rows, rows, 1)
+    unit = 2 if panels.dtype == types.uint16 else 1
+    return lambda panels, column, rows: (column // WIDTH * WIDTH * rows + column % WIDTH * unit, unit, WIDTH)
 
 
 @overload(pack_rows)

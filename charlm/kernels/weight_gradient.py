@@ -12,7 +12,7 @@ from torch import Tensor
 from charlm.kernels.gradient_loops import Applied, sum_window
 from charlm.kernels.panels import Array, flat, round_up
 from charlm.kernels.scratch import Scratch
-from charlm.simd import PANEL, WIDTH
+from charlm.simd import DEPTH_UNIT, PANEL, WIDTH
 
 WIDE = PANEL * WIDTH
 
@@ -59,7 +59,7 @@ class WeightGradient:
 
 def find_gradients(lanes: Lanes, planes: Array, width: int, weights: Sequence[Applied]) -> None:
     """A part's shares of the gradients of some weights whose gates are in the same planes, (T, B, width)."""
-    unit, dtype = (2, torch.bfloat16) if planes.dtype == np.uint16 else (1, torch.float32)
+    unit, dtype = (DEPTH_UNIT, torch.bfloat16) if planes.dtype == np.uint16 else (1, torch.float32)
     count = lanes.last - lanes.first
     steps = min(max(1, ROWS // count), lanes.T)
     rows, wide = round_up(steps * count, unit), max(weight.wide for weight in weights)

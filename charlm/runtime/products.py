@@ -13,7 +13,20 @@ from numba.extending import overload, register_jitable
 
 from charlm.runtime.packing import PLACE
 from charlm.runtime.quantised import FORMATS
-from charlm.simd import MOST_ROWS, PANEL, WIDTH, accumulate, fill, largest, load, store, total
+from charlm.simd import (
+    MOST_ROWS,
+    PANEL,
+    WIDTH,
+    accumulate,
+    begin_products,
+    end_products,
+    fill,
+    largest,
+    load,
+    rows_of_tile,
+    store,
+    total,
+)
 from charlm.simd.integers import accumulate_integers, greatest, load_whole, magnitude, store_rounded
 
 WIDE = PANEL * WIDTH
@@ -53,20 +66,21 @@ def _add_products(rows, x, x_begin, x_stride, model, matrix, result, begin, stri
 def _of_floats(rows, x, x_begin, x_stride, model, matrix, result, begin, stride, room):
     at, sums = matrix * ENTRIES, room.sums
     offset, columns, depth = model.places[at], model.places[at + 2], model.places[at + 3]
-    tiles = (rows + MOST_ROWS - 1) // MOST_ROWS
+    tiles, height = begin_products(x, rows)
     for column in range(0, columns, WIDE):
         wide, panel = min(WIDE, columns - column), offset + column * depth
         for tile in range(tiles):
-            first = rows * tile // tiles
-            count = rows * (tile + 1) // tiles - first
+            first, count = rows_of_tile(0, rows, tile, tiles)
             to = begin + first * stride + column
             for row in range(count):
                 for place in range(0, wide, WIDTH):
                     store(sums, row * WIDE + place, load(result, to + row * stride + place))
-            accumulate(x, x_begin + first * x_stride, x_stride, 1, count, model.weights, panel, depth, PANEL, sums)
+            from_ = x_begin + first * x_stride
+            accumulate(x, from_, x_stride, 1, count, height, model.weights, panel, depth, PANEL, sums)
             for row in range(count):
                 for place in range(0, wide, WIDTH):
                     store(result, to + row * stride + place, load(sums, row * WIDE + place))
+    end_products(x)
 
 
 def _of_integers(rows, x, x_begin, x_stride, model, matrix, result, begin, stride, room):
@@ -79,8 +93,7 @@ def _of_integers(rows, x, x_begin, x_stride, model, matrix, result, begin, strid
     for column in range(0, columns, WIDE):
         wide, panel = min(WIDE, columns - column), offset + column * depth
         for tile in range(tiles):
-            first = rows * tile // tiles
-            count = rows * (tile + 1) // tiles - first
+            first, count = rows_of_tile(0, rows, tile, tiles)
             for row in range(count):
                 for place in range(WIDE):
                     corrected = is_bytes and place < wide

@@ -11,21 +11,49 @@ seconds; its machine code is kept on disk for every process that comes after.
 
 from charlm.simd.activations import exp, sigmoid, tanh
 from charlm.simd.compiling import compiled, telling
-from charlm.simd.processor import HAS_BFLOAT16, WIDTH
-from charlm.simd.tiles import MOST_ROWS, PANEL, accumulate
-from charlm.simd.vectors import fill, largest, load, smallest, store, store_pairs, total, where_at_least, where_positive
+from charlm.simd.processor import HAS_AMX, HAS_BFLOAT16, WIDTH
+from charlm.simd.tiles import (
+    DEPTH_UNIT,
+    MOST_ROUNDED_ROWS,
+    MOST_ROWS,
+    PANEL,
+    accumulate,
+    begin_products,
+    end_products,
+    most_rows,
+    rows_of_tile,
+)
+from charlm.simd.vectors import (
+    fill,
+    largest,
+    load,
+    smallest,
+    store,
+    store_pairs,
+    total,
+    turn_pairs,
+    where_at_least,
+    where_positive,
+)
 
 __all__ = [
+    "DEPTH_UNIT",
+    "HAS_AMX",
     "HAS_BFLOAT16",
+    "MOST_ROUNDED_ROWS",
     "MOST_ROWS",
     "PANEL",
     "WIDTH",
     "accumulate",
+    "begin_products",
     "compiled",
+    "end_products",
     "exp",
     "fill",
     "largest",
     "load",
+    "most_rows",
+    "rows_of_tile",
     "sigmoid",
     "smallest",
     "store",
@@ -33,6 +61,7 @@ __all__ = [
     "tanh",
     "telling",
     "total",
+    "turn_pairs",
     "where_at_least",
     "where_positive",
 ]

@@ -15,6 +15,7 @@ from numba.core import event
 
 from charlm.config.folders import cache_folder
 from charlm.simd.code_files import keep_in_code_files
+from charlm.simd.processor import HAS_AMX
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -64,7 +65,8 @@ def code_folder() -> Path:
 
     It lies in ``$NUMBA_CACHE_DIR`` where that is set, as all that Numba keeps, else in charlm's cache.
     """
-    digest = hashlib.sha256(numba.__version__.encode())
+    # Numba's own key has what the processor can do, not what the system lets it
+    digest = hashlib.sha256(f"{numba.__version__} {HAS_AMX}".encode())
     for room in ROOMS:
         for path in sorted((PACKAGE / room).glob("*.py")):
             digest.update(path.read_bytes())

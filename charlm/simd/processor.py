@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
+import sys
+
 from numba import config
 from numba.core.codegen import get_host_cpu_features
 
@@ -20,3 +24,17 @@ HAS_INT8: bool = WIDTH == 16 and "avx512vnni" in _FEATURES
 
 REGISTERS: int = 16 if WIDTH == 8 else 32
 """Vector registers."""
+
+# arch_prctl's number, and what is asked of it
+_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA = 158, 0x1023, 18
+
+
+def _may_use_tiles() -> bool:
+    """Ask Linux for the registers of AMX, which a process has to; every thread of it has them from then on."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return False
+    return bool(ctypes.CDLL(None).syscall(_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA) == 0)
+
+
+HAS_AMX: bool = HAS_BFLOAT16 and {"amx-tile", "amx-bf16"} <= _FEATURES and _may_use_tiles()
+"""Whether it multiplies whole tiles of bfloat16 and adds them up in float32 (AMX-BF16), and Linux lets it."""

@@ -2,7 +2,10 @@
 
 A panel holds `vectors` x WIDTH columns of a weight matrix, depth by depth, so that it is read from end to end:
 float32 as (depth, columns), bfloat16 as (depth / 2, columns, 2), two depths beside each other, because the
-processor multiplies and adds them in pairs. Rows stay as they are, bfloat16 of even depth.
+processor multiplies and adds them in pairs. Rows stay as they are.
+
+A loop asks `begin_products` for its number of tiles, and calls `end_products` when it has done them. In between it
+accumulates, the rows of a tile at a time.
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic, overload, register_jitable
 
-from charlm.simd.processor import REGISTERS, WIDTH
+from charlm.simd import amx
+from charlm.simd.processor import HAS_AMX, REGISTERS, WIDTH
 from charlm.simd.vectors import (
     FLOATS,
     INT32,
@@ -30,9 +34,73 @@ PANEL = 4
 
 # sums of 4 columns of vectors, 4 vectors of weights and one of a row must fit into the registers
 MOST_ROWS: int = 6 if REGISTERS == 32 else 2
-"""Rows of one tile."""
+"""Rows of one tile of float32."""
+
+MOST_ROUNDED_ROWS: int = 2 * amx.HEIGHT if HAS_AMX else MOST_ROWS
+"""Rows of one tile of bfloat16."""
+
+DEPTH_UNIT: int = amx.DEPTH if HAS_AMX else 2
+"""The depth of a product of bfloat16 is a multiple of this."""
 
 PAIRS = ir.VectorType(BFloat16Type(), 2 * WIDTH)
+
+
+def most_rows(values: Any) -> int:
+    """Rows of one tile of an array's format, inside compiled functions only: a constant there."""
+    raise NotImplementedError("a compiled function calls this")
+
+
+@overload(most_rows)
+def _most_rows(values):
+    most = MOST_ROUNDED_ROWS if holds_bfloat16(values) else MOST_ROWS
+    return lambda values: most
+
+
+def begin_products(values: Any, rows: int) -> tuple[int, int]:
+    """Get ready for products of at most so many rows of `values`, inside compiled functions only.
+
+    Returns:
+        How many tiles the rows are best divided into, by `rows_of_tile`, and what `accumulate` calls `height`.
+    """
+    raise NotImplementedError("a compiled function calls this")
+
+
+@overload(begin_products)
+def _begin_products(values, rows):
+    most, configure = MOST_ROUNDED_ROWS if holds_bfloat16(values) else MOST_ROWS, amx.configure
+
+    def divide(values, rows):
+        return (rows + most - 1) // most, 0
+
+    def divide_and_configure(values, rows):
+        tiles = (rows + most - 1) // most
+        highest = (rows + tiles - 1) // tiles
+        paired = highest > amx.HEIGHT
+        height = (highest + 1) // 2 if paired else highest
+        configure(height, paired)
+        return tiles, height
+
+    return divide_and_configure if HAS_AMX and holds_bfloat16(values) else divide
+
+
+def end_products(values: Any) -> None:
+    """The products of `values` that `begin_products` began are done; inside compiled functions only."""
+    raise NotImplementedError("a compiled function calls this")
+
+
+@overload(end_products)
+def _end_products(values):
+    release = amx.release
+    if HAS_AMX and holds_bfloat16(values):
+        return lambda values: release()
+    return lambda values: None
+
+
+@register_jitable
+def rows_of_tile(first: int, last: int, tile: int, tiles: int) -> tuple[int, int]:
+    """The first row of one of so many tiles that the rows from `first` to `last` are divided into, and how many."""
+    begin = first + (last - first) * tile // tiles
+    return begin, first + (last - first) * (tile + 1) // tiles - begin
 
 
 def accumulate(
@@ -41,6 +109,7 @@ def accumulate(
     row_stride: int,
     step: int,
     rows: int,
+    height: int,
     weights: Any,
     offset: int,
     depth: int,
@@ -51,23 +120,30 @@ def accumulate(
 
     Args:
         x: flat array, float32 or bfloat16; row r begins at ``x_offset + r * row_stride``.
-        step: how far a row's numbers, or pairs of bfloat16, are apart: 1 where they follow one another.
-        rows: 1 to MOST_ROWS.
+        step: how far a row's numbers, or pairs of bfloat16, are apart: 1 where they follow one another, as they have to
+            where ``DEPTH_UNIT`` is above 2.
+        rows: 1 to `most_rows`, as `rows_of_tile` says.
+        height: from `begin_products`.
         weights: flat array of the format of `x`; the panel begins at `offset`.
-        depth: numbers of a row, at least 1; even where they are bfloat16.
-        vectors: vectors across the panel; a literal number.
+        depth: numbers of a row, at least 1; of bfloat16 a multiple of DEPTH_UNIT.
+        vectors: vectors across the panel, at most PANEL; a literal number.
         sums: flat float32 array (rows, vectors * WIDTH), from its beginning.
     """
     raise NotImplementedError("a compiled function calls this")
 
 
 @overload(accumulate, prefer_literal=True)
-def _accumulate(x, x_offset, row_stride, step, rows, weights, offset, depth, vectors, sums):
+def _accumulate(x, x_offset, row_stride, step, rows, height, weights, offset, depth, vectors, sums):
     if not isinstance(vectors, types.IntegerLiteral):
         return None
+    if HAS_AMX and holds_bfloat16(x):
+        product = amx.product(vectors.literal_value)
+        return lambda x, x_offset, row_stride, step, rows, height, weights, offset, depth, vectors, sums: product(
+            x, x_offset, row_stride, rows, height, weights, offset, depth, sums
+        )
     tile1, tile2, tile3, tile4, tile5, tile6 = (_tile(height, vectors.literal_value) for height in range(1, 7))
 
-    def implement(x, x_offset, row_stride, step, rows, weights, offset, depth, vectors, sums):
+    def implement(x, x_offset, row_stride, step, rows, height, weights, offset, depth, vectors, sums):
         if rows == 6:
             tile6(x, x_offset, row_stride, step, weights, offset, depth, sums)
         elif rows == 5:

@@ -132,6 +132,38 @@ def store_pairs(typingctx: Any, array: Any, offset: Any, first: Any, second: Any
 
 
 @intrinsic
+def turn_pairs(typingctx: Any, source: Any, source_offset: Any, target: Any, offset: Any, stride: Any) -> Any:
+    """A square of WIDTH x WIDTH pairs of bfloat16, turned about its diagonal: rows become columns.
+
+    Its rows follow one another in `source`; those that come of them begin at ``offset + r * stride`` of `target`.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, source_offset, target, offset, stride = arguments
+        start = element_pointer(context, builder, signature.args[0], source, source_offset)
+        start = builder.bitcast(start, INTEGERS.as_pointer())
+        rows = [builder.load(builder.gep(start, [ir.Constant(INT64, row)]), align=2) for row in range(WIDTH)]
+        # in ever larger squares, the two off the diagonal change places
+        side = 1
+        while side < WIDTH:
+            below = [column if not column & side else column - side + WIDTH for column in range(WIDTH)]
+            above = [column + side if not column & side else column + WIDTH for column in range(WIDTH)]
+            for row in range(WIDTH):
+                if not row & side:
+                    pair = rows[row], rows[row + side]
+                    rows[row] = builder.shuffle_vector(*pair, ir.Constant(INTEGERS, below))
+                    rows[row + side] = builder.shuffle_vector(*pair, ir.Constant(INTEGERS, above))
+            side *= 2
+        first = element_pointer(context, builder, signature.args[2], target, offset)
+        for row, value in enumerate(rows):
+            place = builder.gep(first, [builder.mul(ir.Constant(INT64, row), stride)])
+            builder.store(value, builder.bitcast(place, INTEGERS.as_pointer()), align=2)
+        return context.get_dummy_value()
+
+    return types.void(source, types.int64, target, types.int64, types.int64), generate
+
+
+@intrinsic
 def fill(typingctx: Any, scalar: Any) -> Any:
     """A vector of equal numbers."""
 

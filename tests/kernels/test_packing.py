@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from charlm.kernels import Scratch
-from charlm.kernels.packing import pack_forward, pack_rows
-from charlm.kernels.panels import pack_back
-from charlm.simd import HAS_BFLOAT16, PANEL, WIDTH
+from charlm.kernels.packing import column_of, pack_columns, pack_forward, pack_rows
+from charlm.kernels.panels import pack_back, round_up
+from charlm.simd import DEPTH_UNIT, HAS_BFLOAT16, PANEL, WIDTH, compiled
 
 WIDE = PANEL * WIDTH
 KINDS = [np.float32, np.uint16] if HAS_BFLOAT16 else [np.float32]
@@ -36,12 +36,12 @@ def test_panels_for_going_forward(planes: int, H: int, depth: int, block: int) -
 @pytest.mark.parametrize(("columns", "block"), [(WIDTH, 1), (WIDTH, PANEL), (2 * WIDE + WIDTH, PANEL), (3 * WIDTH, 1)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_that_a_product_sums_over(kind: Any, columns: int, block: int, T: int, first: int, last: int) -> None:
-    """Of some lanes of all steps, from inside longer rows; an odd number of pairs is made even with zeros."""
+    """Of some lanes of all steps, from inside longer rows; of bfloat16 filled up to whole depths with zeros."""
     B, begin, stride, wide = 6, 3, columns + 2 * WIDTH, block * WIDTH
     values = _numbers(begin + T * B * stride, kind)
     rows = values[begin:].reshape(T, B, stride)[:, first:last, :columns].reshape(-1, columns)
     pairs = kind == np.uint16
-    depth = len(rows) + (len(rows) % 2 if pairs else 0)
+    depth = round_up(len(rows), DEPTH_UNIT if pairs else 1)
     count = -(-columns // wide)
     room = np.pad(rows, ((0, depth - len(rows)), (0, count * wide - columns)))
     expected = room.reshape(depth, count, wide).transpose(1, 0, 2)
@@ -50,6 +50,36 @@ def test_rows_that_a_product_sums_over(kind: Any, columns: int, block: int, T: i
     panels = np.full(count * depth * wide, 77, kind)
     pack_rows(first, last, T, B, values, begin, stride, columns, block, panels)
     assert np.array_equal(panels.reshape(expected.shape), expected)
+
+
+@compiled
+def find_columns(panels: Any, columns: int, rows: int, places: Any) -> None:
+    for column in range(columns):
+        begin, _, step = column_of(panels, column, rows)
+        for row in range(rows):
+            # `accumulate` goes a step further for every number, of bfloat16 for every pair that stands together
+            places[row, column] = begin + (row // 2 * 2 * step + row % 2 if panels.itemsize == 2 else row * step)
+
+
+@pytest.mark.parametrize(("T", "first", "last"), [(1, 0, 6), (3, 2, 5), (20, 1, 6)])
+@pytest.mark.parametrize("columns", [2 * WIDTH, WIDE + 2 * WIDTH])
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_that_a_product_multiplies(kind: Any, columns: int, T: int, first: int, last: int) -> None:
+    B, begin, stride = 6, 3, columns + 2 * WIDTH
+    values = _numbers(begin + T * B * stride, kind)
+    rows = values[begin:].reshape(T, B, stride)[:, first:last, :columns].reshape(-1, columns)
+    whole = round_up(len(rows), DEPTH_UNIT if kind == np.uint16 else 1)
+    panels, places = np.full(whole * columns, 77, kind), np.zeros((whole, columns), np.int64)
+    pack(first, last, T, B, values, begin, stride, columns, panels)
+    find_columns(panels, columns, whole, places)
+    assert np.array_equal(np.sort(places, axis=None), np.arange(whole * columns))
+    assert np.array_equal(panels[places[: len(rows)]], rows)
+    assert not panels[places[len(rows) :]].any()
+
+
+@compiled
+def pack(first: int, last: int, T: int, B: int, values: Any, begin: int, stride: int, columns: int, to: Any) -> None:
+    pack_columns(first, last, T, B, values, begin, stride, columns, to)
 
 
 def _numbers(count: int, kind: Any) -> Any:

@@ -1,13 +1,17 @@
 """Lesser processors, emulated: Numba is told to use fewer instructions, and charlm's loops follow."""
 
+import ctypes
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import llvmlite.binding
 import pytest
+from numba.core.codegen import get_host_cpu_features
 
 import charlm
+from charlm.simd import HAS_AMX, processor
 
 ROOT = Path(charlm.__file__).parent.parent
 TESTS = Path(__file__).parent.parent
@@ -17,12 +21,15 @@ PROCESSORS = {
     "neither AVX nor FMA": ("x86-64", "", 4),
     "anything": ("generic", None, 4),
 }
+if HAS_AMX:
+    with_vectors_alone = ",".join(part for part in get_host_cpu_features().split(",") if not part.startswith("+amx"))
+    PROCESSORS["AVX-512 without AMX"] = (llvmlite.binding.get_host_cpu_name(), with_vectors_alone, 16)
 LOOK = """
-from charlm.simd.processor import HAS_BFLOAT16, HAS_INT8, WIDTH
-print(WIDTH, HAS_BFLOAT16, HAS_INT8)
+from charlm.simd.processor import HAS_AMX, HAS_BFLOAT16, HAS_INT8, WIDTH
+print(WIDTH, HAS_BFLOAT16, HAS_INT8, HAS_AMX)
 """
 # all of vectors and tiles; of the kernels every cell, with inputs given and looked up, and tiles of several heights
-EQUALITY = "test_simd or (test_fast_path_equals_readable_cell and compiled and float32 and masked and 13)"
+EQUALITY = "test_simd or (test_fast_path_equals_readable_cell and compiled and masked and 13)"
 
 
 def python(*arguments, **environment):
@@ -34,11 +41,28 @@ def python(*arguments, **environment):
     return done.stdout
 
 
-@pytest.mark.parametrize("processor", PROCESSORS)
-def test_loops_use_no_more_than_numba_compiles_for(processor):
-    name, features, width = PROCESSORS[processor]
+@pytest.mark.parametrize("kind", PROCESSORS)
+def test_loops_use_no_more_than_numba_compiles_for(kind):
+    name, features, width = PROCESSORS[kind]
     found = python("-c", LOOK, NUMBA_CPU_NAME=name, NUMBA_CPU_FEATURES=features).split()
-    assert found == [str(width), "False", "False"]
+    assert found == [str(width), str(width == 16), str(width == 16), "False"]
+
+
+def test_matrix_tiles_are_used_only_where_the_system_grants_them(monkeypatch):
+    """A kernel, or a sandbox, may refuse what the processor has: to use it all the same would end the process."""
+
+    class Refusing:
+        def __init__(self, name):
+            assert name is None
+
+        def syscall(self, *numbers):
+            return -1
+
+    monkeypatch.setattr(ctypes, "CDLL", Refusing)
+    assert not processor._may_use_tiles()
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr(ctypes, "CDLL", None)
+    assert not processor._may_use_tiles()
 
 
 def test_without_avx_there_are_narrow_vectors():
@@ -46,9 +70,9 @@ def test_without_avx_there_are_narrow_vectors():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processor", ["AVX2", "neither AVX nor FMA"])
-def test_vectors_tiles_and_kernels_are_right_there_too(processor):
-    name, features, _ = PROCESSORS[processor]
+@pytest.mark.parametrize("kind", [name for name in PROCESSORS if name != "anything"])
+def test_vectors_tiles_and_kernels_are_right_there_too(kind):
+    name, features, _ = PROCESSORS[kind]
     settings = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
     simd = [str(TESTS / "simd" / f"test_simd_{part}.py") for part in ("vectors", "activations", "tiles")]
     python("-m", "pytest", *simd, str(TESTS / "kernels" / "test_kernels.py"), "-k", EQUALITY, **settings)

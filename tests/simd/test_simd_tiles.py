@@ -4,23 +4,57 @@ import numpy as np
 import pytest
 import torch
 
-from charlm.simd import HAS_BFLOAT16, MOST_ROWS, WIDTH, accumulate, compiled
+from charlm.simd import (
+    DEPTH_UNIT,
+    HAS_AMX,
+    HAS_BFLOAT16,
+    MOST_ROUNDED_ROWS,
+    MOST_ROWS,
+    WIDTH,
+    accumulate,
+    begin_products,
+    compiled,
+    end_products,
+    rows_of_tile,
+)
 
 FORMATS = ["float32", "bfloat16"] if HAS_BFLOAT16 else ["float32"]
+MOST = {"float32": MOST_ROWS, "bfloat16": MOST_ROUNDED_ROWS}
+UNIT = {"float32": 1, "bfloat16": DEPTH_UNIT}
 SENTINEL = np.float32(-123.0)
 
 
 @compiled
-def three(x, x_offset, row_stride, rows, weights, offset, depth, sums):
-    accumulate(x, x_offset, row_stride, 1, rows, weights, offset, depth, 3, sums)
+def one(x, x_offset, row_stride, count, weights, offset, depth, sums):
+    tiles, height = begin_products(x, count)
+    for tile in range(tiles):
+        row, rows = rows_of_tile(0, count, tile, tiles)
+        begin, room = x_offset + row * row_stride, sums[row * WIDTH :]
+        accumulate(x, begin, row_stride, 1, rows, height, weights, offset, depth, 1, room)
+    end_products(x)
 
 
 @compiled
-def four(x, x_offset, row_stride, rows, weights, offset, depth, sums):
-    accumulate(x, x_offset, row_stride, 1, rows, weights, offset, depth, 4, sums)
+def three(x, x_offset, row_stride, count, weights, offset, depth, sums):
+    tiles, height = begin_products(x, count)
+    for tile in range(tiles):
+        row, rows = rows_of_tile(0, count, tile, tiles)
+        begin, room = x_offset + row * row_stride, sums[row * 3 * WIDTH :]
+        accumulate(x, begin, row_stride, 1, rows, height, weights, offset, depth, 3, room)
+    end_products(x)
 
 
-TILES = {3: three, 4: four}
+@compiled
+def four(x, x_offset, row_stride, count, weights, offset, depth, sums):
+    tiles, height = begin_products(x, count)
+    for tile in range(tiles):
+        row, rows = rows_of_tile(0, count, tile, tiles)
+        begin, room = x_offset + row * row_stride, sums[row * 4 * WIDTH :]
+        accumulate(x, begin, row_stride, 1, rows, height, weights, offset, depth, 4, room)
+    end_products(x)
+
+
+TILES = {1: one, 3: three, 4: four}
 every_tile = pytest.mark.parametrize("vectors", TILES)
 every_format = pytest.mark.parametrize("kind", FORMATS)
 
@@ -56,11 +90,13 @@ def multiplied(x, panel, rows, vectors, depth, before):
     return sums[: rows * wide].reshape(rows, wide)
 
 
-@pytest.mark.parametrize("depth", [2, 16, 130])
-@pytest.mark.parametrize("rows", range(1, MOST_ROWS + 1))
+@pytest.mark.parametrize("depths", [1, 2, 17])
+@pytest.mark.parametrize("rows", [*range(1, MOST_ROWS + 1), 15, 16, 17, 23, 31, 32, 33, 70])
 @every_tile
 @every_format
-def test_a_tile_adds_the_product_to_what_was_there(kind, vectors, rows, depth):
+def test_a_tile_adds_the_product_to_what_was_there(kind, vectors, rows, depths):
+    """As many rows as one tile takes, and more, which are several tiles of one setting."""
+    depth = depths * UNIT[kind]
     exact_x, x = numbers(kind, rows, depth, seed=1)
     exact_w, w = numbers(kind, depth, vectors * WIDTH, seed=2)
     before = numbers("float32", rows, vectors * WIDTH, seed=3)[1]
@@ -84,13 +120,13 @@ def test_a_row_of_odd_depth(vectors):
 @every_tile
 @every_format
 def test_a_row_is_the_same_whatever_rows_stand_beside_it(kind, vectors):
-    depth = 130
-    x = numbers(kind, MOST_ROWS, depth, seed=1)[1]
+    depth, most = 160, MOST[kind]
+    x = numbers(kind, most, depth, seed=1)[1]
     panel = as_panel(numbers(kind, depth, vectors * WIDTH, seed=2)[1], kind)
-    before = numbers("float32", MOST_ROWS, vectors * WIDTH, seed=3)[1]
-    alone = [multiplied(x[[row]], panel, 1, vectors, depth, before[[row]])[0] for row in range(MOST_ROWS)]
-    for rows in range(2, MOST_ROWS + 1):
-        for first in range(MOST_ROWS - rows + 1):
+    before = numbers("float32", most, vectors * WIDTH, seed=3)[1]
+    alone = [multiplied(x[[row]], panel, 1, vectors, depth, before[[row]])[0] for row in range(most)]
+    for rows in range(2, most + 1):
+        for first in range(most - rows + 1):
             some = np.roll(np.arange(first, first + rows), first)
             found = multiplied(x[some], panel, rows, vectors, depth, before[some])
             for place, row in enumerate(some):
@@ -99,13 +135,13 @@ def test_a_row_is_the_same_whatever_rows_stand_beside_it(kind, vectors):
 
 @compiled
 def across(x, x_offset, unit, step, rows, weights, depth, sums):
-    accumulate(x, x_offset, unit, step, rows, weights, 0, depth, 4, sums)
+    accumulate(x, x_offset, unit, step, rows, 0, weights, 0, depth, 4, sums)
 
 
 @pytest.mark.parametrize("rows", range(1, MOST_ROWS + 1))
-@every_format
+@pytest.mark.parametrize("kind", ["float32"] if HAS_AMX else FORMATS)
 def test_rows_may_lie_across(kind, rows):
-    """As in a product over a window: what all rows have at one depth stands together."""
+    """As in a product over a window: what all rows have at one depth stands together. Matrix tiles do without."""
     depth, first, together = 10, 3, 13
     exact_x, x = numbers(kind, together, depth, seed=1)
     exact_w, w = numbers(kind, depth, 4 * WIDTH, seed=2)

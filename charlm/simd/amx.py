@@ -1,0 +1,181 @@
+"""Products in the processor's matrix tiles (AMX): 16 x 16 sums of float32, added to by pairs of bfloat16.
+
+Of the eight tiles four hold sums; what the others hold depends on the rows that are multiplied at a time. Up to 16 are
+one tile, times the panel's vectors one after the other. More are two tiles, times two vectors at a time: each tile of
+weights is read once for both. The two are of equal height and may overlap; what both compute is the same.
+
+How high tiles are is said by `configure`, once before a loop, for it takes as long as a dozen products.
+
+Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from charlm.simd.vectors import INT64, call, element_pointer
+
+HEIGHT = 16
+"""Rows of the highest tile."""
+
+DEPTH = 32
+"""Numbers of bfloat16 in a tile's row: depths that one instruction multiplies and adds up."""
+
+ROW = 64  # bytes of a tile's row
+BYTE = ir.IntType(8)
+# tiles by number: the sums are 0 to 3
+ROWS, SECOND_ROWS = 4, 5
+ALONE, PAIRED = (5, 6, 7), (6, 7)  # weights, where the rows are one tile or two
+# of what `ldtilecfg` reads: bytes, and where the bytes of a row and the rows of each tile stand in it
+CONFIGURATION, WIDTHS, HEIGHTS = 64, 16, 48
+
+
+@intrinsic
+def configure(typingctx: Any, height: Any, paired: Any) -> Any:
+    """Tiles of sums and rows get `height`, 1 to HEIGHT; `paired` where there are two of rows. For this thread."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        height, paired = arguments
+        room = cgutils.alloca_once(builder, ir.ArrayType(BYTE, CONFIGURATION))
+        start = builder.bitcast(room, BYTE.as_pointer())
+        fixed = [1] + [0] * (CONFIGURATION - 1)  # the palette: eight tiles of 16 rows
+        fixed[WIDTHS : WIDTHS + 16 : 2] = [ROW] * 8
+        fixed[HEIGHTS : HEIGHTS + 8] = [HEIGHT] * 8
+        builder.store(ir.Constant(ir.ArrayType(BYTE, CONFIGURATION), fixed), room)
+        rows = builder.trunc(height, BYTE)
+        second = builder.select(paired, rows, ir.Constant(BYTE, HEIGHT))
+        for tile, value in (*((tile, rows) for tile in range(ROWS + 1)), (SECOND_ROWS, second)):
+            builder.store(value, _ahead(builder, start, HEIGHTS + tile))
+        call(builder, "llvm.x86.ldtilecfg", ir.VoidType(), [start])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.boolean), generate
+
+
+@intrinsic
+def release(typingctx: Any) -> Any:
+    """The tiles are not needed any more."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        call(builder, "llvm.x86.tilerelease", ir.VoidType(), [])
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+def product(vectors: int) -> Any:
+    """`charlm.simd.tiles.accumulate` for panels of so many vectors, at most 4, as an intrinsic."""
+
+    @intrinsic
+    def accumulate(
+        typingctx: Any,
+        x: Any,
+        x_offset: Any,
+        row_stride: Any,
+        rows: Any,
+        height: Any,
+        weights: Any,
+        offset: Any,
+        depth: Any,
+        sums: Any,
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            x, x_offset, row_stride, rows, height, weights, offset, depth, sums = arguments
+            x_type, *_, weights_type, _, _, sums_type = signature.args
+            operation = _Operation(
+                builder,
+                begin=_bytes(builder, element_pointer(context, builder, x_type, x, x_offset)),
+                row=builder.shl(row_stride, ir.Constant(INT64, 1)),
+                panel=_bytes(builder, element_pointer(context, builder, weights_type, weights, offset)),
+                steps=builder.ashr(depth, ir.Constant(INT64, 5)),
+                sums=_bytes(builder, element_pointer(context, builder, sums_type, sums, ir.Constant(INT64, 0))),
+                beyond=builder.sub(rows, height),
+                vectors=vectors,
+            )
+            one = builder.icmp_signed("==", rows, height)
+            with builder.if_else(one) as (alone, paired):
+                with alone:
+                    operation.emit(range(vectors), [ROWS], ALONE)
+                with paired:
+                    for first in range(0, vectors, 2):
+                        operation.emit(range(first, min(first + 2, vectors)), [ROWS, SECOND_ROWS], PAIRED)
+            return context.get_dummy_value()
+
+        integers = (types.int64,)
+        return types.void(x, *integers * 4, weights, *integers * 2, sums), generate
+
+    return accumulate
+
+
+class _Operation:
+    """sums += rows @ panel, as instructions. Pointers are to bytes."""
+
+    def __init__(
+        self, builder: Any, *, begin: Any, row: Any, panel: Any, steps: Any, sums: Any, beyond: Any, vectors: int
+    ) -> None:
+        """
+        Args:
+            begin, row: where the first row begins, and how far apart rows are.
+            steps: depths in units of DEPTH.
+            beyond: rows of the first tile that the second leaves out.
+            vectors: of the panel, and of a row of sums.
+        """
+        self.builder, self.begin, self.row, self.panel, self.steps = builder, begin, row, panel, steps
+        self.wide = ir.Constant(INT64, vectors * ROW)
+        self.step_of_panel = ir.Constant(INT64, vectors * ROW * DEPTH // 2)
+        self.begins = [begin, builder.gep(begin, [builder.mul(beyond, row)])]
+        self.sums = [sums, builder.gep(sums, [builder.mul(beyond, self.wide)])]
+
+    def emit(self, columns: range, rows: list[int], weights: tuple[int, ...]) -> None:
+        """The product of one or two tiles of rows with some vectors of the panel, from the first depth to the last."""
+        builder = self.builder
+        cells = [
+            (line * len(columns) + place, line, place, _ahead(builder, self.sums[line], column * ROW))
+            for line in range(len(rows))
+            for place, column in enumerate(columns)
+        ]
+        for cell, _, _, pointer in cells:
+            self._tile("tileloadd64", cell, pointer, self.wide)
+        before = builder.block
+        loop, after = builder.append_basic_block("depth"), builder.append_basic_block("done")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        k = builder.phi(INT64)
+        k.add_incoming(ir.Constant(INT64, 0), before)
+        here, panel = builder.mul(k, ir.Constant(INT64, ROW)), builder.mul(k, self.step_of_panel)
+        read = set[int]()
+        for place, column in enumerate(columns):
+            held = weights[place % len(weights)]
+            self._tile("tileloadd64", held, _ahead(builder, builder.gep(self.panel, [panel]), column * ROW), self.wide)
+            for cell, line, of, _ in cells:
+                if of == place:
+                    if line not in read:
+                        read.add(line)
+                        self._tile("tileloadd64", rows[line], builder.gep(self.begins[line], [here]), self.row)
+                    call(builder, "llvm.x86.tdpbf16ps", ir.VoidType(), _numbers(cell, rows[line], held))
+        following = builder.add(k, ir.Constant(INT64, 1))
+        k.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_signed("<", following, self.steps), loop, after)
+        builder.position_at_end(after)
+        for cell, _, _, pointer in cells:
+            self._tile("tilestored64", cell, pointer, self.wide)
+
+    def _tile(self, name: str, tile: int, pointer: Any, stride: Any) -> None:
+        call(self.builder, f"llvm.x86.{name}", ir.VoidType(), [*_numbers(tile), pointer, stride])
+
+
+def _numbers(*tiles: int) -> list[Any]:
+    return [ir.Constant(BYTE, tile) for tile in tiles]
+
+
+def _bytes(builder: Any, pointer: Any) -> Any:
+    return builder.bitcast(pointer, BYTE.as_pointer())
+
+
+def _ahead(builder: Any, pointer: Any, distance: int) -> Any:
+    """A pointer to bytes, so many ahead."""
+    return builder.gep(pointer, [ir.Constant(INT64, distance)])
