@@ -50,7 +50,7 @@ class HeadWindow:
         T, B, wide = y.shape
         self.V, self.H = weight.shape
         padded = round_up(self.V, padding(y.dtype))
-        blocks = blocks_of(weight, 1, padded, wide, y.dtype)
+        blocks = blocks_of(weight, 1, padded, wide)
         biases = torch.full((padded,), NEVER, dtype=torch.float32)
         biases[: self.V] = bias.detach()
         self.y_gradient = scratch.empty(T, B, wide, dtype=y.dtype)
@@ -64,8 +64,8 @@ class HeadWindow:
             scale=1 / (T * B),
             targets=flat(targets),
             y=flat(y),
-            panels=_panels(blocks, threads, scratch),
-            back_panels=pack_back(blocks, threads, scratch),
+            panels=_panels(blocks, y.dtype, threads, scratch),
+            back_panels=pack_back(blocks, y.dtype, threads, scratch),
             bias=flat(biases),
             logits=flat(scratch.empty(T, B, padded, dtype=y.dtype)),
             y_gradient=flat(self.y_gradient),
@@ -86,8 +86,8 @@ class HeadWindow:
         return self._weight.total()[: self.V, : self.H], self._bias.sum(0)[: self.V]
 
 
-def _panels(weight: Tensor, threads: int, scratch: Scratch) -> Array:
+def _panels(weight: Tensor, dtype: torch.dtype, threads: int, scratch: Scratch) -> Array:
     """Panels of an output layer (1, V, H): PANEL vectors side by side as far as those go, then single ones."""
     whole = weight.shape[1] // WIDE * WIDE
-    parts = [pack(weight[:, :whole], WIDE, threads, scratch), pack(weight[:, whole:], WIDTH, threads, scratch)]
-    return np.concatenate([part for part in parts if len(part)])
+    blocks = (weight[:, :whole].contiguous(), WIDE), (weight[:, whole:].contiguous(), WIDTH)
+    return np.concatenate([pack(part, block, dtype, threads, scratch) for part, block in blocks if part.numel()])

@@ -75,8 +75,8 @@ class LayerWindow:
             self.memory = _begun(state[-1], scratch.empty(T + 1, B, wide))
         self.planes = scratch.empty((T if keep else 1) * B * loops.planes * wide, dtype=dtype)
         self.state = tuple(state)
-        self._recurrent = blocks_of(recurrent_weight, loops.gates, wide, wide, dtype)
-        recurrent_panels = pack(self._recurrent, loops.block, threads, scratch)
+        self._recurrent = blocks_of(recurrent_weight, loops.gates, wide, wide)
+        recurrent_panels = pack(self._recurrent, loops.block, dtype, threads, scratch)
         if x is None:
             self.width = depth = 0
             inputs, input_panels = self.h, recurrent_panels  # not read
@@ -84,11 +84,11 @@ class LayerWindow:
             self.width = input_weight.shape[1]
             inputs = widened(x.to(dtype), round_up(x.shape[2], padding(dtype)))
             depth = inputs.shape[2]
-            self._given = blocks_of(input_weight, loops.gates, wide, depth, dtype)
+            self._given = blocks_of(input_weight, loops.gates, wide, depth)
             # where the planes have the order of the weights nothing is copied
             if loops.input_order != tuple(range(loops.gates)):
                 self._given = self._given[list(loops.input_order)]
-            input_panels = pack(self._given, loops.block, threads, scratch)
+            input_panels = pack(self._given, loops.block, dtype, threads, scratch)
         self.window = Window(
             T=T,
             B=B,
@@ -136,14 +136,14 @@ class LayerWindow:
         self._start = scratch.empty(len(self.parts), self.window.start.size)
         self._x = scratch.empty(T, B, depth, dtype=dtype)
         self._carried = [_carried(each, scratch.zeros(B, self.wide)) for each in (*after, None)[:2]]
-        panels = pack_back(self._recurrent, self.threads, scratch)
+        panels = pack_back(self._recurrent, dtype, self.threads, scratch)
         self._back = Gradients(
             start=flat(self._start),
             x=flat(self._x) if depth else self.window.planes,
             y=flat(y),
             h=flat(self._carried[0]),
             memory=flat(self._carried[1]),
-            input_panels=pack_back(self._given, self.threads, scratch) if depth else panels,
+            input_panels=pack_back(self._given, dtype, self.threads, scratch) if depth else panels,
             recurrent_panels=panels,
         )
         rows = self.loops.gates * self.wide

@@ -1,7 +1,7 @@
 """Weights in the order in which tiles read them; see `charlm.simd.tiles`.
 
-A weight matrix is (planes * H, depth): flat, padded, of int32 that hold a float32 or two bfloat16 of neighbouring
-depth. Nothing here computes: numbers only change places.
+A weight matrix is (planes * H, depth): flat, padded, in float32; panels of it are float32 or bfloat16. Nothing here
+computes: numbers only change places, and format.
 """
 
 from __future__ import annotations
@@ -10,28 +10,62 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
-from charlm.simd import DEPTH_UNIT, HAS_AMX, WIDTH, compiled, fill, load, store, store_pairs, turn_pairs
+from charlm.simd import DEPTH_UNIT, HAS_AMX, WIDTH, compiled, fill, load, store, store_pairs, turn
 
 
 @compiled
 def pack_forward(first, last, weight, panels, planes, H, depth, block):
     """Panels for products with a layer's input: a block of units of every plane side by side.
 
-    weight: (planes, H, depth) -> panels: (H / block, depth, planes, block); all int32, two bfloat16 counting as one.
-    Works on the panels from `first` to `last`.
+    weight: (planes, H, depth) float32 -> panels: (H / block, depth, planes, block), or (H / block, depth / 2, planes,
+    block, 2) of bfloat16. Works on the panels from `first` to `last`; `block` is whole vectors.
     """
     for panel in range(first, last):
         for plane in range(planes):
-            for unit in range(block):
+            for unit in range(0, block, WIDTH):
                 row = (plane * H + panel * block + unit) * depth
-                place = (panel * depth * planes + plane) * block + unit
-                for k in range(depth):
-                    panels[place + k * planes * block] = weight[row + k]
+                turn_rows(
+                    weight, row, depth, panels, panel * depth * planes * block, planes * block, plane * block + unit
+                )
+
+
+def turn_rows(weight, row, depth, panels, begin, wide, column):
+    """WIDTH rows of a weight as columns of a panel that is so wide; in compiled functions."""
+    raise NotImplementedError("a compiled function calls this")
+
+
+@overload(turn_rows)
+def _turn_rows(weight, row, depth, panels, begin, wide, column):
+    return _turn_pairs if panels.dtype == types.uint16 else _turn_singly
+
+
+def _turn_singly(weight, row, depth, panels, begin, wide, column):
+    for k in range(0, depth, WIDTH):
+        turn(weight, row + k, depth, panels, begin + k * wide + column, wide)
+
+
+def _turn_pairs(weight, row, depth, panels, begin, wide, column):
+    square = np.empty(2 * WIDTH * WIDTH, np.uint16)
+    for k in range(0, depth, 2 * WIDTH):
+        whole = k + WIDTH < depth
+        for unit in range(WIDTH):
+            here = row + unit * depth + k
+            store(square, 2 * unit * WIDTH, load(weight, here))
+            if whole:
+                store(square, (2 * unit + 1) * WIDTH, load(weight, here + WIDTH))
+        to = begin + k * wide + 2 * column
+        if whole:
+            turn(square, 0, 2 * WIDTH, panels, to, 2 * wide)
+        else:
+            # half a square is left
+            for unit in range(WIDTH):
+                for number in range(WIDTH):
+                    panels[to + number // 2 * 2 * wide + 2 * unit + number % 2] = square[2 * unit * WIDTH + number]
 
 
 @compiled
 def pack_pairs(first, last, T, B, values, begin, stride, columns, block, panels):
-    """Rows of bfloat16 in pairs, for a product in which they are the depth.
+    """Rows in pairs of bfloat16, for a product in which they are the depth.
 
     values: row b of step t begins at ``begin + (t * B + b) * stride`` and has `columns` numbers. Those of the rows from
     `first` to `last` of all steps, in that order, go into panels: (columns / (block * WIDTH), rows / 2, block * WIDTH,
@@ -57,7 +91,7 @@ def pack_pairs(first, last, T, B, values, begin, stride, columns, block, panels)
 
 @compiled
 def pack_singly(first, last, T, B, values, begin, stride, columns, block, panels):
-    """`pack_pairs` of float32, whose rows stay apart: (columns / (block * WIDTH), rows, block * WIDTH)."""
+    """`pack_pairs` for float32, whose rows stay apart: (columns / (block * WIDTH), rows, block * WIDTH)."""
     count, wide = last - first, block * WIDTH
     rows = T * count
     for row in range(rows):
@@ -69,8 +103,8 @@ def pack_singly(first, last, T, B, values, begin, stride, columns, block, panels
 
 
 def pack_rows(first, last, T, B, values, begin, stride, columns, block, panels):
-    """`pack_pairs` or `pack_singly`, as the numbers ask for; in compiled functions too."""
-    pack = pack_pairs if values.dtype == np.uint16 else pack_singly
+    """`pack_pairs` or `pack_singly`, as the format of the panels asks for; in compiled functions too."""
+    pack = pack_pairs if panels.dtype == np.uint16 else pack_singly
     pack(first, last, T, B, values, begin, stride, columns, block, panels)
 
 
@@ -91,7 +125,7 @@ def pack_across(first, last, T, B, values, begin, stride, columns, panels):
                 if row + 1 < rows:
                     upper = load(values, begin + ((row + 1) // count * B + first + (row + 1) % count) * stride + column)
                 store_pairs(square, (row - top) * WIDTH, lower, upper)
-            turn_pairs(square, 0, panels, column * whole + top, whole)
+            turn(square, 0, 2 * WIDTH, panels, column * whole + top, whole)
 
 
 def pack_columns(first, last, T, B, values, begin, stride, columns, panels):
@@ -129,7 +163,7 @@ def _column_of(panels, column, rows):
 
 @overload(pack_rows)
 def _pack_rows(first, last, T, B, values, begin, stride, columns, block, panels):
-    pack = pack_pairs if values.dtype == types.uint16 else pack_singly
+    pack = pack_pairs if panels.dtype == types.uint16 else pack_singly
     return lambda first, last, T, B, values, begin, stride, columns, block, panels: pack(
         first, last, T, B, values, begin, stride, columns, block, panels
     )

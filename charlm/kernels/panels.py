@@ -43,29 +43,28 @@ def widened(tensor: Tensor, columns: int) -> Tensor:
     return F.pad(tensor, (0, missing)) if missing else tensor.contiguous()
 
 
-def blocks_of(weight: Tensor, gates: int, wide: int, depth: int, dtype: torch.dtype) -> Tensor:
-    """A weight matrix by its gates, filled up with zeros: (GH, in) -> (G, wide, depth)."""
+def blocks_of(weight: Tensor, gates: int, wide: int, depth: int) -> Tensor:
+    """A weight matrix by its gates, float32, filled up with zeros: (GH, in) -> (G, wide, depth)."""
     rows, width = weight.shape
-    blocks = weight.detach().to(dtype).view(gates, rows // gates, width)
+    blocks = weight.detach().float().view(gates, rows // gates, width)
     missing = (0, depth - width, 0, wide - rows // gates)
-    return F.pad(blocks, missing) if any(missing) else blocks
+    return F.pad(blocks, missing) if any(missing) else blocks.contiguous()
 
 
-def pack(blocks: Tensor, block: int, threads: int, scratch: Scratch) -> Array:
+def pack(blocks: Tensor, block: int, dtype: torch.dtype, threads: int, scratch: Scratch) -> Array:
     """Panels for going forward, of `block` units each, from (G, wide, depth)."""
-    numbers = blocks.contiguous().view(torch.int32)
-    gates, wide, depth = numbers.shape
-    panels = flat(scratch.empty(numbers.numel(), dtype=torch.int32))
-    task = partial(pack_forward, weight=flat(numbers), panels=panels, planes=gates, H=wide, depth=depth, block=block)
+    gates, wide, depth = blocks.shape
+    panels = flat(scratch.empty(blocks.numel(), dtype=dtype))
+    task = partial(pack_forward, weight=flat(blocks), panels=panels, planes=gates, H=wide, depth=depth, block=block)
     together([partial(task, first, last) for first, last in shares(wide // block, _helpers(panels, threads))])
-    return panels.view(np.uint16 if blocks.dtype == torch.bfloat16 else np.float32)
+    return panels
 
 
-def pack_back(blocks: Tensor, threads: int, scratch: Scratch) -> Array:
+def pack_back(blocks: Tensor, dtype: torch.dtype, threads: int, scratch: Scratch) -> Array:
     """Panels for going back, from (G, wide, depth)."""
     rows, columns = blocks.shape[0] * blocks.shape[1], blocks.shape[2]
-    numbers, wide = flat(blocks.contiguous()), PANEL * WIDTH
-    panels = flat(scratch.empty(round_up(columns, wide) * rows, dtype=blocks.dtype))
+    numbers, wide = flat(blocks), PANEL * WIDTH
+    panels = flat(scratch.empty(round_up(columns, wide) * rows, dtype=dtype))
     tasks = []
     for first, last in shares(round_up(columns, wide) // wide, _helpers(panels, threads)):
         begin, end = first * wide, min(last * wide, columns)

@@ -31,7 +31,7 @@ from charlm.simd.vectors import (
     store,
     store_pairs,
     total,
-    turn_pairs,
+    turn,
     where_at_least,
     where_positive,
 )
@@ -61,7 +61,7 @@ __all__ = [
     "tanh",
     "telling",
     "total",
-    "turn_pairs",
+    "turn",
     "where_at_least",
     "where_positive",
 ]

@@ -132,17 +132,24 @@ def store_pairs(typingctx: Any, array: Any, offset: Any, first: Any, second: Any
 
 
 @intrinsic
-def turn_pairs(typingctx: Any, source: Any, source_offset: Any, target: Any, offset: Any, stride: Any) -> Any:
-    """A square of WIDTH x WIDTH pairs of bfloat16, turned about its diagonal: rows become columns.
+def turn(
+    typingctx: Any, source: Any, source_offset: Any, source_stride: Any, target: Any, offset: Any, stride: Any
+) -> Any:
+    """A square of WIDTH x WIDTH numbers of float32, or pairs of bfloat16, turned about its diagonal.
 
-    Its rows follow one another in `source`; those that come of them begin at ``offset + r * stride`` of `target`.
+    Row r begins at ``source_offset + r * source_stride``; the column that was number r at ``offset + r * stride`` of
+    `target`, an array of the same format.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        source, source_offset, target, offset, stride = arguments
+        source, source_offset, source_stride, target, offset, stride = arguments
         start = element_pointer(context, builder, signature.args[0], source, source_offset)
-        start = builder.bitcast(start, INTEGERS.as_pointer())
-        rows = [builder.load(builder.gep(start, [ir.Constant(INT64, row)]), align=2) for row in range(WIDTH)]
+
+        def place(begin: Any, row: int, stride: Any) -> Any:
+            there = builder.gep(begin, [builder.mul(ir.Constant(INT64, row), stride)])
+            return builder.bitcast(there, INTEGERS.as_pointer())
+
+        rows = [builder.load(place(start, row, source_stride), align=2) for row in range(WIDTH)]
         # in ever larger squares, the two off the diagonal change places
         side = 1
         while side < WIDTH:
@@ -154,13 +161,12 @@ def turn_pairs(typingctx: Any, source: Any, source_offset: Any, target: Any, off
                     rows[row] = builder.shuffle_vector(*pair, ir.Constant(INTEGERS, below))
                     rows[row + side] = builder.shuffle_vector(*pair, ir.Constant(INTEGERS, above))
             side *= 2
-        first = element_pointer(context, builder, signature.args[2], target, offset)
+        first = element_pointer(context, builder, signature.args[3], target, offset)
         for row, value in enumerate(rows):
-            place = builder.gep(first, [builder.mul(ir.Constant(INT64, row), stride)])
-            builder.store(value, builder.bitcast(place, INTEGERS.as_pointer()), align=2)
+            builder.store(value, place(first, row, stride), align=2)
         return context.get_dummy_value()
 
-    return types.void(source, types.int64, target, types.int64, types.int64), generate
+    return types.void(source, types.int64, types.int64, target, types.int64, types.int64), generate
 
 
 @intrinsic

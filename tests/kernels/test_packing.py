@@ -17,19 +17,28 @@ WIDE = PANEL * WIDTH
 KINDS = [np.float32, np.uint16] if HAS_BFLOAT16 else [np.float32]
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    ("planes", "H", "depth", "block"), [(4, 3 * WIDTH, 5, WIDTH), (1, 2 * WIDE, 7, WIDE), (3, WIDTH, 1, WIDTH)]
+    ("planes", "H", "depth", "block"),
+    [(4, 3 * WIDTH, 5 * WIDTH, WIDTH), (1, 2 * WIDE, 2 * WIDTH, WIDE), (3, WIDTH, WIDTH, WIDTH)],
 )
-def test_panels_for_going_forward(planes: int, H: int, depth: int, block: int) -> None:
-    weight = np.arange(planes * H * depth, dtype=np.int32) + 1
-    panels = np.zeros_like(weight)
-    pack_forward(0, H // block, weight, panels, planes, H, depth, block)
-    expected = weight.reshape(planes, H // block, block, depth).transpose(1, 3, 0, 2)
+def test_panels_for_going_forward(planes: int, H: int, depth: int, block: int, kind: Any) -> None:
+    weight = torch.randn(planes * H * depth, generator=torch.Generator().manual_seed(1))
+    panels = np.zeros(len(weight), kind)
+    pack_forward(0, H // block, weight.numpy(), panels, planes, H, depth, block)
+    expected = _held(weight, kind).reshape(planes, H // block, block, depth).transpose(1, 3, 0, 2)
+    if kind == np.uint16:
+        expected = expected.reshape(H // block, depth // 2, 2, planes, block).transpose(0, 1, 3, 4, 2)
     assert np.array_equal(panels.reshape(expected.shape), expected)
-    part = np.zeros_like(weight)
-    pack_forward(H // block - 1, H // block, weight, part, planes, H, depth, block)
+    part = np.zeros_like(panels)
+    pack_forward(H // block - 1, H // block, weight.numpy(), part, planes, H, depth, block)
     assert np.array_equal(part.reshape(expected.shape)[-1], expected[-1])
     assert not part.reshape(expected.shape)[:-1].any()
+
+
+def _held(numbers: torch.Tensor, kind: Any) -> Any:
+    """float32 numbers in the format of the panels, rounded as torch does it."""
+    return numbers.bfloat16().view(torch.uint16).numpy() if kind == np.uint16 else numbers.numpy()
 
 
 @pytest.mark.parametrize(("T", "first", "last"), [(1, 0, 6), (3, 2, 5), (1, 1, 2)])
@@ -89,11 +98,16 @@ def _numbers(count: int, kind: Any) -> Any:
     return (numbers.view(np.uint32) >> 16).astype(np.uint16) if kind == np.uint16 else numbers
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("depth", [WIDTH, 2 * WIDE + WIDTH, 700 * WIDTH])
-def test_panels_for_going_back_are_packed_by_any_number_of_threads(depth: int, threads: int) -> None:
-    blocks = torch.arange(2 * WIDTH * depth, dtype=torch.float32).view(2, WIDTH, depth)
+def test_panels_for_going_back_are_packed_by_any_number_of_threads(depth: int, threads: int, kind: Any) -> None:
+    rows = 4 * WIDTH
+    blocks = torch.randn(4, WIDTH, depth, generator=torch.Generator().manual_seed(1))
     count = -(-depth // WIDE)
-    room = np.pad(blocks.view(-1, depth).numpy(), ((0, 0), (0, count * WIDE - depth)))
-    expected = room.reshape(2 * WIDTH, count, WIDE).transpose(1, 0, 2)
-    assert np.array_equal(pack_back(blocks, threads, Scratch()).reshape(expected.shape), expected)
+    room = np.pad(_held(blocks, kind).reshape(-1, depth), ((0, 0), (0, count * WIDE - depth)))
+    expected = room.reshape(rows, count, WIDE).transpose(1, 0, 2)
+    if kind == np.uint16:
+        expected = expected.reshape(count, rows // 2, 2, WIDE).transpose(0, 1, 3, 2)
+    dtype = torch.bfloat16 if kind == np.uint16 else torch.float32
+    assert np.array_equal(pack_back(blocks, dtype, threads, Scratch()).reshape(expected.shape), expected)
