@@ -80,7 +80,9 @@ class _Layer(torch.autograd.Function):
         ctx.layer = None
         dtype = layer.outputs.dtype
         layer.start_back(torch.zeros_like(layer.outputs) if y is None else widened(y.to(dtype), layer.wide), after)
-        together([partial(layer.backward, part) for part in range(len(layer.parts))])
+        parts = range(len(layer.parts))
+        together([partial(layer.backward, part) for part in parts])
+        together([partial(layer.add_up, part) for part in parts])
         found = layer.gradients()
         x = None if found.x is None else found.x[:, :, : layer.width]
         return None, None, None, None, x, found.start, found.input_weight, found.recurrent_weight, *found.state

@@ -90,7 +90,9 @@ class _Window(torch.autograd.Function):
         threads = team_size()
         with task.scratch.taken(threads) as scratch:
             window = WholeWindow(task, x, output_weight, output_bias, weights, threads=threads, scratch=scratch)
-            together([partial(window.run, part) for part in range(len(window.parts))])
+            parts = range(len(window.parts))
+            together([partial(window.run, part) for part in parts])
+            together([partial(window.add_up, part) for part in parts])
             ctx.gradients = window.gradients()
             after = [part for layer in window.layers for part in layer.after]
         ctx.mark_non_differentiable(*after)
@@ -109,7 +111,7 @@ class _Window(torch.autograd.Function):
 
 
 class WholeWindow:
-    """The layers, the output layer and the loss over one window. `run` each part, then ask for `gradients`."""
+    """Layers, output layer and loss over one window. `run` each part, then `add_up`, then take `gradients`."""
 
     def __init__(
         self,
@@ -179,6 +181,12 @@ class WholeWindow:
     def _drop(self, part: int, layer: LayerWindow, mask: _Mask, values: Array, result: Array) -> None:
         window, (first, last) = layer.window, self.parts[part]
         drop_lanes(first, last, window.T, window.B, window.H, values, mask.coins, mask.least, mask.scale, result)
+
+    def add_up(self, part: int) -> None:
+        """The gradients that all parts found; each has its share of this."""
+        self.head.add_up(part)
+        for layer in self.layers:
+            layer.add_up(part)
 
     def gradients(self) -> list[Tensor | None]:
         """Of x, output weight, output bias, and each layer's start, input weight and recurrent weight."""

@@ -13,6 +13,7 @@ from charlm.simd import (
     compiled,
     end_products,
     fill,
+    load,
     rows_of_tile,
     store,
 )
@@ -67,3 +68,20 @@ def sum_products(rows, unit, planes, begin, count, values, columns, totals, fres
                 place, stride, step = column_of(planes, begin + plane, rows)
                 accumulate(planes, place, stride, step, some, height, values, column * rows, rows, PANEL, sums)
     end_products(planes)
+
+
+@compiled
+def add_shares(first, last, rows, columns, totals, found):
+    """found = the sum of all parts' shares, for the rows from `first` to `last`.
+
+    totals: (parts, columns / (PANEL * WIDTH), rows, PANEL * WIDTH); found: (rows, columns); both flat, float32.
+    """
+    wide, share = PANEL * WIDTH, rows * columns
+    for row in range(first, last):
+        for column in range(0, columns, wide):
+            begin, to = column * rows + row * wide, row * columns + column
+            for place in range(0, wide, WIDTH):
+                value = load(totals, begin + place)
+                for part in range(share, len(totals), share):
+                    value = value + load(totals, part + begin + place)
+                store(found, to + place, value)

@@ -19,7 +19,7 @@ NEVER = -1e30
 
 
 class HeadWindow:
-    """Loss and gradients over one window: `run` each part once its outputs are there, then ask for `gradients`.
+    """Loss and gradients over one window: `run` each part once its outputs are there, `add_up`, take `gradients`.
 
     Attributes:
         y_gradient: of the outputs, (T, B, wide), filled by `run`.
@@ -81,9 +81,13 @@ class HeadWindow:
         lanes = Lanes(part, first, last, this.T, this.B, self._scratch.part(part))
         find_gradients(lanes, this.logits, this.V, [self._weight.applied(part, 0, this.y)])
 
+    def add_up(self, part: int) -> None:
+        """What all parts found, once they were run; each has its share of this."""
+        self._weight.add_up(part, len(self._parts))
+
     def gradients(self) -> tuple[Tensor, Tensor]:
         """Of weight and bias."""
-        return self._weight.total()[: self.V, : self.H], self._bias.sum(0)[: self.V]
+        return self._weight.total[: self.V, : self.H], self._bias.sum(0)[: self.V]
 
 
 def _panels(weight: Tensor, dtype: torch.dtype, threads: int, scratch: Scratch) -> Array:

@@ -33,7 +33,7 @@ class LayerGradients(NamedTuple):
 
 
 class LayerWindow:
-    """A layer over one window. `forward`, then `start_back` and `backward`, then `gradients`.
+    """A layer over one window. `forward`, then `start_back` and `backward`, then `add_up`, then `gradients`.
 
     Letters: T steps, B lanes, H units, `wide` units with padding.
     """
@@ -164,6 +164,12 @@ class LayerWindow:
         lanes = Lanes(part, first, last, window.T, window.B, self._scratch.part(part))
         find_gradients(lanes, window.planes, loops.planes * self.wide, weights)
 
+    def add_up(self, part: int) -> None:
+        """The weights' gradients that all parts found, once all have gone back; each has its share of this."""
+        self._recurrent_gradient.add_up(part, len(self.parts))
+        if self.window.depth:
+            self._input_gradient.add_up(part, len(self.parts))
+
     def gradients(self) -> LayerGradients:
         """Of everything that the layer was made of, in float32 but for x: (T, B, in with padding)."""
         loops, H = self.loops, self.H
@@ -185,7 +191,7 @@ class LayerWindow:
 
     def _matrix(self, gradient: WeightGradient, order: Sequence[int], width: int) -> Tensor:
         """A weight gradient without padding, (GH, width), its gates put in order."""
-        found = gradient.total().view(self.loops.gates, self.wide, -1)
+        found = gradient.total.view(self.loops.gates, self.wide, -1)
         if list(order) != list(range(self.loops.gates)):
             found = found[list(order)]
         return found[:, : self.H, :width].reshape(-1, width)

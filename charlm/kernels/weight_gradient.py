@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from charlm.kernels.gradient_loops import Applied, sum_window
+from charlm.kernels.gradient_loops import Applied, add_shares, sum_window
 from charlm.kernels.panels import Array, flat, round_up
 from charlm.kernels.scratch import Scratch
 from charlm.simd import DEPTH_UNIT, PANEL, WIDTH
@@ -34,12 +33,19 @@ class Lanes(NamedTuple):
 
 
 class WeightGradient:
-    """The sum of `planes.T @ values`, (rows, columns). Each part finds its share, that no thread waits for another."""
+    """The sum of `planes.T @ values`, (rows, columns).
+
+    Each part finds its share, so that no thread waits for another; when all have, the shares are added up.
+
+    Attributes:
+        total: of all parts: (rows, columns), the columns filled up to whole panels.
+    """
 
     def __init__(self, parts: int, rows: int, columns: int, scratch: Scratch) -> None:
         """`rows` must be whole vectors."""
         self.rows, self.columns, self.wide = rows, columns, round_up(columns, WIDE)
-        self.totals = scratch.empty(parts, self.wide // WIDE, rows, WIDE)
+        self._shares = scratch.empty(parts, self.wide // WIDE, rows, WIDE)
+        self.total = torch.empty(rows, self.wide, dtype=torch.float32)
 
     def applied(self, part: int, begin: int, values: Array) -> Applied:
         """A part's share, to be found.
@@ -48,13 +54,12 @@ class WeightGradient:
             begin: the number of the weight's first plane.
             values: what it was applied to, (T, B, columns).
         """
-        return Applied(values, self.columns, begin, self.rows, self.wide, flat(self.totals[part]))
+        return Applied(values, self.columns, begin, self.rows, self.wide, flat(self._shares[part]))
 
-    def total(self) -> Tensor:
-        """Of all parts: (rows, columns), the columns filled up to whole panels."""
-        found = torch.empty(self.rows, self.wide // WIDE, WIDE, dtype=torch.float32)
-        torch.sum(self.totals.transpose(1, 2), 0, out=found)
-        return found.view(self.rows, self.wide)
+    def add_up(self, part: int, parts: int) -> None:
+        """One part's rows of the total; there may be other parts than those that found shares."""
+        first, last = self.rows * part // parts, self.rows * (part + 1) // parts
+        add_shares(first, last, self.rows, self.wide, flat(self._shares), flat(self.total))
 
 
 def find_gradients(lanes: Lanes, planes: Array, width: int, weights: Sequence[Applied]) -> None:
