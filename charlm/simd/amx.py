@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from charlm.simd.vectors import INT64, call, element_pointer
+from charlm.simd.vectors import INT32, INT64, call, element_pointer
 
 HEIGHT = 16
 """Rows of the highest tile."""
@@ -151,6 +151,7 @@ class _Operation:
         for place, column in enumerate(columns):
             held = weights[place % len(weights)]
             self._tile("tileloadd64", held, _ahead(builder, builder.gep(self.panel, [panel]), column * ROW), self.wide)
+            self._fetch(panel, place)
             for cell, line, of, _ in cells:
                 if of == place:
                     if line not in read:
@@ -163,6 +164,14 @@ class _Operation:
         builder.position_at_end(after)
         for cell, _, _, pointer in cells:
             self._tile("tilestored64", cell, pointer, self.wide)
+
+    def _fetch(self, panel: Any, place: int) -> None:
+        """Ask for weights of the next depths, which may lie beyond the last of them, while these are multiplied."""
+        next_tile = self.builder.gep(self.panel, [self.builder.add(panel, self.step_of_panel)])
+        for line in range(HEIGHT):
+            pointer = _ahead(self.builder, next_tile, (place * HEIGHT + line) * ROW)
+            read, soon, data = (ir.Constant(INT32, number) for number in (0, 3, 1))
+            call(self.builder, "llvm.prefetch.p0", ir.VoidType(), [pointer, read, soon, data])
 
     def _tile(self, name: str, tile: int, pointer: Any, stride: Any) -> None:
         call(self.builder, f"llvm.x86.{name}", ir.VoidType(), [*_numbers(tile), pointer, stride])
