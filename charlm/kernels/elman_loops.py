@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from charlm.kernels.loops import add_to, products
+from charlm.kernels.loops import add_to, products, window_products
 from charlm.simd import (
     PANEL,
     WIDTH,
@@ -96,9 +96,8 @@ def _backward(first, last, window, gradients, rectified):
                 dh = where_positive(output, dh) if rectified else dh * (1.0 - output * output)
                 store(planes, now, dh)
                 add_to(gradients.start, window.ids[here] * H + unit, dh)
-        begin, out = t * B * H, t * B * depth
-        products(first, last, planes, begin, H, H, gradients.recurrent_panels, H, gradients.h, 0, sums, tiling)
-        if depth > 0:
-            panels = gradients.input_panels
-            products(first, last, planes, begin, H, H, panels, depth, gradients.x, out, sums, tiling)
+        products(first, last, planes, t * B * H, H, H, gradients.recurrent_panels, H, gradients.h, 0, sums, tiling)
+    if depth > 0:
+        x, panels = gradients.x, gradients.input_panels
+        window_products(first, last, T, B, planes, 0, H, H, panels, depth, x, sums, tiling)
     end_products(planes)

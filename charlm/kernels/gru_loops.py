@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from charlm.kernels.loops import add_to, products
+from charlm.kernels.loops import add_to, products, window_products
 from charlm.simd import (
     PANEL,
     WIDTH,
@@ -99,9 +99,9 @@ def backward(first, last, window, gradients):
                 add_to(gradients.start, begin + H, dr)
                 add_to(gradients.start, begin + 2 * H, dz)
                 add_to(gradients.start, begin + 3 * H, ds)
-        begin, out, panels = t * B * 4 * H, t * B * depth, gradients.recurrent_panels
-        products(first, last, planes, begin + H, 4 * H, 3 * H, panels, H, gradients.h, 0, sums, tiling)
-        if depth > 0:
-            panels = gradients.input_panels
-            products(first, last, planes, begin, 4 * H, 3 * H, panels, depth, gradients.x, out, sums, tiling)
+        begin, panels = t * B * 4 * H + H, gradients.recurrent_panels
+        products(first, last, planes, begin, 4 * H, 3 * H, panels, H, gradients.h, 0, sums, tiling)
+    if depth > 0:
+        x, panels = gradients.x, gradients.input_panels
+        window_products(first, last, T, B, planes, 0, 4 * H, 3 * H, panels, depth, x, sums, tiling)
     end_products(planes)

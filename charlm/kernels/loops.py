@@ -50,18 +50,58 @@ def products(first, last, values, begin, stride, depth, panels, columns, result,
     values: lane b begins at ``begin + b * stride``, with `depth` numbers; result: lane b at
     ``result_begin + b * columns``; sums: room for one tile; tiling: of these lanes, from `begin_products`.
     """
+    wide = PANEL * WIDTH
+    for column in range(0, columns, wide):
+        some, panel, to = min(wide, columns - column), column * depth, result_begin + column
+        _panel_products(
+            first, last, values, begin, stride, depth, panels, panel, some, result, to, columns, sums, tiling
+        )
+
+
+@compiled
+def _panel_products(
+    first, last, values, begin, stride, depth, panels, panel, columns, result, result_begin, result_stride, sums, tiling
+):
+    """`products` with one panel, which begins at `panel` and has so many columns that count."""
     tiles, height = tiling
-    for column in range(0, columns, PANEL * WIDTH):
-        for tile in range(tiles):
-            lane, rows = rows_of_tile(first, last, tile, tiles)
-            for place in range(0, rows * PANEL * WIDTH, WIDTH):
-                store(sums, place, fill(0.0))
-            row, panel = begin + lane * stride, column * depth
-            accumulate(values, row, stride, 1, rows, height, panels, panel, depth, PANEL, sums)
-            for row in range(rows):
-                for vector in range(0, min(PANEL * WIDTH, columns - column), WIDTH):
-                    value = load(sums, row * PANEL * WIDTH + vector)
-                    store(result, result_begin + (lane + row) * columns + column + vector, value)
+    for tile in range(tiles):
+        lane, rows = rows_of_tile(first, last, tile, tiles)
+        for place in range(0, rows * PANEL * WIDTH, WIDTH):
+            store(sums, place, fill(0.0))
+        accumulate(values, begin + lane * stride, stride, 1, rows, height, panels, panel, depth, PANEL, sums)
+        for row in range(rows):
+            to = result_begin + (lane + row) * result_stride
+            for vector in range(0, columns, WIDTH):
+                store(result, to + vector, load(sums, row * PANEL * WIDTH + vector))
+
+
+@compiled
+def window_products(first, last, T, B, values, begin, stride, depth, panels, columns, result, sums, tiling):
+    """`products` of all steps, result: (T, B, columns). A panel is read by one step after the other, while it is near.
+
+    values: lane b of step t begins at ``begin + (t * B + b) * stride``.
+    """
+    wide = PANEL * WIDTH
+    for column in range(0, columns, wide):
+        some = min(wide, columns - column)
+        for t in range(T):
+            step = t * B
+            _panel_products(
+                first,
+                last,
+                values,
+                begin + step * stride,
+                stride,
+                depth,
+                panels,
+                column * depth,
+                some,
+                result,
+                step * columns + column,
+                columns,
+                sums,
+                tiling,
+            )
 
 
 @compiled

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from charlm.kernels.loops import add_to, products
+from charlm.kernels.loops import add_to, products, window_products
 from charlm.simd import (
     PANEL,
     WIDTH,
@@ -92,9 +92,9 @@ def backward(first, last, window, gradients):
                 add_to(gradients.start, begin + H, df)
                 add_to(gradients.start, begin + 2 * H, dg)
                 add_to(gradients.start, begin + 3 * H, do)
-        begin, out, panels = t * B * 4 * H, t * B * depth, gradients.recurrent_panels
+        begin, panels = t * B * 4 * H, gradients.recurrent_panels
         products(first, last, planes, begin, 4 * H, 4 * H, panels, H, gradients.h, 0, sums, tiling)
-        if depth > 0:
-            panels = gradients.input_panels
-            products(first, last, planes, begin, 4 * H, 4 * H, panels, depth, gradients.x, out, sums, tiling)
+    if depth > 0:
+        x, panels = gradients.x, gradients.input_panels
+        window_products(first, last, T, B, planes, 0, 4 * H, 4 * H, panels, depth, x, sums, tiling)
     end_products(planes)

@@ -10,7 +10,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
-from charlm.simd import DEPTH_UNIT, HAS_AMX, WIDTH, compiled, fill, load, store, store_pairs, turn
+from charlm.simd import DEPTH_UNIT, HAS_AMX, WIDTH, compiled, copy_pairs, fill, load, store, store_pairs, turn
 
 
 @compiled
@@ -63,6 +63,18 @@ def _turn_pairs(weight, row, depth, panels, begin, wide, column):
                     panels[to + number // 2 * 2 * wide + 2 * unit + number % 2] = square[2 * unit * WIDTH + number]
 
 
+def pair_rows(values, one, two, panels, place):
+    """Two vectors of rows as pairs of bfloat16, rounded where they are float32; in compiled functions."""
+    raise NotImplementedError("a compiled function calls this")
+
+
+@overload(pair_rows)
+def _pair_rows(values, one, two, panels, place):
+    if values.dtype == types.uint16:
+        return lambda values, one, two, panels, place: copy_pairs(values, one, two, panels, place)
+    return lambda values, one, two, panels, place: store_pairs(panels, place, load(values, one), load(values, two))
+
+
 @compiled
 def pack_pairs(first, last, T, B, values, begin, stride, columns, block, panels):
     """Rows in pairs of bfloat16, for a product in which they are the depth.
@@ -81,12 +93,12 @@ def pack_pairs(first, last, T, B, values, begin, stride, columns, block, panels)
         for panel in range(0, columns, wide):
             place = panel * whole + row * wide - 2 * panel
             for column in range(panel, panel + wide, WIDTH):
-                lower, upper = nothing, nothing
-                if column < columns and row < rows:
-                    lower = load(values, one + column)
-                    if row + 1 < rows:
-                        upper = load(values, two + column)
-                store_pairs(panels, place + 2 * column, lower, upper)
+                if column < columns and row + 1 < rows:
+                    pair_rows(values, one + column, two + column, panels, place + 2 * column)
+                elif column < columns and row < rows:
+                    store_pairs(panels, place + 2 * column, load(values, one + column), nothing)
+                else:
+                    store_pairs(panels, place + 2 * column, nothing, nothing)
 
 
 @compiled
@@ -119,12 +131,14 @@ def pack_across(first, last, T, B, values, begin, stride, columns, panels):
     for top in range(0, whole, 2 * WIDTH):
         for column in range(0, columns, WIDTH):
             for row in range(top, top + 2 * WIDTH, 2):
-                lower, upper = nothing, nothing
-                if row < rows:
-                    lower = load(values, begin + (row // count * B + first + row % count) * stride + column)
+                one = begin + (row // count * B + first + row % count) * stride + column
+                two = begin + ((row + 1) // count * B + first + (row + 1) % count) * stride + column
                 if row + 1 < rows:
-                    upper = load(values, begin + ((row + 1) // count * B + first + (row + 1) % count) * stride + column)
-                store_pairs(square, (row - top) * WIDTH, lower, upper)
+                    copy_pairs(values, one, two, square, (row - top) * WIDTH)
+                elif row < rows:
+                    store_pairs(square, (row - top) * WIDTH, load(values, one), nothing)
+                else:
+                    store_pairs(square, (row - top) * WIDTH, nothing, nothing)
             turn(square, 0, 2 * WIDTH, panels, column * whole + top, whole)
 
 

@@ -24,6 +24,7 @@ from charlm.simd.tiles import (
     rows_of_tile,
 )
 from charlm.simd.vectors import (
+    copy_pairs,
     fill,
     largest,
     load,
@@ -47,6 +48,7 @@ __all__ = [
     "accumulate",
     "begin_products",
     "compiled",
+    "copy_pairs",
     "end_products",
     "exp",
     "fill",

@@ -21,6 +21,8 @@ INT16, INT32, INT64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 FLOATS = ir.VectorType(FLOAT, WIDTH)
 SHORTS = ir.VectorType(INT16, WIDTH)
 INTEGERS = ir.VectorType(INT32, WIDTH)
+TURNS = [index // 2 + index % 2 * WIDTH for index in range(2 * WIDTH)]
+"""Of two vectors side by side, a number of each in turns."""
 
 
 class BFloat16Type(ir.types._BaseFloatType):
@@ -122,13 +124,28 @@ def store_pairs(typingctx: Any, array: Any, offset: Any, first: Any, second: Any
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, offset, *values = arguments
         pointer = element_pointer(context, builder, signature.args[0], array, offset)
-        turns = [index // 2 + index % 2 * WIDTH for index in range(2 * WIDTH)]
-        order = ir.Constant(ir.VectorType(INT32, 2 * WIDTH), turns)
+        order = ir.Constant(ir.VectorType(INT32, 2 * WIDTH), TURNS)
         pairs = builder.shuffle_vector(*(builder.fptrunc(value, BFLOATS) for value in values), order)
         builder.store(pairs, builder.bitcast(pointer, pairs.type.as_pointer()), align=2)
         return context.get_dummy_value()
 
     return types.void(array, types.int64, first, second), generate
+
+
+@intrinsic
+def copy_pairs(typingctx: Any, source: Any, first: Any, second: Any, target: Any, offset: Any) -> Any:
+    """`store_pairs` of two places of another array of bfloat16: what stands there, as it is."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, *places, target, offset = arguments
+        starts = [element_pointer(context, builder, signature.args[0], source, place) for place in places]
+        values = [builder.load(builder.bitcast(start, SHORTS.as_pointer()), align=2) for start in starts]
+        pairs = builder.shuffle_vector(*values, ir.Constant(ir.VectorType(INT32, 2 * WIDTH), TURNS))
+        to = element_pointer(context, builder, signature.args[3], target, offset)
+        builder.store(pairs, builder.bitcast(to, pairs.type.as_pointer()), align=2)
+        return context.get_dummy_value()
+
+    return types.void(source, types.int64, types.int64, target, types.int64), generate
 
 
 @intrinsic
