@@ -22,6 +22,7 @@ from torch import Tensor
 from charlm.kernels import cudnn, torch_layers
 from charlm.kernels.inputs import Coins, Inputs, Lookup, gathered, number_format
 from charlm.kernels.scratch import Scratch
+from charlm.kernels.words import Words, words
 
 Tensors = tuple[Tensor, ...]
 Kernel = Callable[[Inputs, Tensors, Tensors], tuple[Tensor, Tensors]]
@@ -97,6 +98,15 @@ def find_window_loss(weight: Tensor) -> WindowLoss | None:
     return window_loss
 
 
+def random_words(seed: int, count: int) -> Words:
+    """`charlm.kernels.words.words`, by the kernels in use."""
+    if _in_use[-1] == ("compiled",):
+        from charlm.kernels import word_loops
+
+        return word_loops.words(seed, count)
+    return words(seed, count)
+
+
 def _compiled_fits(weight: Tensor) -> bool:
     if weight.device.type != "cpu" or weight.dtype != torch.float32:
         return False
@@ -119,5 +129,6 @@ __all__ = [
     "find_window_loss",
     "gathered",
     "number_format",
+    "random_words",
     "using",
 ]

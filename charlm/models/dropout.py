@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from charlm.kernels import Coins
+from charlm.kernels import Coins, random_words
 
 COIN_SIDES = 1 << 16  # a coin is 16 random bits
 
@@ -56,11 +57,23 @@ def drop_symbols(embedding: Tensor, rate: float, masks: torch.Generator | None) 
 def _coins(shape: tuple[int, ...], rate: float, masks: torch.Generator) -> Coins:
     """A unit is dropped with probability `rate` (rounded to 1/65536), else scaled by its exact 1 / (1 - rate).
 
-    Four coins come out of each 64-bit draw: five times cheaper than `bernoulli_`, which draws a float64 a coin.
+    Four coins come out of each word of 64 bits; `bernoulli_` draws a float64 a coin. On a CPU the generator gives
+    nothing but the seed of the words.
     """
     dropped = min(round(rate * COIN_SIDES), COIN_SIDES - 1)
     coins = math.prod(shape)
-    draws = torch.empty(-(-coins // 4), dtype=torch.int64, device=masks.device)
-    draws.random_(torch.iinfo(torch.int64).min, None, generator=masks)
-    bits = draws.view(torch.int16)[:coins].view(shape)
+    draw = _draw_on_cpu if masks.device.type == "cpu" else _draw_on_device
+    bits = draw(-(-coins // 4), masks).view(torch.int16)[:coins].view(shape)
     return Coins(bits, dropped - COIN_SIDES // 2, COIN_SIDES / (COIN_SIDES - dropped))
+
+
+def _draw_on_cpu(count: int, masks: torch.Generator) -> Tensor:
+    """So many random words of 64 bits."""
+    seed = torch.empty((), dtype=torch.int64).random_(generator=masks).item()
+    return torch.from_numpy(random_words(int(seed), count).view(np.int64))
+
+
+def _draw_on_device(count: int, masks: torch.Generator) -> Tensor:
+    """The same where to read a seed would mean to wait for it."""
+    draws = torch.empty(count, dtype=torch.int64, device=masks.device)
+    return draws.random_(torch.iinfo(torch.int64).min, None, generator=masks)

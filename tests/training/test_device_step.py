@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from charlm.models import dropout
 from charlm.streams import Lanes
 from charlm.training.device_lanes import DeviceLanes
 from charlm.training.device_step import DeviceStep
@@ -108,7 +109,9 @@ def test_nothing_but_the_lag_reads_from_the_device(make_learner, monkeypatch):
     """A host that asks for a number waits for the device: no tensor's value may be asked for in a step."""
     learner = make_learner({"dropout": 0.2}, ema=0.9, queued=True, optimizer="sgd")
     run(learner, 1)
-    learner.model.check = lambda ids: None  # done on a CPU alone
+    # done on a CPU alone
+    learner.model.check = lambda ids: None
+    monkeypatch.setattr(dropout, "_draw_on_cpu", dropout._draw_on_device)
 
     def refuse(*_, **__):
         raise AssertionError("asked the device for a number")
