@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from charlm.kernels.loops import add_to, products, window_products
+from charlm.kernels.loops import add_to, products, there_and_back, window_products
 from charlm.simd import (
     PANEL,
     WIDTH,
@@ -57,7 +57,8 @@ def _forward(first, last, window, rectified):
     sums = np.empty(most_rows(h) * wide, np.float32)
     tiles, height = begin_products(h, last - first)
     for t in range(T):
-        for unit in range(0, H, wide):
+        for block in range(0, H, wide):
+            unit = there_and_back(t, block, H - wide)
             for tile in range(tiles):
                 lane, rows = rows_of_tile(first, last, tile, tiles)
                 here = t * B + lane
@@ -96,7 +97,7 @@ def _backward(first, last, window, gradients, rectified):
                 dh = where_positive(output, dh) if rectified else dh * (1.0 - output * output)
                 store(planes, now, dh)
                 add_to(gradients.start, window.ids[here] * H + unit, dh)
-        products(first, last, planes, t * B * H, H, H, gradients.recurrent_panels, H, gradients.h, 0, sums, tiling)
+        products(first, last, t, planes, t * B * H, H, H, gradients.recurrent_panels, H, gradients.h, sums, tiling)
     if depth > 0:
         x, panels = gradients.x, gradients.input_panels
         window_products(first, last, T, B, planes, 0, H, H, panels, depth, x, sums, tiling)

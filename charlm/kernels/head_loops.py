@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from charlm.kernels.loops import add_to, products
+from charlm.kernels.loops import add_to, window_products
 from charlm.simd import (
     PANEL,
     WIDTH,
@@ -67,8 +67,7 @@ def head(first, last, head, bias_gradient):
                     gradient = load(logits, row * V + column) * head.scale
                     store(head.logits, (here + row) * V + column, gradient)
                     add_to(bias_gradient, column, gradient)
-        begin = t * B * V
-        products(first, last, head.logits, begin, V, V, head.back_panels, H, head.y_gradient, t * B * H, sums, tiling)
+    window_products(first, last, T, B, head.logits, 0, V, V, head.back_panels, H, head.y_gradient, sums, tiling)
     end_products(head.y)
     return loss
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from numba.extending import register_jitable
+
 from charlm.simd import PANEL, WIDTH, accumulate, compiled, fill, load, rows_of_tile, store, where_at_least
 
 
@@ -43,36 +45,29 @@ class Gradients(NamedTuple):
     recurrent_panels: Any
 
 
-@compiled
-def products(first, last, values, begin, stride, depth, panels, columns, result, result_begin, sums, tiling):
-    """result[lane] = values[lane] @ panels for some lanes.
+@register_jitable
+def there_and_back(t, place, last):
+    """`place` in every other step, in the others as far from the end, `last`.
 
-    values: lane b begins at ``begin + b * stride``, with `depth` numbers; result: lane b at
-    ``result_begin + b * columns``; sums: room for one tile; tiling: of these lanes, from `begin_products`.
+    Weights that are read in the order in which they were read last are the ones that a small cache has lost.
+    """
+    return last - place if t % 2 else place
+
+
+@compiled
+def products(first, last, t, values, begin, stride, depth, panels, columns, result, sums, tiling):
+    """result[lane] = values[lane] @ panels for some lanes, in step `t`.
+
+    values: lane b begins at ``begin + b * stride``, with `depth` numbers; result: (B, columns); sums: room for one
+    tile; tiling: of these lanes, from `begin_products`.
     """
     wide = PANEL * WIDTH
-    for column in range(0, columns, wide):
-        some, panel, to = min(wide, columns - column), column * depth, result_begin + column
+    for block in range(0, columns, wide):
+        column = there_and_back(t, block, (columns - 1) // wide * wide)
+        some, panel = min(wide, columns - column), column * depth
         _panel_products(
-            first, last, values, begin, stride, depth, panels, panel, some, result, to, columns, sums, tiling
+            first, last, values, begin, stride, depth, panels, panel, some, result, column, columns, sums, tiling
         )
-
-
-@compiled
-def _panel_products(
-    first, last, values, begin, stride, depth, panels, panel, columns, result, result_begin, result_stride, sums, tiling
-):
-    """`products` with one panel, which begins at `panel` and has so many columns that count."""
-    tiles, height = tiling
-    for tile in range(tiles):
-        lane, rows = rows_of_tile(first, last, tile, tiles)
-        for place in range(0, rows * PANEL * WIDTH, WIDTH):
-            store(sums, place, fill(0.0))
-        accumulate(values, begin + lane * stride, stride, 1, rows, height, panels, panel, depth, PANEL, sums)
-        for row in range(rows):
-            to = result_begin + (lane + row) * result_stride
-            for vector in range(0, columns, WIDTH):
-                store(result, to + vector, load(sums, row * PANEL * WIDTH + vector))
 
 
 @compiled
@@ -102,6 +97,23 @@ def window_products(first, last, T, B, values, begin, stride, depth, panels, col
                 sums,
                 tiling,
             )
+
+
+@compiled
+def _panel_products(
+    first, last, values, begin, stride, depth, panels, panel, columns, result, result_begin, result_stride, sums, tiling
+):
+    """`products` with one panel, which begins at `panel` and has so many columns that count."""
+    tiles, height = tiling
+    for tile in range(tiles):
+        lane, rows = rows_of_tile(first, last, tile, tiles)
+        for place in range(0, rows * PANEL * WIDTH, WIDTH):
+            store(sums, place, fill(0.0))
+        accumulate(values, begin + lane * stride, stride, 1, rows, height, panels, panel, depth, PANEL, sums)
+        for row in range(rows):
+            to = result_begin + (lane + row) * result_stride
+            for vector in range(0, columns, WIDTH):
+                store(result, to + vector, load(sums, row * PANEL * WIDTH + vector))
 
 
 @compiled

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from charlm.kernels.loops import add_to, products, window_products
+from charlm.kernels.loops import add_to, products, there_and_back, window_products
 from charlm.simd import (
     PANEL,
     WIDTH,
@@ -32,7 +32,8 @@ def forward(first, last, window):
     sums = np.empty(most_rows(h) * 4 * WIDTH, np.float32)
     tiles, height = begin_products(h, last - first)
     for t in range(T):
-        for unit in range(0, H, WIDTH):
+        for block in range(0, H, WIDTH):
+            unit = there_and_back(t, block, H - WIDTH)
             for tile in range(tiles):
                 lane, rows = rows_of_tile(first, last, tile, tiles)
                 here = t * B + lane
@@ -93,7 +94,7 @@ def backward(first, last, window, gradients):
                 add_to(gradients.start, begin + 2 * H, dg)
                 add_to(gradients.start, begin + 3 * H, do)
         begin, panels = t * B * 4 * H, gradients.recurrent_panels
-        products(first, last, planes, begin, 4 * H, 4 * H, panels, H, gradients.h, 0, sums, tiling)
+        products(first, last, t, planes, begin, 4 * H, 4 * H, panels, H, gradients.h, sums, tiling)
     if depth > 0:
         x, panels = gradients.x, gradients.input_panels
         window_products(first, last, T, B, planes, 0, 4 * H, 4 * H, panels, depth, x, sums, tiling)
