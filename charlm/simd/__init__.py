@@ -11,7 +11,7 @@ seconds; its machine code is kept on disk for every process that comes after.
 
 from charlm.simd.activations import exp, sigmoid, tanh
 from charlm.simd.compiling import compiled, telling
-from charlm.simd.processor import HAS_AMX, HAS_BFLOAT16, WIDTH
+from charlm.simd.processor import BFLOAT16_PAYS, HAS_AMX, HAS_BFLOAT16, WIDTH
 from charlm.simd.tiles import (
     DEPTH_UNIT,
     MOST_ROUNDED_ROWS,
@@ -38,6 +38,7 @@ from charlm.simd.vectors import (
 )
 
 __all__ = [
+    "BFLOAT16_PAYS",
     "DEPTH_UNIT",
     "HAS_AMX",
     "HAS_BFLOAT16",

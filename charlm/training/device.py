@@ -83,7 +83,7 @@ def _families(training: TrainingConfig) -> list[str]:
 
 def _compiled_fits(dtype: torch.dtype, training: TrainingConfig) -> bool:
     """Whether charlm's own loops are worth a trial in a format."""
-    from charlm.simd import HAS_BFLOAT16
+    from charlm.simd import BFLOAT16_PAYS, HAS_BFLOAT16
 
     if dtype == torch.bfloat16 and not HAS_BFLOAT16:
         if training.kernels == "compiled" and training.dtype == "bfloat16":
@@ -92,8 +92,8 @@ def _compiled_fits(dtype: torch.dtype, training: TrainingConfig) -> bool:
                 "not: give --dtype float32 or --kernels torch"
             )
         return False
-    # where the processor has bfloat16 they are twice as fast in it: no need to compile them for float32 as well
-    return not (dtype == torch.float32 and training.dtype == "auto" and HAS_BFLOAT16)
+    # no need to compile them for float32 as well where they are faster in bfloat16
+    return not (dtype == torch.float32 and training.dtype == "auto" and BFLOAT16_PAYS)
 
 
 @contextlib.contextmanager

@@ -163,10 +163,22 @@ def test_left_alone_both_kinds_of_kernels_and_both_formats_have_their_chance(tri
 
 def test_without_bfloat16_in_the_processor_compiled_loops_compute_in_float32(tried, monkeypatch):
     monkeypatch.setattr("charlm.simd.HAS_BFLOAT16", False)
+    monkeypatch.setattr("charlm.simd.BFLOAT16_PAYS", False)
     choose_machine(wanted(), MODEL)
     assert tried == [("compiled", FLOAT32), ("torch", FLOAT32), ("torch", BFLOAT16)]
     with pytest.raises(ConfigError, match=r"give --dtype float32 or --kernels torch$"):
         choose_machine(wanted(kernels="compiled", dtype="bfloat16"), MODEL)
+
+
+def test_compiled_loops_are_tried_in_both_formats_where_bfloat16_may_not_pay(tried, monkeypatch):
+    """A vector of pairs takes some processors as long as two of float32."""
+    monkeypatch.setattr("charlm.simd.HAS_BFLOAT16", True)
+    for pays in (True, False):
+        tried.clear()
+        monkeypatch.setattr("charlm.simd.BFLOAT16_PAYS", pays)
+        choose_machine(wanted(), MODEL)
+        assert (("compiled", FLOAT32) in tried) is not pays
+        assert ("compiled", BFLOAT16) in tried
 
 
 @pytest.mark.usefixtures("without_numba")
