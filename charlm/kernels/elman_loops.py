@@ -5,8 +5,6 @@ One plane, for going back alone. Its panels hold PANEL vectors of units, so that
 
 from __future__ import annotations
 
-import numpy as np
-
 from charlm.kernels.loops import add_to, products, there_and_back, window_products
 from charlm.simd import (
     PANEL,
@@ -14,11 +12,13 @@ from charlm.simd import (
     accumulate,
     begin_products,
     compiled,
+    empty_floats,
     end_products,
     fill,
     largest,
     load,
     most_rows,
+    multiply,
     rows_of_tile,
     store,
     tanh,
@@ -54,7 +54,7 @@ def backward_rectified(first, last, window, gradients):
 def _forward(first, last, window, rectified):
     T, B, H, depth, h = window.T, window.B, window.H, window.depth, window.h
     wide = PANEL * WIDTH
-    sums = np.empty(most_rows(h) * wide, np.float32)
+    sums = empty_floats(most_rows(h) * wide)
     tiles, height = begin_products(h, last - first)
     for t in range(T):
         for block in range(0, H, wide):
@@ -62,18 +62,14 @@ def _forward(first, last, window, rectified):
             for tile in range(tiles):
                 lane, rows = rows_of_tile(first, last, tile, tiles)
                 here = t * B + lane
-                for row in range(rows):
-                    begin = window.ids[here + row] * H + unit
-                    for place in range(0, wide, WIDTH):
-                        store(sums, row * wide + place, load(window.start, begin + place))
+                multiply(h, here * H, H, 1, rows, height, window.recurrent_panels, unit * H, H, PANEL, sums)
                 if depth > 0:
                     panel, x = unit * depth, here * depth
                     accumulate(window.x, x, depth, 1, rows, height, window.input_panels, panel, depth, PANEL, sums)
-                accumulate(h, here * H, H, 1, rows, height, window.recurrent_panels, unit * H, H, PANEL, sums)
                 for row in range(rows):
-                    after = (here + row + B) * H + unit
+                    start, after = window.ids[here + row] * H + unit, (here + row + B) * H + unit
                     for place in range(0, wide, WIDTH):
-                        value = load(sums, row * wide + place)
+                        value = load(sums, row * wide + place) + load(window.start, start + place)
                         if rectified:
                             store(h, after + place, largest(fill(0.0), value))
                         else:
@@ -85,7 +81,7 @@ def _forward(first, last, window, rectified):
 def _backward(first, last, window, gradients, rectified):
     T, B, H, depth = window.T, window.B, window.H, window.depth
     planes = window.planes
-    sums = np.empty(most_rows(planes) * PANEL * WIDTH, np.float32)
+    sums = empty_floats(most_rows(planes) * PANEL * WIDTH)
     tiling = begin_products(planes, last - first)
     for t in range(T - 1, -1, -1):
         for lane in range(first, last):

@@ -12,8 +12,8 @@ from charlm.simd import (
     begin_products,
     compiled,
     end_products,
-    fill,
     load,
+    multiply,
     rows_of_tile,
     store,
 )
@@ -62,11 +62,11 @@ def sum_products(rows, unit, planes, begin, count, values, columns, totals, fres
             for tile in range(tiles):
                 plane, some = rows_of_tile(block, block + group, tile, tiles)
                 sums = totals[column * count + plane * wide :]
-                if fresh:
-                    for place in range(0, some * wide, WIDTH):
-                        store(sums, place, fill(0.0))
                 place, stride, step = column_of(planes, begin + plane, rows)
-                accumulate(planes, place, stride, step, some, height, values, column * rows, rows, PANEL, sums)
+                if fresh:
+                    multiply(planes, place, stride, step, some, height, values, column * rows, rows, PANEL, sums)
+                else:
+                    accumulate(planes, place, stride, step, some, height, values, column * rows, rows, PANEL, sums)
     end_products(planes)
 
 

@@ -7,19 +7,17 @@ handed on from step to step must not be rounded at each of them.
 
 from __future__ import annotations
 
-import numpy as np
-
 from charlm.kernels.loops import add_to, products, there_and_back, window_products
 from charlm.simd import (
     PANEL,
     WIDTH,
-    accumulate,
     begin_products,
     compiled,
+    empty_floats,
     end_products,
-    fill,
     load,
     most_rows,
+    multiply,
     rows_of_tile,
     sigmoid,
     store,
@@ -32,8 +30,8 @@ def forward(first, last, window):
     """One layer, `charlm.kernels.loops.Window`."""
     T, B, H, depth = window.T, window.B, window.H, window.depth
     h, memory, planes = window.h, window.memory, window.planes
-    above = np.empty(most_rows(h) * 3 * WIDTH, np.float32)  # n, r, z
-    beside = np.empty(most_rows(h) * 3 * WIDTH, np.float32)  # r, z, s
+    above = empty_floats(most_rows(h) * 3 * WIDTH)  # n, r, z
+    beside = empty_floats(most_rows(h) * 3 * WIDTH)  # r, z, s
     tiles, height = begin_products(h, last - first)
     for t in range(T):
         for block in range(0, H, WIDTH):
@@ -41,24 +39,20 @@ def forward(first, last, window):
             for tile in range(tiles):
                 lane, rows = rows_of_tile(first, last, tile, tiles)
                 here = t * B + lane
-                for row in range(rows):
-                    begin, place = window.ids[here + row] * 4 * H + unit, row * 3 * WIDTH
-                    store(above, place, load(window.start, begin))
-                    store(above, place + WIDTH, load(window.start, begin + H))
-                    store(above, place + 2 * WIDTH, load(window.start, begin + 2 * H))
-                    store(beside, place, fill(0.0))
-                    store(beside, place + WIDTH, fill(0.0))
-                    store(beside, place + 2 * WIDTH, load(window.start, begin + 3 * H))
                 if depth > 0:
                     panel, x = unit * 3 * depth, here * depth
-                    accumulate(window.x, x, depth, 1, rows, height, window.input_panels, panel, depth, 3, above)
-                accumulate(h, here * H, H, 1, rows, height, window.recurrent_panels, unit * 3 * H, H, 3, beside)
+                    multiply(window.x, x, depth, 1, rows, height, window.input_panels, panel, depth, 3, above)
+                multiply(h, here * H, H, 1, rows, height, window.recurrent_panels, unit * 3 * H, H, 3, beside)
                 for row in range(rows):
-                    place = row * 3 * WIDTH
-                    r = sigmoid(load(above, place + WIDTH) + load(beside, place))
-                    z = sigmoid(load(above, place + 2 * WIDTH) + load(beside, place + WIDTH))
-                    s = load(beside, place + 2 * WIDTH)
-                    n = tanh(load(above, place) + r * s)
+                    place, start = row * 3 * WIDTH, window.ids[here + row] * 4 * H + unit
+                    n, r = load(window.start, start), load(window.start, start + H) + load(beside, place)
+                    z = load(window.start, start + 2 * H) + load(beside, place + WIDTH)
+                    s = load(window.start, start + 3 * H) + load(beside, place + 2 * WIDTH)
+                    if depth > 0:
+                        n, r = n + load(above, place), r + load(above, place + WIDTH)
+                        z = z + load(above, place + 2 * WIDTH)
+                    r, z = sigmoid(r), sigmoid(z)
+                    n = tanh(n + r * s)
                     before = (here + row) * H + unit
                     output = n + z * (load(memory, before) - n)
                     store(memory, before + B * H, output)
@@ -76,7 +70,7 @@ def backward(first, last, window, gradients):
     """Its gradients, `charlm.kernels.loops.Gradients`. That of the state is the sum of `h` and `memory`."""
     T, B, H, depth = window.T, window.B, window.H, window.depth
     planes = window.planes
-    sums = np.empty(most_rows(planes) * PANEL * WIDTH, np.float32)
+    sums = empty_floats(most_rows(planes) * PANEL * WIDTH)
     tiling = begin_products(planes, last - first)
     for t in range(T - 1, -1, -1):
         for lane in range(first, last):

@@ -11,15 +11,16 @@ from charlm.kernels.loops import add_to, window_products
 from charlm.simd import (
     PANEL,
     WIDTH,
-    accumulate,
     begin_products,
     compiled,
+    empty_floats,
     end_products,
     exp,
     fill,
     largest,
     load,
     most_rows,
+    multiply,
     rows_of_tile,
     store,
     total,
@@ -50,8 +51,8 @@ def head(first, last, head, bias_gradient):
     bias_gradient: (V,) float32, added to.
     """
     T, B, H, V = head.T, head.B, head.H, head.V
-    sums = np.empty(most_rows(head.y) * PANEL * WIDTH, np.float32)
-    logits = np.empty(most_rows(head.y) * V, np.float32)
+    sums = empty_floats(most_rows(head.y) * PANEL * WIDTH)
+    logits = empty_floats(most_rows(head.y) * V)
     tiling = begin_products(head.y, last - first)
     tiles, height = tiling
     loss = 0.0
@@ -77,19 +78,15 @@ def _logits(head, here, rows, height, sums, logits):
     """Logits of some neighbouring lanes of one step: (rows, V)."""
     H, V, wide = head.H, head.V, PANEL * WIDTH
     for column in range(0, V - V % wide, wide):
+        multiply(head.y, here * H, H, 1, rows, height, head.panels, column * H, H, PANEL, sums)
         for row in range(rows):
-            for vector in range(0, wide, WIDTH):
-                store(sums, row * wide + vector, load(head.bias, column + vector))
-        accumulate(head.y, here * H, H, 1, rows, height, head.panels, column * H, H, PANEL, sums)
-        for row in range(rows):
-            for vector in range(0, wide, WIDTH):
-                store(logits, row * V + column + vector, load(sums, row * wide + vector))
+            for vector in range(column, column + wide, WIDTH):
+                value = load(sums, row * wide + vector - column) + load(head.bias, vector)
+                store(logits, row * V + vector, value)
     for column in range(V - V % wide, V, WIDTH):
+        multiply(head.y, here * H, H, 1, rows, height, head.panels, column * H, H, 1, sums)
         for row in range(rows):
-            store(sums, row * WIDTH, load(head.bias, column))
-        accumulate(head.y, here * H, H, 1, rows, height, head.panels, column * H, H, 1, sums)
-        for row in range(rows):
-            store(logits, row * V + column, load(sums, row * WIDTH))
+            store(logits, row * V + column, load(sums, row * WIDTH) + load(head.bias, column))
 
 
 @compiled

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from numba.extending import register_jitable
 
-from charlm.simd import PANEL, WIDTH, accumulate, compiled, fill, load, rows_of_tile, store, where_at_least
+from charlm.simd import PANEL, WIDTH, compiled, load, multiply, rows_of_tile, store, where_at_least
 
 
 class Window(NamedTuple):
@@ -107,9 +107,7 @@ def _panel_products(
     tiles, height = tiling
     for tile in range(tiles):
         lane, rows = rows_of_tile(first, last, tile, tiles)
-        for place in range(0, rows * PANEL * WIDTH, WIDTH):
-            store(sums, place, fill(0.0))
-        accumulate(values, begin + lane * stride, stride, 1, rows, height, panels, panel, depth, PANEL, sums)
+        multiply(values, begin + lane * stride, stride, 1, rows, height, panels, panel, depth, PANEL, sums)
         for row in range(rows):
             to = result_begin + (lane + row) * result_stride
             for vector in range(0, columns, WIDTH):

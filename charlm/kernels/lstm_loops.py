@@ -5,8 +5,6 @@ Planes are the gates i, f, g, o, in the order of the weights. `memory` is the ce
 
 from __future__ import annotations
 
-import numpy as np
-
 from charlm.kernels.loops import add_to, products, there_and_back, window_products
 from charlm.simd import (
     PANEL,
@@ -14,9 +12,11 @@ from charlm.simd import (
     accumulate,
     begin_products,
     compiled,
+    empty_floats,
     end_products,
     load,
     most_rows,
+    multiply,
     rows_of_tile,
     sigmoid,
     store,
@@ -29,7 +29,7 @@ def forward(first, last, window):
     """One layer, `charlm.kernels.loops.Window`."""
     T, B, H, depth = window.T, window.B, window.H, window.depth
     h, memory, planes = window.h, window.memory, window.planes
-    sums = np.empty(most_rows(h) * 4 * WIDTH, np.float32)
+    sums = empty_floats(most_rows(h) * 4 * WIDTH)
     tiles, height = begin_products(h, last - first)
     for t in range(T):
         for block in range(0, H, WIDTH):
@@ -37,19 +37,16 @@ def forward(first, last, window):
             for tile in range(tiles):
                 lane, rows = rows_of_tile(first, last, tile, tiles)
                 here = t * B + lane
-                for row in range(rows):
-                    begin = window.ids[here + row] * 4 * H + unit
-                    for gate in range(4):
-                        store(sums, (row * 4 + gate) * WIDTH, load(window.start, begin + gate * H))
+                multiply(h, here * H, H, 1, rows, height, window.recurrent_panels, unit * 4 * H, H, 4, sums)
                 if depth > 0:
                     panel, x = unit * 4 * depth, here * depth
                     accumulate(window.x, x, depth, 1, rows, height, window.input_panels, panel, depth, 4, sums)
-                accumulate(h, here * H, H, 1, rows, height, window.recurrent_panels, unit * 4 * H, H, 4, sums)
                 for row in range(rows):
-                    i = sigmoid(load(sums, row * 4 * WIDTH))
-                    f = sigmoid(load(sums, (row * 4 + 1) * WIDTH))
-                    g = tanh(load(sums, (row * 4 + 2) * WIDTH))
-                    o = sigmoid(load(sums, (row * 4 + 3) * WIDTH))
+                    begin, start = row * 4 * WIDTH, window.ids[here + row] * 4 * H + unit
+                    i = sigmoid(load(sums, begin) + load(window.start, start))
+                    f = sigmoid(load(sums, begin + WIDTH) + load(window.start, start + H))
+                    g = tanh(load(sums, begin + 2 * WIDTH) + load(window.start, start + 2 * H))
+                    o = sigmoid(load(sums, begin + 3 * WIDTH) + load(window.start, start + 3 * H))
                     before = (here + row) * H + unit
                     m = f * load(memory, before) + i * g
                     store(memory, before + B * H, m)
@@ -67,7 +64,7 @@ def backward(first, last, window, gradients):
     """Its gradients, `charlm.kernels.loops.Gradients`."""
     T, B, H, depth = window.T, window.B, window.H, window.depth
     memory, planes = window.memory, window.planes
-    sums = np.empty(most_rows(planes) * PANEL * WIDTH, np.float32)
+    sums = empty_floats(most_rows(planes) * PANEL * WIDTH)
     tiling = begin_products(planes, last - first)
     for t in range(T - 1, -1, -1):
         for lane in range(first, last):

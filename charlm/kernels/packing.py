@@ -10,7 +10,19 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
-from charlm.simd import DEPTH_UNIT, HAS_AMX, WIDTH, compiled, copy_pairs, fill, load, store, store_pairs, turn
+from charlm.simd import (
+    DEPTH_UNIT,
+    HAS_AMX,
+    WIDTH,
+    compiled,
+    copy_pairs,
+    empty_shorts,
+    fill,
+    load,
+    store,
+    store_pairs,
+    turn,
+)
 
 
 @compiled
@@ -45,7 +57,7 @@ def _turn_singly(weight, row, depth, panels, begin, wide, column):
 
 
 def _turn_pairs(weight, row, depth, panels, begin, wide, column):
-    square = np.empty(2 * WIDTH * WIDTH, np.uint16)
+    square = empty_shorts(2 * WIDTH * WIDTH)
     for k in range(0, depth, 2 * WIDTH):
         whole = k + WIDTH < depth
         for unit in range(WIDTH):
@@ -127,7 +139,7 @@ def pack_across(first, last, T, B, values, begin, stride, columns, panels):
     rows = T * count
     whole = (rows + DEPTH_UNIT - 1) // DEPTH_UNIT * DEPTH_UNIT
     nothing = fill(0.0)
-    square = np.empty(2 * WIDTH * WIDTH, np.uint16)
+    square = empty_shorts(2 * WIDTH * WIDTH)
     for top in range(0, whole, 2 * WIDTH):
         for column in range(0, columns, WIDTH):
             for row in range(top, top + 2 * WIDTH, 2):

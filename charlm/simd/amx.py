@@ -67,11 +67,11 @@ def release(typingctx: Any) -> Any:
     return types.void(), generate
 
 
-def product(vectors: int) -> Any:
-    """`charlm.simd.tiles.accumulate` for panels of so many vectors, at most 4, as an intrinsic."""
+def product(vectors: int, fresh: bool) -> Any:
+    """`charlm.simd.tiles.accumulate`, or `multiply`, for panels of so many vectors, at most 4, as an intrinsic."""
 
     @intrinsic
-    def accumulate(
+    def multiply(
         typingctx: Any,
         x: Any,
         x_offset: Any,
@@ -95,6 +95,7 @@ def product(vectors: int) -> Any:
                 sums=_bytes(builder, element_pointer(context, builder, sums_type, sums, ir.Constant(INT64, 0))),
                 beyond=builder.sub(rows, height),
                 vectors=vectors,
+                fresh=fresh,
             )
             one = builder.icmp_signed("==", rows, height)
             with builder.if_else(one) as (alone, paired):
@@ -108,14 +109,24 @@ def product(vectors: int) -> Any:
         integers = (types.int64,)
         return types.void(x, *integers * 4, weights, *integers * 2, sums), generate
 
-    return accumulate
+    return multiply
 
 
 class _Operation:
     """sums += rows @ panel, as instructions. Pointers are to bytes."""
 
     def __init__(
-        self, builder: Any, *, begin: Any, row: Any, panel: Any, steps: Any, sums: Any, beyond: Any, vectors: int
+        self,
+        builder: Any,
+        *,
+        begin: Any,
+        row: Any,
+        panel: Any,
+        steps: Any,
+        sums: Any,
+        beyond: Any,
+        vectors: int,
+        fresh: bool,
     ) -> None:
         """
         Args:
@@ -123,7 +134,9 @@ class _Operation:
             steps: depths in units of DEPTH.
             beyond: rows of the first tile that the second leaves out.
             vectors: of the panel, and of a row of sums.
+            fresh: sums begin at zero, whatever is there.
         """
+        self.fresh = fresh
         self.builder, self.begin, self.row, self.panel, self.steps = builder, begin, row, panel, steps
         self.wide = ir.Constant(INT64, vectors * ROW)
         self.step_of_panel = ir.Constant(INT64, vectors * ROW * DEPTH // 2)
@@ -139,7 +152,10 @@ class _Operation:
             for place, column in enumerate(columns)
         ]
         for cell, _, _, pointer in cells:
-            self._tile("tileloadd64", cell, pointer, self.wide)
+            if self.fresh:
+                call(builder, "llvm.x86.tilezero", ir.VoidType(), _numbers(cell))
+            else:
+                self._tile("tileloadd64", cell, pointer, self.wide)
         before = builder.block
         loop, after = builder.append_basic_block("depth"), builder.append_basic_block("done")
         builder.branch(loop)

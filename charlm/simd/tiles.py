@@ -132,16 +132,43 @@ def accumulate(
     raise NotImplementedError("a compiled function calls this")
 
 
+def multiply(
+    x: Any,
+    x_offset: int,
+    row_stride: int,
+    step: int,
+    rows: int,
+    height: int,
+    weights: Any,
+    offset: int,
+    depth: int,
+    vectors: int,
+    sums: Any,
+) -> None:
+    """sums = x @ panel, whatever they were before; else as `accumulate`."""
+    raise NotImplementedError("a compiled function calls this")
+
+
 @overload(accumulate, prefer_literal=True)
 def _accumulate(x, x_offset, row_stride, step, rows, height, weights, offset, depth, vectors, sums):
+    return _product(x, vectors, fresh=False)
+
+
+@overload(multiply, prefer_literal=True)
+def _multiply(x, x_offset, row_stride, step, rows, height, weights, offset, depth, vectors, sums):
+    return _product(x, vectors, fresh=True)
+
+
+def _product(x: Any, vectors: Any, *, fresh: bool) -> Any:
+    """What computes a product, for arrays like `x`."""
     if not isinstance(vectors, types.IntegerLiteral):
         return None
     if HAS_AMX and holds_bfloat16(x):
-        product = amx.product(vectors.literal_value)
+        product = amx.product(vectors.literal_value, fresh)
         return lambda x, x_offset, row_stride, step, rows, height, weights, offset, depth, vectors, sums: product(
             x, x_offset, row_stride, rows, height, weights, offset, depth, sums
         )
-    tile1, tile2, tile3, tile4, tile5, tile6 = (_tile(height, vectors.literal_value) for height in range(1, 7))
+    tile1, tile2, tile3, tile4, tile5, tile6 = (_tile(rows, vectors.literal_value, fresh) for rows in range(1, 7))
 
     def implement(x, x_offset, row_stride, step, rows, height, weights, offset, depth, vectors, sums):
         if rows == 6:
@@ -160,8 +187,8 @@ def _accumulate(x, x_offset, row_stride, step, rows, height, weights, offset, de
     return implement
 
 
-def _tile(rows: int, vectors: int) -> Any:
-    """The tile of so many rows and vectors, as an intrinsic."""
+def _tile(rows: int, vectors: int, fresh: bool) -> Any:
+    """The tile of so many rows and vectors, as an intrinsic. `fresh`: sums begin at zero."""
 
     @intrinsic
     def tile(
@@ -195,7 +222,9 @@ def _tile(rows: int, vectors: int) -> Any:
                 for index in range(rows * vectors)
             ]
             steps = builder.ashr(depth, ir.Constant(INT64, 1)) if pairs else depth
-            _emit_loop(builder, begins, step, panel, cells, steps, vectors, pairs)
+            zero = ir.Constant(FLOATS, [0.0] * WIDTH)
+            first = [zero if fresh else builder.load(cell, align=4) for cell in cells]
+            _emit_loop(builder, begins, step, panel, cells, first, steps, vectors, pairs)
             return context.get_dummy_value()
 
         integers = (types.int64,)
@@ -205,10 +234,17 @@ def _tile(rows: int, vectors: int) -> Any:
 
 
 def _emit_loop(
-    builder: Any, begins: list[Any], step: Any, panel: Any, cells: list[Any], steps: Any, vectors: int, pairs: bool
+    builder: Any,
+    begins: list[Any],
+    step: Any,
+    panel: Any,
+    cells: list[Any],
+    first: list[Any],
+    steps: Any,
+    vectors: int,
+    pairs: bool,
 ) -> None:
-    """for k in range(steps): every sum += row[k * step] * panel[k]; the sums live in registers."""
-    first = [builder.load(cell, align=4) for cell in cells]
+    """for k in range(steps): every sum += row[k * step] * panel[k], from `first` on; the sums live in registers."""
     before = builder.block
     loop, after = builder.append_basic_block("depth"), builder.append_basic_block("done")
     builder.branch(loop)

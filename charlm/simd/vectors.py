@@ -10,9 +10,10 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import intrinsic, models, overload, register_jitable, register_model
 
 from charlm.simd.processor import WIDTH
 
@@ -53,6 +54,28 @@ VECTOR = VectorType()
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Any) -> None:
         super().__init__(dmm, fe_type, FLOATS)
+
+
+LINE = 64  # bytes of a cache line
+
+
+@register_jitable
+def empty_floats(count: int) -> Any:
+    """A flat float32 array that holds anything, inside compiled functions; it begins with a cache line.
+
+    A vector, or a row of a tile, that lies across two of them takes longer; every other array of Numba's makes it so.
+    """
+    room = np.empty(count + LINE // 4, np.float32)
+    first = -room.ctypes.data % LINE // 4
+    return room[first : first + count]
+
+
+@register_jitable
+def empty_shorts(count: int) -> Any:
+    """The same of uint16."""
+    room = np.empty(count + LINE // 2, np.uint16)
+    first = -room.ctypes.data % LINE // 2
+    return room[first : first + count]
 
 
 def element_pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
