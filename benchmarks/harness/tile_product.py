@@ -49,22 +49,22 @@ def _compiled() -> Any:
     from charlm.simd import (
         PANEL,
         WIDTH,
-        accumulate,
         begin_products,
+        empty_floats,
         end_products,
-        fill,
         load,
         most_rows,
+        multiply,
         rows_of_tile,
         store,
     )
 
     columns = PANEL * WIDTH
 
-    def multiply(x: Any, weights: Any, out: Any, K: int, N: int, count: int) -> None:
+    def products(x: Any, weights: Any, out: Any, K: int, N: int, count: int) -> None:
         """out = x @ weights, `count` times. x: (M, K), weights: (N / columns, K, columns), out: (M, N), all flat."""
         M = len(x) // K
-        sums = np.empty(most_rows(x) * columns, dtype=np.float32)
+        sums = empty_floats(most_rows(x) * columns)
         for _ in range(count):
             for block in range(0, M, BLOCK):
                 end = min(block + BLOCK, M)
@@ -72,12 +72,10 @@ def _compiled() -> Any:
                 for panel in range(N // columns):
                     for tile in range(tiles):
                         row, rows = rows_of_tile(block, end, tile, tiles)
-                        for place in range(0, rows * columns, WIDTH):
-                            store(sums, place, fill(np.float32(0)))
-                        accumulate(x, row * K, K, 1, rows, height, weights, panel * columns * K, K, PANEL, sums)
+                        multiply(x, row * K, K, 1, rows, height, weights, panel * columns * K, K, PANEL, sums)
                         for r in range(rows):
                             for place in range(0, columns, WIDTH):
                                 store(out, (row + r) * N + panel * columns + place, load(sums, r * columns + place))
         end_products(x)
 
-    return numba.njit(nogil=True, error_model="numpy")(multiply)
+    return numba.njit(nogil=True, error_model="numpy")(products)

@@ -25,48 +25,49 @@ class Applied(NamedTuple):
     values: Any  # (T, B, columns)
     columns: int
     begin: int  # the number of its first plane
-    rows: int  # how many planes are its own: whole vectors, and a multiple of `unit`
+    rows: int  # how many planes are its own: a multiple of `group`
     wide: int  # columns filled up to whole panels
     totals: Any  # float32, (wide / (PANEL * WIDTH), rows, PANEL * WIDTH)
 
 
 @compiled
-def sum_window(first, last, T, B, some, unit, planes, width, weights, gates, room):
+def sum_window(first, last, T, B, some, depth_unit, group, planes, width, weights, gates, room):
     """A part's shares of the gradients of some weights whose gates are in the same planes, (T, B, width).
 
-    some: steps that are packed at a time; unit: rows of a product are filled up to a multiple of this; weights: a tuple
-    of `Applied`; gates, room: for what is packed of the planes and of the widest values.
+    some: steps that are packed at a time; depth_unit: their rows are filled up to a multiple of this; group: planes
+    that are multiplied together; weights: a tuple of `Applied`; gates, room: for what is packed of the planes and of
+    the widest values.
     """
     for t in range(0, T, some):
         steps = min(some, T - t)
-        rows = (steps * (last - first) + unit - 1) // unit * unit
+        depth = (steps * (last - first) + depth_unit - 1) // depth_unit * depth_unit
         pack_columns(first, last, steps, B, planes, t * B * width, width, width, gates)
         for weight in weights:
             begin = t * B * weight.columns
             pack_rows(first, last, steps, B, weight.values, begin, weight.columns, weight.columns, PANEL, room)
-            sum_products(rows, unit, gates, weight.begin, weight.rows, room, weight.wide, weight.totals, t == 0)
+            sum_products(depth, group, gates, weight.begin, weight.rows, room, weight.wide, weight.totals, t == 0)
 
 
 @compiled
-def sum_products(rows, unit, planes, begin, count, values, columns, totals, fresh):
+def sum_products(depth, group, planes, begin, count, values, columns, totals, fresh):
     """totals += planes.T @ values, the gradient of weights: sums over some rows of a window. From zero where `fresh`.
 
-    unit: as above; planes: from `pack_columns`, those of the weights from number `begin`, `count` of them; values:
-    packed, (columns / (PANEL * WIDTH), rows, PANEL * WIDTH); totals: float32, (the same panels, count, PANEL * WIDTH).
+    depth: how many rows, as they were filled up; group: as above; planes: from `pack_columns`, those of the weights
+    from number `begin`, `count` of them; values: packed, (columns / (PANEL * WIDTH), depth, PANEL * WIDTH); totals:
+    float32, (the same panels, count, PANEL * WIDTH).
     """
     wide = PANEL * WIDTH
-    group = max(WIDTH, unit)
     tiles, height = begin_products(planes, group)
     for block in range(0, count, group):
         for column in range(0, columns, wide):
             for tile in range(tiles):
-                plane, some = rows_of_tile(block, block + group, tile, tiles)
+                plane, rows = rows_of_tile(block, block + group, tile, tiles)
                 sums = totals[column * count + plane * wide :]
-                place, stride, step = column_of(planes, begin + plane, rows)
+                place, stride, step = column_of(planes, begin + plane, depth)
                 if fresh:
-                    multiply(planes, place, stride, step, some, height, values, column * rows, rows, PANEL, sums)
+                    multiply(planes, place, stride, step, rows, height, values, column * depth, depth, PANEL, sums)
                 else:
-                    accumulate(planes, place, stride, step, some, height, values, column * rows, rows, PANEL, sums)
+                    accumulate(planes, place, stride, step, rows, height, values, column * depth, depth, PANEL, sums)
     end_products(planes)
 
 

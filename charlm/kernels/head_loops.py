@@ -28,7 +28,7 @@ from charlm.simd import (
 
 
 class Head(NamedTuple):
-    """The arrays; letters, formats and `Window` as in `charlm.kernels.loops`. V is padded to whole vectors."""
+    """The arrays; letters, formats and `Window` as in `charlm.kernels.loops`. V is padded as H is."""
 
     T: int
     B: int

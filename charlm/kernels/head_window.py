@@ -14,7 +14,7 @@ from charlm.kernels.scratch import Scratch
 from charlm.kernels.weight_gradient import WIDE, Lanes, WeightGradient, find_gradients
 from charlm.simd import WIDTH
 
-# the bias of symbols that are only there to fill a vector
+# the bias of symbols that are only there to round their number up
 NEVER = -1e30
 
 

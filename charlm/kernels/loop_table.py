@@ -18,7 +18,7 @@ class Loops:
         planes: numbers kept for every unit and step.
         input_order: the block of the input weights that adds to plane 0, to plane 1, and so on.
         recurrent_plane: the plane that the first block of the recurrent weights adds to; the others follow.
-        block: units are padded to a multiple of this.
+        block: units are padded to a multiple of this, and of what their number format asks for.
         memory: what is carried in float32 beside the output: a ``state`` of its own, the ``output`` itself, ``none``.
     """
 

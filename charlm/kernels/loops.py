@@ -1,7 +1,8 @@
 """What the loops of all cells share: their arrays, and products that go back through the weights.
 
-Letters are those of the models. Arrays are flat; `H` and `depth`, the width of the layer's input, are padded to
-whole vectors. Numbers that are multiplied, `x`, `h` and `planes`, are all float32 or all bfloat16, held as uint16.
+Letters are those of the models. Arrays are flat; `H` and `depth`, the width of the layer's input, are padded as
+`charlm.kernels.panels.padding` says. Numbers that are multiplied, `x`, `h` and `planes`, are all float32 or all
+bfloat16, held as uint16.
 
 A loop works on the lanes from `first` to `last`: lanes do not meet, so each thread has its own for a whole window.
 """

@@ -132,9 +132,17 @@ def pack_rows(first, last, T, B, values, begin, stride, columns, block, panels):
     pack(first, last, T, B, values, begin, stride, columns, block, panels)
 
 
+@overload(pack_rows)
+def _pack_rows(first, last, T, B, values, begin, stride, columns, block, panels):
+    pack = pack_pairs if panels.dtype == types.uint16 else pack_singly
+    return lambda first, last, T, B, values, begin, stride, columns, block, panels: pack(
+        first, last, T, B, values, begin, stride, columns, block, panels
+    )
+
+
 @compiled
 def pack_across(first, last, T, B, values, begin, stride, columns, panels):
-    """The rows of `pack_pairs` as columns: (columns, rows), filled up with zeros likewise."""
+    """The rows of `pack_pairs` as columns: (columns, rows), filled up with zeros likewise, to whole squares."""
     count = last - first
     rows = T * count
     whole = (rows + DEPTH_UNIT - 1) // DEPTH_UNIT * DEPTH_UNIT
@@ -185,11 +193,3 @@ def _column_of(panels, column, rows):
         return lambda panels, column, rows: (column * rows, rows, 1)
     unit = 2 if panels.dtype == types.uint16 else 1
     return lambda panels, column, rows: (column // WIDTH * WIDTH * rows + column % WIDTH * unit, unit, WIDTH)
-
-
-@overload(pack_rows)
-def _pack_rows(first, last, T, B, values, begin, stride, columns, block, panels):
-    pack = pack_pairs if panels.dtype == types.uint16 else pack_singly
-    return lambda first, last, T, B, values, begin, stride, columns, block, panels: pack(
-        first, last, T, B, values, begin, stride, columns, block, panels
-    )

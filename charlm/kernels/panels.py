@@ -13,7 +13,7 @@ from torch import Tensor
 from charlm.kernels.packing import pack_forward, pack_rows
 from charlm.kernels.scratch import Scratch
 from charlm.kernels.team import shares, together
-from charlm.simd import DEPTH_UNIT, PANEL, WIDTH
+from charlm.simd import PANEL, ROUNDED_UNIT, WIDTH
 
 Array = np.ndarray[Any, Any]
 
@@ -28,7 +28,7 @@ def round_up(size: int, block: int) -> int:
 
 def padding(dtype: torch.dtype) -> int:
     """What numbers of units, inputs and symbols are rounded up to: whole vectors, and whole depths of products."""
-    return max(WIDTH, DEPTH_UNIT) if dtype == torch.bfloat16 else WIDTH
+    return ROUNDED_UNIT if dtype == torch.bfloat16 else WIDTH
 
 
 def flat(tensor: Tensor) -> Array:

@@ -9,12 +9,11 @@ import numpy as np
 import torch
 
 from charlm.kernels.gradient_loops import Applied, add_shares, sum_window
-from charlm.kernels.panels import Array, flat, round_up
+from charlm.kernels.panels import Array, flat, padding, round_up
 from charlm.kernels.scratch import Scratch
 from charlm.simd import DEPTH_UNIT, PANEL, WIDTH
 
 WIDE = PANEL * WIDTH
-
 
 # Rows of a window, lanes times steps, that a product takes at a time: what it reads again and again stays in cache, and
 # what is packed for it stays small.
@@ -42,7 +41,7 @@ class WeightGradient:
     """
 
     def __init__(self, parts: int, rows: int, columns: int, scratch: Scratch) -> None:
-        """`rows` must be whole vectors."""
+        """`rows` must be a multiple of what `charlm.kernels.panels.padding` says for the format of the planes."""
         self.rows, self.columns, self.wide = rows, columns, round_up(columns, WIDE)
         self._shares = scratch.empty(parts, self.wide // WIDE, rows, WIDE)
         self.total = torch.empty(rows, self.wide, dtype=torch.float32)
@@ -65,6 +64,9 @@ class WeightGradient:
 def find_gradients(lanes: Lanes, planes: Array, width: int, weights: Sequence[Applied]) -> None:
     """A part's shares of the gradients of some weights whose gates are in the same planes, (T, B, width)."""
     unit, dtype = (DEPTH_UNIT, torch.bfloat16) if planes.dtype == np.uint16 else (1, torch.float32)
+    group = padding(dtype)
+    if any(weight.rows % group for weight in weights):
+        raise ValueError(f"planes of a weight must be a multiple of {group}: the loops look at no bounds")
     count = lanes.last - lanes.first
     steps = min(max(1, ROWS // count), lanes.T)
     rows, wide = round_up(steps * count, unit), max(weight.wide for weight in weights)
@@ -72,4 +74,4 @@ def find_gradients(lanes: Lanes, planes: Array, width: int, weights: Sequence[Ap
     gates = flat(lanes.scratch.empty(rows * width, dtype=dtype))
     room = flat(lanes.scratch.empty(rows * wide, dtype=dtype))
     first, last, T, B = lanes.first, lanes.last, lanes.T, lanes.B
-    sum_window(first, last, T, B, steps, unit, planes, width, tuple(weights), gates, room)
+    sum_window(first, last, T, B, steps, unit, group, planes, width, tuple(weights), gates, room)

@@ -7,7 +7,7 @@ import numpy as np
 from charlm.kernels.words import FIRST, GAMMA, SECOND, SHIFTS, Words
 from charlm.simd import compiled
 
-ONE, TWO, THREE = SHIFTS
+AFTER_GAMMA, AFTER_FIRST, AFTER_SECOND = SHIFTS
 
 
 @compiled
@@ -15,9 +15,9 @@ def fill_words(seed, found):
     """Write the first words of a seed, uint64."""
     for index in range(len(found)):
         word = seed + np.uint64(index + 1) * GAMMA
-        word = (word ^ (word >> ONE)) * FIRST
-        word = (word ^ (word >> TWO)) * SECOND
-        found[index] = word ^ (word >> THREE)
+        word = (word ^ (word >> AFTER_GAMMA)) * FIRST
+        word = (word ^ (word >> AFTER_FIRST)) * SECOND
+        found[index] = word ^ (word >> AFTER_SECOND)
 
 
 def words(seed: int, count: int) -> Words:

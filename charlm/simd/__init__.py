@@ -1,9 +1,9 @@
 """Vectors and matrix tiles of this machine's processor, compiled by Numba: what charlm's own loops are written in.
 
-A function marked `compiled` may use `Vector` values, `WIDTH` numbers of float32 each, that `load` and `store`
-move between registers and flat arrays of float32 or bfloat16 (held as uint16), and `accumulate`, a product of a
-few rows with a panel of packed weights that never leaves the registers. Rows do not depend on one another: a
-row's result is the same bit for bit, whichever rows stand beside it.
+A function marked `compiled` may use `Vector` values, `WIDTH` numbers of float32 each, that `load` and `store` move
+between registers and flat arrays of float32 or bfloat16 (held as uint16), and `multiply` and `accumulate`, products of
+a few rows with a panel of packed weights that never leave the registers. Rows do not depend on one another: a row's
+result is the same bit for bit, whichever rows stand beside it.
 
 Nothing here knows a cell or a model, and nothing imports torch. The first call of a compiled function takes
 seconds; its machine code is kept on disk for every process that comes after.
@@ -17,6 +17,7 @@ from charlm.simd.tiles import (
     MOST_ROUNDED_ROWS,
     MOST_ROWS,
     PANEL,
+    ROUNDED_UNIT,
     accumulate,
     begin_products,
     end_products,
@@ -48,6 +49,7 @@ __all__ = [
     "MOST_ROUNDED_ROWS",
     "MOST_ROWS",
     "PANEL",
+    "ROUNDED_UNIT",
     "WIDTH",
     "accumulate",
     "begin_products",

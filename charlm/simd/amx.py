@@ -71,7 +71,7 @@ def product(vectors: int, fresh: bool) -> Any:
     """`charlm.simd.tiles.accumulate`, or `multiply`, for panels of so many vectors, at most 4, as an intrinsic."""
 
     @intrinsic
-    def multiply(
+    def tiled(
         typingctx: Any,
         x: Any,
         x_offset: Any,
@@ -109,11 +109,11 @@ def product(vectors: int, fresh: bool) -> Any:
         integers = (types.int64,)
         return types.void(x, *integers * 4, weights, *integers * 2, sums), generate
 
-    return multiply
+    return tiled
 
 
 class _Operation:
-    """sums += rows @ panel, as instructions. Pointers are to bytes."""
+    """sums += rows @ panel, or sums = rows @ panel, as instructions. Pointers are to bytes."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class _Operation:
             vectors: of the panel, and of a row of sums.
             fresh: sums begin at zero, whatever is there.
         """
-        self.fresh = fresh
+        self.vectors, self.fresh = vectors, fresh
         self.builder, self.begin, self.row, self.panel, self.steps = builder, begin, row, panel, steps
         self.wide = ir.Constant(INT64, vectors * ROW)
         self.step_of_panel = ir.Constant(INT64, vectors * ROW * DEPTH // 2)
@@ -167,7 +167,7 @@ class _Operation:
         for place, column in enumerate(columns):
             held = weights[place % len(weights)]
             self._tile("tileloadd64", held, _ahead(builder, builder.gep(self.panel, [panel]), column * ROW), self.wide)
-            self._fetch(panel, place)
+            self._fetch(panel, column)
             for cell, line, of, _ in cells:
                 if of == place:
                     if line not in read:
@@ -181,13 +181,13 @@ class _Operation:
         for cell, _, _, pointer in cells:
             self._tile("tilestored64", cell, pointer, self.wide)
 
-    def _fetch(self, panel: Any, place: int) -> None:
-        """Ask for weights of the next depths, which may lie beyond the last of them, while these are multiplied."""
-        next_tile = self.builder.gep(self.panel, [self.builder.add(panel, self.step_of_panel)])
+    def _fetch(self, panel: Any, column: int) -> None:
+        """Ask for a column's weights of the next depths, while these are multiplied; they may lie beyond the last."""
+        following = self.builder.gep(self.panel, [self.builder.add(panel, self.step_of_panel)])
+        to_read, soon, data = (ir.Constant(INT32, number) for number in (0, 3, 1))
         for line in range(HEIGHT):
-            pointer = _ahead(self.builder, next_tile, (place * HEIGHT + line) * ROW)
-            read, soon, data = (ir.Constant(INT32, number) for number in (0, 3, 1))
-            call(self.builder, "llvm.prefetch.p0", ir.VoidType(), [pointer, read, soon, data])
+            pointer = _ahead(self.builder, following, (line * self.vectors + column) * ROW)
+            call(self.builder, "llvm.prefetch.p0", ir.VoidType(), [pointer, to_read, soon, data])
 
     def _tile(self, name: str, tile: int, pointer: Any, stride: Any) -> None:
         call(self.builder, f"llvm.x86.{name}", ir.VoidType(), [*_numbers(tile), pointer, stride])

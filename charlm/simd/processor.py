@@ -34,7 +34,11 @@ def _may_use_tiles() -> bool:
     """Ask Linux for the registers of AMX, which a process has to; every thread of it has them from then on."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return False
-    return bool(ctypes.CDLL(None).syscall(_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA) == 0)
+    numbers = (ctypes.c_long(number) for number in (_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA))
+    try:
+        return bool(ctypes.CDLL(None).syscall(*numbers) == 0)
+    except (OSError, AttributeError):  # a system without a C library to ask through
+        return False
 
 
 HAS_AMX: bool = HAS_BFLOAT16 and {"amx-tile", "amx-bf16"} <= _FEATURES and _may_use_tiles()

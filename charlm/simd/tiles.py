@@ -5,7 +5,8 @@ float32 as (depth, columns), bfloat16 as (depth / 2, columns, 2), two depths bes
 processor multiplies and adds them in pairs. Rows stay as they are.
 
 A loop asks `begin_products` for its number of tiles, and calls `end_products` when it has done them. In between it
-accumulates, the rows of a tile at a time.
+calls `multiply` and `accumulate`, the rows of a tile at a time. A tile here is what these take at once; what the
+processor calls a tile is a register of `charlm.simd.amx`.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ MOST_ROUNDED_ROWS: int = 2 * amx.HEIGHT if HAS_AMX else MOST_ROWS
 DEPTH_UNIT: int = amx.DEPTH if HAS_AMX else 2
 """The depth of a product of bfloat16 is a multiple of this."""
 
+ROUNDED_UNIT: int = max(WIDTH, DEPTH_UNIT, MOST_ROUNDED_ROWS if HAS_AMX else 1)
+"""What numbers of units and symbols are rounded up to in bfloat16: they are columns, depths and rows of products."""
+
 PAIRS = ir.VectorType(BFloat16Type(), 2 * WIDTH)
 
 
@@ -57,10 +61,12 @@ def _most_rows(values):
 
 
 def begin_products(values: Any, rows: int) -> tuple[int, int]:
-    """Get ready for products of at most so many rows of `values`, inside compiled functions only.
+    """Get ready for products of exactly so many rows of `values`, inside compiled functions only.
+
+    Nothing else may be multiplied in this format before `end_products`.
 
     Returns:
-        How many tiles the rows are best divided into, by `rows_of_tile`, and what `accumulate` calls `height`.
+        How many tiles the rows have to be divided into, by `rows_of_tile`, and what `accumulate` calls `height`.
     """
     raise NotImplementedError("a compiled function calls this")
 
@@ -122,7 +128,7 @@ def accumulate(
         x: flat array, float32 or bfloat16; row r begins at ``x_offset + r * row_stride``.
         step: how far a row's numbers, or pairs of bfloat16, are apart: 1 where they follow one another, as they have to
             where ``DEPTH_UNIT`` is above 2.
-        rows: 1 to `most_rows`, as `rows_of_tile` says.
+        rows: those of a tile, as `rows_of_tile` says: no others fit what was begun.
         height: from `begin_products`.
         weights: flat array of the format of `x`; the panel begins at `offset`.
         depth: numbers of a row, at least 1; of bfloat16 a multiple of DEPTH_UNIT.

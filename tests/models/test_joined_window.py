@@ -13,7 +13,7 @@ from torch import Tensor
 
 from charlm.config import ModelConfig
 from charlm.errors import RunError
-from charlm.kernels import KERNELS, find_window_loss, using
+from charlm.kernels import KERNELS, Scratch, find_window_loss, using
 from charlm.models import LanguageModel, State, language_model
 from charlm.models.joined_window import joined_loss
 from charlm.simd import HAS_BFLOAT16
@@ -150,6 +150,24 @@ def test_windows_of_any_size_may_follow_one_another(dtype: torch.dtype) -> None:
     assert all(
         torch.equal(a, b) for a, b in zip(shorter, learnt("compiled", dtype, fresh, ids[:, :3], state), strict=True)
     )
+
+
+@pytest.mark.parametrize("name", MODELS)
+@every_format
+def test_nothing_is_read_that_was_not_written(name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pads lanes, units, inputs and symbols must be zero or harmless: nan times zero is nan."""
+    model, ids, state = make(name)
+    expected = learnt("compiled", dtype, model, ids, state)
+    empty = Scratch.empty
+
+    def poisoned(scratch: Scratch, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        room = empty(scratch, *shape, dtype=dtype)
+        room.view(-1).view(torch.uint8).fill_(0xFF)  # nan in float32 and in bfloat16
+        return room
+
+    monkeypatch.setattr(Scratch, "empty", poisoned)
+    found = learnt("compiled", dtype, model, ids, state)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
 def test_memory_that_was_given_back_is_asked_for_again() -> None:

@@ -165,3 +165,13 @@ def test_one_is_told_only_of_what_is_compiled_inside():
         add(1.0, np.float32(2))
         add(np.float32(1), 2)
         assert told == ["begun"]
+
+
+def test_code_for_matrix_tiles_is_kept_apart(monkeypatch):
+    """A process that is not given the tiles would take up code that ends it; Numba's own key does not tell."""
+    compiling.code_folder.cache_clear()
+    here = compiling.code_folder()
+    monkeypatch.setattr(compiling, "HAS_AMX", not compiling.HAS_AMX)
+    compiling.code_folder.cache_clear()
+    assert compiling.code_folder() != here
+    compiling.code_folder.cache_clear()

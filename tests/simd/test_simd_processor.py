@@ -28,8 +28,12 @@ LOOK = """
 from charlm.simd.processor import HAS_AMX, HAS_BFLOAT16, HAS_INT8, WIDTH
 print(WIDTH, HAS_BFLOAT16, HAS_INT8, HAS_AMX)
 """
-# all of vectors and tiles; of the kernels every cell, with inputs given and looked up, and tiles of several heights
-EQUALITY = "test_simd or (test_fast_path_equals_readable_cell and compiled and masked and 13)"
+# all of vectors, tiles and packing, in every format; of the kernels every cell, with inputs given and looked up, and
+# tiles of several heights
+EQUALITY = (
+    "test_simd or test_packing or test_weight_gradient or autocast "
+    "or (test_fast_path_equals_readable_cell and compiled and masked and 13)"
+)
 
 
 def python(*arguments, **environment):
@@ -56,12 +60,24 @@ def test_matrix_tiles_are_used_only_where_the_system_grants_them(monkeypatch):
             assert name is None
 
         def syscall(self, *numbers):
-            return -1
+            asked.append([number.value for number in numbers])
+            return answer
 
+    def missing(name):
+        raise OSError("no C library")
+
+    asked, answer = [], -1
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr(ctypes, "CDLL", Refusing)
     assert not processor._may_use_tiles()
+    answer = 0
+    assert processor._may_use_tiles()
+    assert asked == [[158, 0x1023, 18]] * 2
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    assert not processor._may_use_tiles()
+    monkeypatch.setattr(ctypes, "CDLL", Refusing)
     monkeypatch.setattr("sys.platform", "darwin")
-    monkeypatch.setattr(ctypes, "CDLL", None)
     assert not processor._may_use_tiles()
 
 
@@ -75,4 +91,5 @@ def test_vectors_tiles_and_kernels_are_right_there_too(kind):
     name, features, _ = PROCESSORS[kind]
     settings = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
     simd = [str(TESTS / "simd" / f"test_simd_{part}.py") for part in ("vectors", "activations", "tiles")]
-    python("-m", "pytest", *simd, str(TESTS / "kernels" / "test_kernels.py"), "-k", EQUALITY, **settings)
+    kernels = [str(TESTS / "kernels" / f"test_{part}.py") for part in ("kernels", "packing", "weight_gradient")]
+    python("-m", "pytest", *simd, *kernels, "-k", EQUALITY, **settings)

@@ -15,6 +15,7 @@ from charlm.simd import (
     begin_products,
     compiled,
     end_products,
+    multiply,
     rows_of_tile,
 )
 
@@ -25,32 +26,41 @@ SENTINEL = np.float32(-123.0)
 
 
 @compiled
-def one(x, x_offset, row_stride, count, weights, offset, depth, sums):
+def one(fresh, x, x_offset, row_stride, count, weights, offset, depth, sums):
     tiles, height = begin_products(x, count)
     for tile in range(tiles):
         row, rows = rows_of_tile(0, count, tile, tiles)
-        begin, room = x_offset + row * row_stride, sums[row * WIDTH :]
-        accumulate(x, begin, row_stride, 1, rows, height, weights, offset, depth, 1, room)
+        begin, room = x_offset + row * row_stride, sums[row * 1 * WIDTH :]
+        if fresh:
+            multiply(x, begin, row_stride, 1, rows, height, weights, offset, depth, 1, room)
+        else:
+            accumulate(x, begin, row_stride, 1, rows, height, weights, offset, depth, 1, room)
     end_products(x)
 
 
 @compiled
-def three(x, x_offset, row_stride, count, weights, offset, depth, sums):
+def three(fresh, x, x_offset, row_stride, count, weights, offset, depth, sums):
     tiles, height = begin_products(x, count)
     for tile in range(tiles):
         row, rows = rows_of_tile(0, count, tile, tiles)
         begin, room = x_offset + row * row_stride, sums[row * 3 * WIDTH :]
-        accumulate(x, begin, row_stride, 1, rows, height, weights, offset, depth, 3, room)
+        if fresh:
+            multiply(x, begin, row_stride, 1, rows, height, weights, offset, depth, 3, room)
+        else:
+            accumulate(x, begin, row_stride, 1, rows, height, weights, offset, depth, 3, room)
     end_products(x)
 
 
 @compiled
-def four(x, x_offset, row_stride, count, weights, offset, depth, sums):
+def four(fresh, x, x_offset, row_stride, count, weights, offset, depth, sums):
     tiles, height = begin_products(x, count)
     for tile in range(tiles):
         row, rows = rows_of_tile(0, count, tile, tiles)
         begin, room = x_offset + row * row_stride, sums[row * 4 * WIDTH :]
-        accumulate(x, begin, row_stride, 1, rows, height, weights, offset, depth, 4, room)
+        if fresh:
+            multiply(x, begin, row_stride, 1, rows, height, weights, offset, depth, 4, room)
+        else:
+            accumulate(x, begin, row_stride, 1, rows, height, weights, offset, depth, 4, room)
     end_products(x)
 
 
@@ -76,8 +86,8 @@ def as_panel(matrix, kind):
     return np.ascontiguousarray(matrix).reshape(-1)
 
 
-def multiplied(x, panel, rows, vectors, depth, before):
-    """`accumulate` on rows that lie apart, in the middle of longer arrays; returns what it added up."""
+def multiplied(x, panel, rows, vectors, depth, before, fresh=False):
+    """`accumulate`, or `multiply`, on rows that lie apart, in the middle of longer arrays; returns the sums."""
     stride, x_offset, offset = x.shape[1] + 6, 4, 2 * WIDTH
     longer = np.full(x_offset + len(x) * stride, 7, x.dtype)
     for row, values in enumerate(x):
@@ -85,7 +95,7 @@ def multiplied(x, panel, rows, vectors, depth, before):
     weights = np.concatenate([np.full(offset, 9, panel.dtype), panel, np.full(offset, 9, panel.dtype)])
     wide = vectors * WIDTH
     sums = np.concatenate([before.reshape(-1), np.full(wide, SENTINEL)])
-    TILES[vectors](longer, x_offset, stride, rows, weights, offset, depth, sums)
+    TILES[vectors](fresh, longer, x_offset, stride, rows, weights, offset, depth, sums)
     assert (sums[rows * wide :] == SENTINEL).all()
     return sums[: rows * wide].reshape(rows, wide)
 
@@ -104,6 +114,19 @@ def test_a_tile_adds_the_product_to_what_was_there(kind, vectors, rows, depths):
     expected = before + exact_x @ exact_w
     size = np.abs(before) + np.abs(exact_x) @ np.abs(exact_w)
     assert (np.abs(found - expected) <= 1e-6 * size).all()
+
+
+@pytest.mark.parametrize("rows", [1, MOST_ROWS, 16, 23, 40])
+@every_tile
+@every_format
+def test_a_product_takes_the_place_of_what_was_there(kind, vectors, rows):
+    """Whatever that was: in memory that nobody has written to yet there may be nan."""
+    depth = 2 * UNIT[kind]
+    exact_x, x = numbers(kind, rows, depth, seed=1)
+    exact_w, w = numbers(kind, depth, vectors * WIDTH, seed=2)
+    before = np.full((rows, vectors * WIDTH), np.nan, np.float32)
+    found = multiplied(x, as_panel(w, kind), rows, vectors, depth, before, fresh=True)
+    assert (np.abs(found - exact_x @ exact_w) <= 1e-6 * (np.abs(exact_x) @ np.abs(exact_w))).all()
 
 
 @every_tile

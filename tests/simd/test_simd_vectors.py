@@ -11,6 +11,9 @@ from charlm.simd import (
     HAS_BFLOAT16,
     WIDTH,
     compiled,
+    copy_pairs,
+    empty_floats,
+    empty_shorts,
     fill,
     largest,
     load,
@@ -18,6 +21,7 @@ from charlm.simd import (
     store,
     store_pairs,
     total,
+    turn,
     where_at_least,
     where_positive,
 )
@@ -188,3 +192,52 @@ def test_numbers_stay_where_their_coin_is_not_below(least):
     out = np.empty(WIDTH, np.float32)
     kept(coins, 3, least, values, out)
     same(out, np.where(coins[3 : 3 + WIDTH] >= least, values, np.float32(0)))
+
+
+@compiled
+def turn_square(source, source_offset, source_stride, target, offset, stride):
+    turn(source, source_offset, source_stride, target, offset, stride)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.uint16])
+def test_a_square_is_turned_about_its_diagonal(kind):
+    """Of float32 a square of numbers, else one of pairs; what lies beside it stays as it was."""
+    pair = 4 // np.dtype(kind).itemsize
+    stride, wider = (WIDTH + 3) * pair, (WIDTH + 5) * pair
+    source = np.arange(1, 7 + WIDTH * stride, dtype=kind)
+    target = np.zeros(5 + WIDTH * wider, kind)
+    turn_square(source, 6, stride, target, 5, wider)
+    square = source[6:].reshape(WIDTH, -1, pair)[:, :WIDTH]
+    found = target[5:].reshape(WIDTH, -1, pair)
+    assert np.array_equal(found[:, :WIDTH], square.transpose(1, 0, 2))
+    assert not target[:5].any()
+    assert not found[:, WIDTH:].any()
+
+
+@compiled
+def take_turns(source, first, second, target, offset):
+    copy_pairs(source, first, second, target, offset)
+
+
+def test_two_vectors_are_copied_in_turns():
+    source, target = np.arange(100, dtype=np.uint16), np.zeros(3 + 2 * WIDTH, np.uint16)
+    take_turns(source, 60, 7, target, 3)
+    pairs = np.stack([source[60 : 60 + WIDTH], source[7 : 7 + WIDTH]], axis=1)
+    assert np.array_equal(target[3:], pairs.reshape(-1))
+    assert not target[:3].any()
+
+
+@compiled
+def room_for(count, found):
+    floats, shorts = empty_floats(count), empty_shorts(count)
+    found[0], found[1] = floats.ctypes.data % 64, shorts.ctypes.data % 64
+    found[2], found[3] = len(floats), len(shorts)
+    floats[:], shorts[:] = 1, 1
+
+
+@pytest.mark.parametrize("count", [1, 31, 4096])
+def test_work_space_begins_with_a_cache_line(count):
+    found = np.full(4, -1, np.int64)
+    for _ in range(5):
+        room_for(count, found)
+        assert found.tolist() == [0, 0, count, count]
