@@ -145,7 +145,7 @@ def test_a_damaged_gzip_file(tmp_path, content):
 @pytest.mark.parametrize(
     ("content", "looks_like"),
     [
-        (gzip.compress(b"text"), "gzip, not text: end its name in .gz"),
+        (gzip.compress(b"text", mtime=0), "gzip, not text: end its name in .gz"),
         (b"PK\x03\x04\x14\x00", "a zip archive"),
         (b"%PDF-1.7\n%\xe2\xe3", "a PDF, not text: convert it"),
         (b"\x7fELF\x02\x01\x01", "an executable"),
