@@ -25,7 +25,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.command import Cost, charlm, cost_of
+from harness.command import Cost, charlm, cost_of, users_environment
 from harness.program import finish, options, show
 from harness.record import Case
 from harness.saved_runs import save_run
@@ -111,7 +111,7 @@ def overhead(folder: Path, asked: argparse.Namespace) -> Case:
 def on_terminal(command: list[str]) -> None:
     """Run a command whose standard error is a terminal that somebody reads."""
     mine, its = os.openpty()
-    environment = os.environ | {"TERM": "xterm-256color"}
+    environment = users_environment(TERM="xterm-256color")
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=its, env=environment) as process:
         os.close(its)
         said = bytearray()

@@ -61,6 +61,12 @@ class Cost:
     written: int
 
 
+def users_environment(**more: str) -> dict[str, str]:
+    """This process's environment as users have it: Python keeps what it compiles of modules."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "TERM": "dumb", **more}
+
+
 def charlm(*arguments: str) -> list[str]:
     """The command line of `charlm` with this interpreter."""
     return [sys.executable, "-m", "charlm", *arguments]
@@ -73,13 +79,12 @@ def cost_of(command: Sequence[str], folder: Path) -> Cost:
         RuntimeError: it failed; the message is what it said.
     """
     answer, said = folder / "cost.json", folder / "stderr.txt"
-    environment = os.environ | {"TERM": "dumb"}
     with said.open("wb") as errors:
         subprocess.run(
             [sys.executable, "-I", "-S", "-c", LAUNCHER, str(answer), *command],
             stdin=subprocess.DEVNULL,
             stderr=errors,
-            env=environment,
+            env=users_environment(),
             check=True,
         )
     first, seconds, peak, code, written = json.loads(answer.read_text())

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from harness.command import users_environment
+
 # What a snippet prints: its own seconds, and what it found.
 SECONDS = "seconds:"
 # In place of the exit code of a command that ended well, and too early.
@@ -56,9 +58,8 @@ class Checkout:
             "PYTHONPATH": str(self.code),
             "CHARLM_CACHE": str(self.folder / "cache"),
             "CHARLM_CHECKPOINTS": str(self.folder / "checkpoints"),
-            "TERM": "dumb",
         }
-        return {**os.environ, **own, **self.extra}
+        return users_environment(**own, **self.extra)
 
     def seconds(self, arguments: Sequence[str], *, until: str | None = None, after: str = "", **extra: str) -> float:
         """Seconds that Python with `arguments` takes.

@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
+from charlm.coding.call import KINDS, NUMBERS, Room
 from charlm.coding.lanes import Advance, Lanes
 from charlm.coding.layout import lay_out
-from charlm.coding.loops import Room, run
 from charlm.coding.whole import WholeModel
 from charlm.runtime.packing import aligned
 from charlm.simd import MOST_ROWS, PANEL, WIDTH
+from charlm.simd.entries import Entry
 
 # Products of a lane in one call of the compiled loop: about a tenth of a second, in which nothing else is heard.
 WORK = 2**30
@@ -24,22 +27,26 @@ STEP_WORK = 2**17
 class CompiledEngine:
     """Lanes coded by Numba's machine code."""
 
-    def __init__(self, model: WholeModel, threads: int = 1) -> None:
-        """threads: at most so many share the lanes; what is written does not depend on them."""
+    def __init__(self, model: WholeModel, threads: int = 1, on_compile: Callable[[], None] = lambda: None) -> None:
+        """
+        Args:
+            threads: at most so many share the lanes; what is written does not depend on them.
+            on_compile: told when the loop has to be compiled, which takes seconds.
+
+        Raises:
+            ImportError: the loop has to be compiled, and Numba cannot be imported.
+        """
         self._model, self._threads = lay_out(model, PANEL * WIDTH), threads
         self._pool: ThreadPoolExecutor | None = None
-        one = np.ones(1, dtype=np.int64)
-        lanes = Lanes(one, 16 * one, decoding=True)
-        lanes.start()
-        self.run(lanes, lambda n: None)  # loads or compiles the loop
+        self._loop = Entry("coding", NUMBERS, KINDS, _entry, on_compile)
 
     def run(self, lanes: Lanes, advance: Advance) -> None:
         """See `charlm.coding.lanes.CodingEngine`."""
         N, M = lanes.ids.shape
         state = np.zeros(N * self._model.size("S"), dtype=np.int32)
-        loop: Callable[..., None] = run
         # reshape gives views: what the loop changes is changed for the caller
-        arrays = (lanes.ids.reshape(-1), lanes.counts, state, lanes.coders.reshape(-1), lanes.stream, lanes.bounds)
+        arrays: list[npt.NDArray[Any]] = [*cast("tuple[npt.NDArray[Any], ...]", self._model), lanes.ids.reshape(-1)]
+        arrays += [lanes.counts, state, lanes.coders.reshape(-1), lanes.stream, lanes.bounds]
         parts = min(self._threads, N)
         shared = list(itertools.pairwise(N * part // parts for part in range(parts + 1)))
         rooms = [self._room(last - first) for first, last in shared]
@@ -48,7 +55,7 @@ class CompiledEngine:
             end = min(begin + steps, M)
 
             def task(number: int, begin: int = begin, end: int = end) -> None:
-                loop(int(lanes.decoding), *shared[number], M, begin, end, self._model, *arrays, rooms[number])
+                self._loop([int(lanes.decoding), *shared[number], M, begin, end], [*arrays, *rooms[number]])
 
             self._share(task, parts)
             advance(int((np.minimum(lanes.counts, end) - begin).clip(min=0).sum()))
@@ -72,3 +79,10 @@ class CompiledEngine:
             short=aligned(rows * X, np.int16),
             shifts=np.zeros(rows, dtype=np.int64),
         )
+
+
+def _entry() -> Callable[..., None]:
+    from charlm.coding.loops import entry
+
+    made: Callable[..., None] = entry
+    return made

@@ -127,10 +127,9 @@ def open_coding_engine(
         return ReferenceEngine(model)
     try:
         from charlm.coding.compiled_engine import CompiledEngine
-        from charlm.simd import telling
+
+        return CompiledEngine(model, threads or processors(), on_compile or (lambda: None))
     except ImportError as error:
         if engine == "numba":
             raise ConfigError(f"engine numba cannot be imported ({error}): take engine numpy") from None
         return ReferenceEngine(model)
-    with telling(on_compile or (lambda: None)):
-        return CompiledEngine(model, threads or processors())

@@ -1,7 +1,8 @@
 """The compiled loop: lanes of a text coded side by side. What it computes is said by `charlm.coding.reference`.
 
 Letters: N lanes, M symbols of the longest. All arrays are flat; `model` is a `charlm.coding.layout.Packed`, `room`
-a `Room`. A call works on the lanes from `first` to `last`: lanes do not meet, so each thread has its own.
+a `charlm.coding.call.Room`. A call works on the lanes from `first` to `last`: lanes do not meet, so each thread has
+its own.
 """
 
 # compiled functions have the types that Numba finds
@@ -9,13 +10,13 @@ a `Room`. A call works on the lanes from `first` to `last`: lanes do not meet, s
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 from numba.extending import register_jitable
 
 from charlm.coding import ranges
+from charlm.coding.call import NUMBERS, Room
 from charlm.coding.compiled_steps import add_products, bound, normalise, reset, squash
+from charlm.coding.layout import Packed
 from charlm.coding.plan import (
     BIAS,
     CANDIDATE,
@@ -48,7 +49,7 @@ from charlm.coding.tables import FRACTION, HIGHEST
 from charlm.coding.weights import LOG_DIGITS, REST
 from charlm.coding.whole import LIMIT
 from charlm.runtime.layout import CELL_NUMBERS
-from charlm.simd import compiled
+from charlm.simd.words import array
 
 WIDTHS_COUNT, LAYER_COUNT = len(WIDTHS), len(LAYER)
 GRU, GRU_RESET_BEFORE = CELL_NUMBERS["gru"], CELL_NUMBERS["gru-reset-before"]
@@ -58,27 +59,33 @@ encode, aim, decode = map(register_jitable, (ranges.encode, ranges.aim, ranges.d
 carry = register_jitable(ranges.carry)
 
 
-class Room(NamedTuple):
-    """What a thread works in; nothing in it means anything from one step to the next.
+def entry(words):
+    """`run` for `charlm.simd.entries`."""
+    model = Packed(
+        array(words, NUMBERS, 0, np.int64),
+        array(words, NUMBERS, 1, np.int32),
+        array(words, NUMBERS, 2, np.int16),
+        array(words, NUMBERS, 3, np.int64),
+        array(words, NUMBERS, 4, np.int64),
+        array(words, NUMBERS, 5, np.int32),
+        array(words, NUMBERS, 6, np.int32),
+    )
+    ids, counts = array(words, NUMBERS, 7, np.int64), array(words, NUMBERS, 8, np.int64)
+    state, coders = array(words, NUMBERS, 9, np.int32), array(words, NUMBERS, 10, np.int64)
+    stream, bounds = array(words, NUMBERS, 11, np.uint8), array(words, NUMBERS, 12, np.int64)
+    room = Room(
+        array(words, NUMBERS, 13, np.int32),
+        array(words, NUMBERS, 14, np.int32),
+        array(words, NUMBERS, 15, np.int64),
+        array(words, NUMBERS, 16, np.int32),
+        array(words, NUMBERS, 17, np.int16),
+        array(words, NUMBERS, 18, np.int64),
+    )
+    decoding, first, last, M, begin, end = words[0], words[1], words[2], words[3], words[4], words[5]
+    run(decoding, first, last, M, begin, end, model, ids, counts, state, coders, stream, bounds, room)
 
-    Attributes:
-        vectors: int32, (lanes, X) twice, then (lanes, P): a layer's input, the same normalised, and its planes.
-        logits: int32, (lanes, V).
-        shares: int64, (V,).
-        sums: int32, one tile of a product.
-        short: int16, (lanes, X).
-        shifts: int64, (lanes,).
-    """
 
-    vectors: Any
-    logits: Any
-    shares: Any
-    sums: Any
-    short: Any
-    shifts: Any
-
-
-@compiled
+@register_jitable
 def run(decoding, first, last, M, begin, end, model, ids, counts, state, coders, stream, bounds, room):
     """Code the symbols from `begin` to `end` of some lanes.
 

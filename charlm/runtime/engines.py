@@ -75,7 +75,7 @@ def processors() -> int:
 
 def can_keep_code() -> bool:
     """Whether machine code can be kept for later processes; without that, each would take seconds to make it."""
-    # Numba's own variable goes first, as in `charlm.simd.compiling`
+    # Numba's own variable goes first, as in `charlm.simd.code_files`
     folder = Path(os.environ.get("NUMBA_CACHE_DIR") or cache_folder())
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
@@ -92,14 +92,9 @@ def _compiled(
     on_compile: Callable[[], None] | None,
 ) -> NumbaModel:
     from charlm.runtime.numba_model import NumbaModel
-    from charlm.simd.compiling import telling
-    from charlm.simd.processor import HAS_INT8
+    from charlm.simd import HAS_INT8
 
     if precision == "auto":
         precision = fastest(measured or {}, bytes_are_fast=HAS_INT8)
-    with telling(on_compile or _nobody):
-        return NumbaModel(config, arrays, vocab_size, precision=precision, threads=threads, compile_now=True)
-
-
-def _nobody() -> None:
-    """Told when nobody wants to know."""
+    told = on_compile or (lambda: None)
+    return NumbaModel(config, arrays, vocab_size, precision=precision, threads=threads, on_compile=told)

@@ -1,7 +1,7 @@
 """The one compiled loop: rows of a model taken step by step, from ids to logits, to what follows.
 
-Letters: N rows, T steps, V H E L. `model` is a `charlm.runtime.layout.Packed`, `room` a `Room`. A call works on the
-rows from `first` to `last`: rows do not meet, so each thread has its own.
+Letters: N rows, T steps, V H E L. `model` is a `charlm.runtime.layout.Packed`, `room` a `charlm.runtime.call.Room`.
+A call works on the rows from `first` to `last`: rows do not meet, so each thread has its own.
 """
 
 # compiled functions have the types that Numba finds
@@ -9,49 +9,58 @@ rows from `first` to `last`: rows do not meet, so each thread has its own.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 from numba.extending import register_jitable
 
+from charlm.runtime.call import NUMBERS, READ, WRITE, Room, whole_kind
 from charlm.runtime.draws import draw, nats_of
 from charlm.runtime.gates import reset, squash
-from charlm.runtime.layout import CELL_NUMBERS, LAYER, WIDTHS
+from charlm.runtime.layout import CELL_NUMBERS, LAYER, WIDTHS, Packed
 from charlm.runtime.products import add_products
-from charlm.simd import WIDTH, compiled, fill, load, store
+from charlm.simd import WIDTH, fill, load, store
+from charlm.simd.words import array
 
 CELL, L, H, V, X, P, S, V_REAL, EMBEDDING, E, PROJECTION, OUTPUT, BIAS = range(len(WIDTHS))
 DEPTH, REAL_WIDTH, RESIDUAL, NORM, START, START_STRIDE, LATE, INPUT, RECURRENT, CANDIDATE, STATE = range(len(LAYER))
 WIDTHS_COUNT, LAYER_COUNT = len(WIDTHS), len(LAYER)
 GRU, GRU_RESET_BEFORE = CELL_NUMBERS["gru"], CELL_NUMBERS["gru-reset-before"]
 
-READ, SCORE, WRITE = 0, 1, 2
+
+def entry_of(weights):
+    """`run` for `charlm.simd.entries`, for weights of one of NumPy's types."""
+    whole = whole_kind(weights)
+
+    def entry(words):
+        model = Packed(
+            array(words, NUMBERS, 0, np.int64),
+            array(words, NUMBERS, 1, np.float32),
+            array(words, NUMBERS, 2, np.int64),
+            array(words, NUMBERS, 3, weights),
+            array(words, NUMBERS, 4, np.float32),
+            array(words, NUMBERS, 5, np.int32),
+        )
+        ids, state = array(words, NUMBERS, 6, np.int64), array(words, NUMBERS, 7, np.float32)
+        logits, rules = array(words, NUMBERS, 8, np.float32), array(words, NUMBERS, 9, np.float64)
+        uniforms, recent = array(words, NUMBERS, 10, np.float64), array(words, NUMBERS, 11, np.int64)
+        written, nats = array(words, NUMBERS, 12, np.int64), array(words, NUMBERS, 13, np.float64)
+        right = array(words, NUMBERS, 14, np.uint8)
+        room = Room(
+            array(words, NUMBERS, 15, np.float32),
+            array(words, NUMBERS, 16, np.float32),
+            array(words, NUMBERS, 17, np.float64),
+            array(words, NUMBERS, 18, np.int64),
+            array(words, NUMBERS, 19, np.float32),
+            array(words, NUMBERS, 20, np.int32),
+            array(words, NUMBERS, 21, whole),
+            array(words, NUMBERS, 22, np.float32),
+        )
+        mode, first, last, T = words[0], words[1], words[2], words[3]
+        run(mode, first, last, T, model, ids, state, logits, rules, uniforms, recent, written, nats, right, room)
+
+    return entry
 
 
-class Room(NamedTuple):
-    """What a thread works in; nothing in it means anything from one step to the next.
-
-    Attributes:
-        vectors: float32, (rows, X) twice, then (rows, P): a layer's input, the same normalised, and its planes.
-        likelihoods: float32, (V,).
-        wide: float64, (V,).
-        order: int64, (2 V,).
-        sums, whole_sums: float32 and int32, one tile of a product.
-        whole: int16 or uint8, (rows, X).
-        scales: float32, (rows,).
-    """
-
-    vectors: Any
-    likelihoods: Any
-    wide: Any
-    order: Any
-    sums: Any
-    whole_sums: Any
-    whole: Any
-    scales: Any
-
-
-@compiled
+@register_jitable
 def run(mode, first, last, T, model, ids, state, logits, rules, uniforms, recent, written, nats, right, room):
     """T steps of some rows. Row n reads ids[n, 0] first. All arrays are flat.
 

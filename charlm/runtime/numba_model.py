@@ -1,6 +1,6 @@
 """A model in machine code: the engine that generation and short scorings use, one compiled loop for everything.
 
-Numba compiles the loop when it first runs on a machine and keeps it on disk.
+Numba compiles the loop when it first runs on a machine; from then on it runs without.
 """
 
 from __future__ import annotations
@@ -8,20 +8,21 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from charlm.config import ModelConfig
+from charlm.runtime.call import NUMBERS, READ, SCORE, WRITE, Room, kinds, whole_kind
 from charlm.runtime.checking import check_range, checked
 from charlm.runtime.drawing import Drawing
 from charlm.runtime.layout import lay_out
-from charlm.runtime.loops import READ, SCORE, WRITE, Room, run
 from charlm.runtime.packing import Matrices, aligned
 from charlm.runtime.priming import Ids, Priming
 from charlm.runtime.state import Array, State
 from charlm.simd import MOST_ROWS, PANEL, WIDTH
+from charlm.simd.entries import Entry
 
 Numbers = npt.NDArray[np.float64]
 
@@ -56,16 +57,17 @@ class NumbaModel(Priming):
         *,
         precision: str = "exact",
         threads: int = 1,
-        compile_now: bool = False,
+        on_compile: Callable[[], None] = lambda: None,
     ) -> None:
         """
         Args:
             arrays: all tensors by name, as `LanguageModel.to_arrays` gives them; they are copied.
             precision: of the products, one of `charlm.runtime.PRECISIONS`.
             threads: at most so many share the rows.
-            compile_now: load or compile the loop here, not at the first call.
+            on_compile: told when the loop has to be compiled, which takes seconds.
 
         Raises:
+            ImportError: the loop has to be compiled, and Numba cannot be imported.
             RunError: naming a tensor that is missing, one too many, misshapen, not of floats or not finite.
             ConfigError: a model that the loop does not compute, see `charlm.runtime.layout.missing_in`.
             UnknownNameError: `config.cell` is no cell.
@@ -74,8 +76,8 @@ class NumbaModel(Priming):
         self.config, self.vocab_size, self.precision, self.threads = config, vocab_size, precision, threads
         self._model = lay_out(config, weights, vocab_size, Matrices(precision, PANEL * WIDTH))
         self._pool: ThreadPoolExecutor | None = None
-        if compile_now:
-            self._run(READ, np.zeros((1, 1), dtype=np.int64), self.initial_state(1)[0][0])
+        kind = self._model.weights.dtype
+        self._loop = Entry(f"runtime-{kind}", NUMBERS, kinds(kind), lambda: _entry_of(kind), on_compile)
 
     @property
     def steps_at_once(self) -> int:
@@ -143,10 +145,16 @@ class NumbaModel(Priming):
             right = np.empty(nats.size, dtype=np.uint8)
         rules, recent, written = _NO_DRAWING if texts is None else (texts.rules, texts.recent, texts.written)
         # reshape gives views: what the loop changes is changed for the caller
-        arrays = [ids.reshape(-1), state.reshape(-1), logits, rules, np.ascontiguousarray(uniforms).reshape(-1)]
-        arrays += [recent.reshape(-1), written, nats.reshape(-1), right.reshape(-1)]
-        loop: Callable[..., None] = run
-        self._share(N, lambda first, last: loop(mode, first, last, T, model, *arrays, self._room(last - first)))
+        arrays: list[npt.NDArray[Any]] = [
+            *cast("tuple[npt.NDArray[Any], ...]", model),
+            ids.reshape(-1),
+            state.reshape(-1),
+            logits,
+            rules,
+        ]
+        arrays += [np.ascontiguousarray(uniforms).reshape(-1), recent.reshape(-1), written]
+        arrays += [nats.reshape(-1), right.reshape(-1)]
+        self._share(N, lambda first, last: self._loop([mode, first, last, T], [*arrays, *self._room(last - first)]))
         return logits.reshape(N, -1)
 
     def _room(self, rows: int) -> Room:
@@ -159,7 +167,7 @@ class NumbaModel(Priming):
             order=np.empty(2 * V, dtype=np.int64),
             sums=aligned(tile, np.float32),
             whole_sums=aligned(tile, np.int32),
-            whole=aligned(rows * X, np.uint8 if self._model.weights.dtype == np.int8 else np.int16),
+            whole=aligned(rows * X, whole_kind(self._model.weights.dtype)),
             scales=np.empty(rows, dtype=np.float32),
         )
 
@@ -174,6 +182,13 @@ class NumbaModel(Priming):
             self._pool = ThreadPoolExecutor(self.threads, "charlm")
         for future in [self._pool.submit(task, *pair) for pair in itertools.pairwise(bounds)]:
             future.result()
+
+
+def _entry_of(kind: npt.DTypeLike) -> Callable[..., None]:
+    from charlm.runtime.loops import entry_of
+
+    make: Callable[[Any], Callable[..., None]] = entry_of
+    return make(np.dtype(kind).type)
 
 
 def _read_and_next(ids: Ids) -> npt.NDArray[np.int64]:

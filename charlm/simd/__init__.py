@@ -6,46 +6,61 @@ a few rows with a panel of packed weights that never leave the registers. Rows d
 result is the same bit for bit, whichever rows stand beside it.
 
 Nothing here knows a cell or a model, and nothing imports torch. The first call of a compiled function takes
-seconds; its machine code is kept on disk for every process that comes after.
+seconds; its machine code is kept on disk for every process that comes after. Of a loop that is opened by
+`charlm.simd.entries` it runs without Numba.
 """
 
-from charlm.simd.activations import exp, sigmoid, tanh
-from charlm.simd.compiling import compiled, telling
-from charlm.simd.processor import BFLOAT16_PAYS, HAS_AMX, HAS_BFLOAT16, WIDTH
-from charlm.simd.tiles import (
-    DEPTH_UNIT,
-    MOST_ROUNDED_ROWS,
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from charlm.simd.processor import (
+    BFLOAT16_PAYS,
+    HAS_AMX,
+    HAS_BFLOAT16,
+    HAS_INT8,
     MOST_ROWS,
     PANEL,
-    ROUNDED_UNIT,
-    accumulate,
-    begin_products,
-    end_products,
-    most_rows,
-    multiply,
-    rows_of_tile,
+    WIDTH,
 )
-from charlm.simd.vectors import (
-    copy_pairs,
-    empty_floats,
-    empty_shorts,
-    fill,
-    largest,
-    load,
-    smallest,
-    store,
-    store_pairs,
-    total,
-    turn,
-    where_at_least,
-    where_positive,
-)
+
+if TYPE_CHECKING:
+    from charlm.simd.activations import exp, sigmoid, tanh
+    from charlm.simd.compiling import compiled, telling
+    from charlm.simd.tiles import (
+        DEPTH_UNIT,
+        MOST_ROUNDED_ROWS,
+        ROUNDED_UNIT,
+        accumulate,
+        begin_products,
+        end_products,
+        most_rows,
+        multiply,
+        rows_of_tile,
+    )
+    from charlm.simd.vectors import (
+        copy_pairs,
+        empty_floats,
+        empty_shorts,
+        fill,
+        largest,
+        load,
+        smallest,
+        store,
+        store_pairs,
+        total,
+        turn,
+        where_at_least,
+        where_positive,
+    )
 
 __all__ = [
     "BFLOAT16_PAYS",
     "DEPTH_UNIT",
     "HAS_AMX",
     "HAS_BFLOAT16",
+    "HAS_INT8",
     "MOST_ROUNDED_ROWS",
     "MOST_ROWS",
     "PANEL",
@@ -76,3 +91,14 @@ __all__ = [
     "where_at_least",
     "where_positive",
 ]
+
+# Opened on first use: they import Numba.
+_MODULES = ("vectors", "tiles", "activations", "compiling")
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for module in (import_module(f"{__name__}.{module}") for module in _MODULES):
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,12 +11,56 @@ import hashlib
 import os
 import pickle
 import threading
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from numba.core.serialize import dumps
+from charlm.config.folders import cache_folder
+from charlm.simd.processor import HAS_AMX
 
 DIGEST = hashlib.sha256().digest_size
+
+PACKAGE = Path(__file__).parent.parent
+# Rooms with compiled functions. Numba looks at the file of a function alone, not at those it calls:
+# a change in any of these files starts a new cache.
+ROOMS = ("simd", "kernels", "runtime", "coding")
+
+
+@cache
+def code_folder() -> Path:
+    """Where machine code is kept: one folder for each state of the loops' source. It need not exist.
+
+    It lies in ``$NUMBA_CACHE_DIR`` where that is set, as all that Numba keeps, else in charlm's cache.
+    """
+    # Numba's own key has what the processor can do, not what the system lets it
+    digest = hashlib.sha256(f"{version('numba')} {HAS_AMX}".encode())
+    for room in ROOMS:
+        for path in sorted((PACKAGE / room).glob("*.py")):
+            digest.update(path.read_bytes())
+    root = Path(os.environ.get("NUMBA_CACHE_DIR") or cache_folder() / "compiled")
+    return root / f"charlm-{digest.hexdigest()[:16]}"
+
+
+def write_code(path: Path, content: bytes) -> None:
+    """Write a file in one step. Raises `OSError`."""
+    temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        temporary.write_bytes(hashlib.sha256(content).digest() + content)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read_code(path: Path) -> bytes | None:
+    """What was written; None where nothing was, or where it is not what was written."""
+    try:
+        written = path.read_bytes()
+    except OSError:
+        return None
+    digest, content = written[:DIGEST], written[DIGEST:]
+    return content if hashlib.sha256(content).digest() == digest else None
 
 
 class CodeFiles:
@@ -37,23 +81,14 @@ class CodeFiles:
 
     def save(self, key: object, data: object) -> None:
         """Write the code of one signature, in one step."""
-        content, path = dumps((key, self._stamp, data)), self._path(key)
-        temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
-        try:
-            temporary.write_bytes(hashlib.sha256(content).digest() + content)
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        from numba.core.serialize import dumps
+
+        write_code(self._path(key), dumps((key, self._stamp, data)))
 
     def load(self, key: object) -> Any:
         """The code of one signature; None where it has to be compiled."""
-        try:
-            written = self._path(key).read_bytes()
-        except OSError:
-            return None
-        digest, content = written[:DIGEST], written[DIGEST:]
-        if hashlib.sha256(content).digest() != digest:
+        content = read_code(self._path(key))
+        if content is None:
             return None
         of, stamp, data = pickle.loads(content)
         # subtle: keys that are not equal may read alike, and then have one name

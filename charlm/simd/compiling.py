@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import TypeVar, cast
 
 import numba
-from numba import config as numba_config
+from numba import config
 from numba.core import event
+from numba.core.codegen import get_host_cpu_features
 
-from charlm.config.folders import cache_folder
-from charlm.simd.code_files import keep_in_code_files
-from charlm.simd.processor import HAS_AMX
+from charlm.simd.code_files import code_folder, keep_in_code_files
+from charlm.simd.processor import FEATURES
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
-PACKAGE = Path(__file__).parent.parent
-# Rooms with compiled functions. Numba looks at the file of a function alone, not at those it calls:
-# a change in any of these files starts a new cache.
-ROOMS = ("simd", "kernels", "runtime", "coding")
+if (get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES) != FEATURES:
+    # else loops might be written for instructions that Numba then refuses to use
+    raise ImportError(
+        "Numba is set for another processor by something else than NUMBA_CPU_NAME, NUMBA_CPU_FEATURES or "
+        "NUMBA_ENABLE_AVX in the environment"
+    )
 
 
 def compiled(function: Function) -> Function:
@@ -59,27 +59,12 @@ def telling(begun: Callable[[], None]) -> Iterator[None]:
         yield
 
 
-@cache
-def code_folder() -> Path:
-    """Where machine code is kept: one folder for each state of the loops' source. It need not exist.
-
-    It lies in ``$NUMBA_CACHE_DIR`` where that is set, as all that Numba keeps, else in charlm's cache.
-    """
-    # Numba's own key has what the processor can do, not what the system lets it
-    digest = hashlib.sha256(f"{numba.__version__} {HAS_AMX}".encode())
-    for room in ROOMS:
-        for path in sorted((PACKAGE / room).glob("*.py")):
-            digest.update(path.read_bytes())
-    root = Path(numba_config.CACHE_DIR) if numba_config.CACHE_DIR else cache_folder() / "compiled"
-    return root / f"charlm-{digest.hexdigest()[:16]}"
-
-
 @contextlib.contextmanager
 def _cached_in(folder: Path) -> Iterator[None]:
     """Numba reads its cache folder when a function is defined; elsewhere in this process it stays as it was."""
-    before = numba_config.CACHE_DIR
-    numba_config.CACHE_DIR = str(folder)
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(folder)
     try:
         yield
     finally:
-        numba_config.CACHE_DIR = before
+        config.CACHE_DIR = before

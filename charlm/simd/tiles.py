@@ -18,7 +18,7 @@ from numba.core import types
 from numba.extending import intrinsic, overload, register_jitable
 
 from charlm.simd import amx
-from charlm.simd.processor import HAS_AMX, REGISTERS, WIDTH
+from charlm.simd.processor import HAS_AMX, MOST_ROWS, WIDTH
 from charlm.simd.vectors import (
     FLOATS,
     INT32,
@@ -29,13 +29,6 @@ from charlm.simd.vectors import (
     holds_bfloat16,
     repeat,
 )
-
-PANEL = 4
-"""Vectors across a panel, where a cell's gates ask for no other number."""
-
-# sums of 4 columns of vectors, 4 vectors of weights and one of a row must fit into the registers
-MOST_ROWS: int = 6 if REGISTERS == 32 else 2
-"""Rows of one tile of float32."""
 
 MOST_ROUNDED_ROWS: int = 2 * amx.HEIGHT if HAS_AMX else MOST_ROWS
 """Rows of one tile of bfloat16."""

@@ -51,7 +51,7 @@ def choose_machine(
         for family in _families(training)
         if family != "compiled" or _compiled_fits(dtype, training)
     ]
-    with told_of_compiling(progress if "charlm.simd" in sys.modules else None):
+    with told_of_compiling(progress if "charlm.simd.compiling" in sys.modules else None):
         return fastest(candidates, training, model, clock)
 
 
@@ -71,7 +71,7 @@ def _families(training: TrainingConfig) -> list[str]:
     if training.kernels == "torch":
         return ["torch"]
     try:
-        import charlm.simd  # noqa: F401
+        import charlm.simd.compiling  # noqa: F401
     except ImportError as error:  # no Numba for this processor or Python
         if training.kernels == "compiled":
             raise ConfigError(
@@ -102,7 +102,7 @@ def told_of_compiling(progress: Progress | None) -> Iterator[None]:
     if progress is None:
         yield
         return
-    from charlm.simd import telling
+    from charlm.simd.compiling import telling
 
     begun = []
 

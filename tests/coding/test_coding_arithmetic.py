@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import charlm
+from charlm.coding.call import Room
 from charlm.coding.compiled_steps import add_products
 from charlm.coding.lanes import decode, encode, open_coding_engine
 from charlm.coding.layout import _Parts
-from charlm.coding.loops import Room
 from charlm.coding.ranges import BYTES_A_SYMBOL
 from charlm.coding.reference import STEPS, gate, layer_norm, product, root, tanh
 from charlm.coding.tables import HIGHEST, ONE, log2_e, power_table, tanh_table

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.simd import compiling, telling
+from charlm.simd import code_files, telling
 
 PACKAGE = Path(charlm.__file__).parent
 # prints how often Numba compiled, whether that was told, and what was computed
@@ -109,7 +109,7 @@ def test_a_change_in_another_file_is_noticed(place):
 
 def test_a_kernel_is_compiled_once_for_all_processes(place):
     (place.folder / "lstm.py").write_text(AN_LSTM)
-    shared = {"NUMBA_CACHE_DIR": compiling.code_folder().parent}
+    shared = {"NUMBA_CACHE_DIR": code_files.code_folder().parent}
     place("lstm.py", **shared)
     assert place("lstm.py", **shared) == ["0"]
 
@@ -117,21 +117,21 @@ def test_a_kernel_is_compiled_once_for_all_processes(place):
 @pytest.fixture
 def folder_of(tmp_path, monkeypatch):
     """The code folder's name for the source as it stands in a copy, which a test may change."""
-    for room in compiling.ROOMS:
+    for room in code_files.ROOMS:
         shutil.copytree(PACKAGE / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(compiling, "PACKAGE", tmp_path)
-    compiling.code_folder.cache_clear()
+    monkeypatch.setattr(code_files, "PACKAGE", tmp_path)
+    code_files.code_folder.cache_clear()
 
     def name():
-        compiling.code_folder.cache_clear()
-        return compiling.code_folder().name
+        code_files.code_folder.cache_clear()
+        return code_files.code_folder().name
 
     name.folder = tmp_path
     yield name
-    compiling.code_folder.cache_clear()
+    code_files.code_folder.cache_clear()
 
 
-@pytest.mark.parametrize("room", compiling.ROOMS)
+@pytest.mark.parametrize("room", code_files.ROOMS)
 def test_each_state_of_the_source_has_a_folder_of_its_own(folder_of, room):
     before = folder_of()
     path = next(iter(sorted((folder_of.folder / room).glob("*.py"))))
@@ -146,9 +146,8 @@ def test_each_state_of_the_source_has_a_folder_of_its_own(folder_of, room):
 
 
 def test_every_room_with_compiled_functions_counts():
-    using = {path.parent.name for path in PACKAGE.rglob("*.py") if "\n@compiled\n" in path.read_text()}
-    assert using
-    assert using <= set(compiling.ROOMS)
+    using = {path.parent.name for path in PACKAGE.rglob("*.py") if "\nfrom numba" in path.read_text()}
+    assert {"kernels", "runtime", "coding"} <= using <= set(code_files.ROOMS)
 
 
 def test_one_is_told_only_of_what_is_compiled_inside():
@@ -169,9 +168,25 @@ def test_one_is_told_only_of_what_is_compiled_inside():
 
 def test_code_for_matrix_tiles_is_kept_apart(monkeypatch):
     """A process that is not given the tiles would take up code that ends it; Numba's own key does not tell."""
-    compiling.code_folder.cache_clear()
-    here = compiling.code_folder()
-    monkeypatch.setattr(compiling, "HAS_AMX", not compiling.HAS_AMX)
-    compiling.code_folder.cache_clear()
-    assert compiling.code_folder() != here
-    compiling.code_folder.cache_clear()
+    code_files.code_folder.cache_clear()
+    here = code_files.code_folder()
+    monkeypatch.setattr(code_files, "HAS_AMX", not code_files.HAS_AMX)
+    code_files.code_folder.cache_clear()
+    assert code_files.code_folder() != here
+    code_files.code_folder.cache_clear()
+
+
+ELSEWHERE = """
+import numba
+numba.config.CPU_FEATURES = "+sse2"
+try:
+    import charlm.simd.compiling
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_numba_that_is_set_for_another_processor_in_another_way_is_refused(place):
+    """By its own file, say: loops written for this processor would ask for instructions that it does not use."""
+    (place.folder / "elsewhere.py").write_text(ELSEWHERE)
+    assert place("elsewhere.py")[:6] == ["Numba", "is", "set", "for", "another", "processor"]

@@ -10,6 +10,7 @@ compiling  one cache of machine code, filled by several at once for signatures o
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import sys
@@ -199,12 +200,11 @@ def computed(folder: Path, kinds: list[str]) -> Callable[[], list[list[int]]]:
     """For each format, what the compiled function gives, and how often it had to be compiled for that."""
 
     def act() -> list[list[int]]:
-        from numba import config
         from numba.core import event
 
         from charlm.simd import compiling
 
-        config.CACHE_DIR = str(folder)
+        os.environ["NUMBA_CACHE_DIR"] = str(folder)
         compiling.code_folder.cache_clear()
         made, found = compiling.compiled(size_and_one), []
         for kind in kinds:
