@@ -4,15 +4,17 @@
     python benchmarks/transformer.py --quick         half a minute
     python benchmarks/transformer.py --minutes 3
 
-The Transformer has 4 layers of width 128 with 4 heads, torch's own layers and scaled_dot_product_attention; both
-need about the same operations for a character (printed). It is trained once for each of three learning rates, and
-the best result counts; charlm is trained once, with its defaults. charlm's time includes its evaluations,
-checkpoints and the choice of its number format; the Transformer's is training steps alone.
+The Transformer has 4 layers with 4 heads, torch's own layers and scaled_dot_product_attention, and the width at which
+it needs about as many operations for a character as the model that charlm chooses (printed). It is trained once for
+each of three learning rates, and the best result counts; charlm is trained once, with its defaults. charlm's time
+includes its evaluations, checkpoints and the choice of size and number format; the Transformer's is training steps
+alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 import tempfile
 import time
@@ -34,9 +36,10 @@ from charlm.models import LanguageModel
 from charlm.runs import Data, prepare
 from charlm.streams import Lanes
 from charlm.training import start_training
+from charlm.training.choices import CHOSEN
 from charlm.training.device import choose_machine
 
-LAYERS, WIDTH, HEADS = 4, 128, 4
+LAYERS, HEADS, WIDTHS = 4, 4, range(16, 1025, 16)
 RATES, WARMUP = (1e-3, 2e-3, 4e-3), 0.05
 STRIDE = 16
 UNKNOWN = "error"
@@ -54,9 +57,10 @@ def open_text(corpus: str, folder: Path, quick: bool) -> tuple[str, Data]:
     return corpus, prepare(CorpusConfig(corpus=(corpus,)), settings)
 
 
-def charlm_side(case: Case, corpus: str, data: Data, config: Config, folder: Path) -> None:
-    """`charlm train` for so many minutes, then its latest weights scored by both protocols."""
-    training = start_training(config, run="charlm", root=folder, now=datetime(2000, 1, 1))
+def charlm_side(case: Case, data: Data, config: Config, folder: Path) -> ModelConfig:
+    """`charlm train` for so many minutes, then its latest weights scored by both protocols; the model it chose."""
+    training = start_training(config, run="charlm", root=folder, now=datetime(2000, 1, 1), free=CHOSEN)
+    config = training.config
     for event in training.events():
         last = event
     weights = training.run.load("latest").weights
@@ -71,6 +75,23 @@ def charlm_side(case: Case, corpus: str, data: Data, config: Config, folder: Pat
         case.figures[f"charlm, {words}, nats"] = f"{found:.4f}"
     case.figures["charlm, characters/s of its steps"] = last.characters / training.trainer.speed.seconds
     case.figures["charlm, characters read"] = float(last.characters)
+    return config.model
+
+
+def operations_of(model: ModelConfig, training: TrainingConfig, V: int) -> float:
+    """That charlm's model needs for a character."""
+    return per_character(model.cell, model.layers, model.hidden_size, V, training.batch_size * training.window_length)
+
+
+def transformer_of(V: int, window: int, operations: float) -> Transformer:
+    """The Transformer that needs about so many operations for a character."""
+
+    def made(width: int) -> Transformer:
+        return Transformer(V, window, layers=LAYERS, width=width, heads=HEADS)
+
+    with torch.device("meta"):  # to count them needs no memory
+        width = min(WIDTHS, key=lambda width: abs(made(width).operations() - operations))
+    return made(width)
 
 
 def transformer_side(case: Case, data: Data, config: Config, asked: argparse.Namespace) -> None:
@@ -88,14 +109,15 @@ def transformer_side(case: Case, data: Data, config: Config, asked: argparse.Nam
     case.figures[f"Transformer, the last {T - STRIDE} to {T} symbols, nats"] = f"{further:.4f}"
     case.figures["Transformer, characters/s of its steps"] = read / (60 * asked.minutes)
     case.figures["Transformer, characters read"] = float(read)
+    case.figures["Transformer, layers and width"] = f"{LAYERS} x {model.embedding.embedding_dim}"
     case.figures["Transformer, operations a character, MF"] = model.operations() / 1e6
 
 
 def trained_transformer(data: Data, config: Config, rate: float, asked: argparse.Namespace) -> tuple[Transformer, int]:
     """One training of the Transformer, and the characters it read."""
-    training = config.training
+    training, V = config.training, data.tokenizer.vocab_size
     torch.manual_seed(training.seed)
-    model = Transformer(data.tokenizer.vocab_size, training.window_length, layers=LAYERS, width=WIDTH, heads=HEADS)
+    model = transformer_of(V, training.window_length, operations_of(config.model, training, V))
     lanes = Lanes(data.store.part("train"), training.batch_size)
     with choose_machine(training, config.model).in_use():
         read = train(
@@ -133,12 +155,13 @@ def main(arguments: list[str] | None = None) -> int:
             model=ModelConfig(),
             training=TrainingConfig(minutes=asked.minutes, device="cpu"),
         )
-        model, training = config.model, config.training
-        case = Case(title=f"{asked.minutes:g} minutes on {data.corpus_name}: lstm 2 x 256 and a Transformer")
+        minutes = f"{asked.minutes:g} minute{'s' * (asked.minutes != 1)}"
+        case = Case(title=f"{minutes} on {data.corpus_name}: charlm and a Transformer")
         if asked.only != "transformer":
-            charlm_side(case, corpus, data, config, Path(name))
-            window = training.batch_size * training.window_length
-            needed = per_character(model.cell, model.layers, model.hidden_size, data.tokenizer.vocab_size, window)
+            model = charlm_side(case, data, config, Path(name))
+            config = dataclasses.replace(config, model=model)
+            case.figures["charlm, model"] = f"{model.cell} {model.layers} x {model.hidden_size}"
+            needed = operations_of(model, config.training, data.tokenizer.vocab_size)
             case.figures["charlm, operations a character, MF"] = needed / 1e6
         if asked.only != "charlm":
             transformer_side(case, data, config, asked)

@@ -94,8 +94,8 @@ def plan(resolved: Resolved, *, json: bool, quiet: bool) -> int:
 
 def free_settings(resolved: Resolved) -> tuple[str, ...]:
     """Settings that nobody asked for and a training may choose by itself; a preset is fixed but for what cannot be."""
-    presets = {"batch_size": ("default", "preset"), "dropout": ("default",)}
-    return tuple(name for name in CHOSEN if resolved.origins[name].startswith(presets[name]))
+    origins = {name: ("default", "preset") if name == "batch_size" else ("default",) for name in CHOSEN}
+    return tuple(name for name in CHOSEN if resolved.origins[name].startswith(origins[name]))
 
 
 def watch(training: Training, view: View) -> int:

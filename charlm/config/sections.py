@@ -56,7 +56,14 @@ class ModelConfig(Section):
 
     cell: str = setting("lstm", "equations of a recurrent layer", group="model", common=True, names=tuple(GATES))
     layers: int = setting(2, "recurrent layers, one above the other", group="model", common=True, minimum=1, maximum=64)
-    hidden_size: int = setting(256, "units in each layer", group="model", common=True, minimum=1, maximum=65536)
+    hidden_size: int = setting(
+        256,
+        "units in each layer [by the minutes, if they are the end]",
+        group="model",
+        common=True,
+        minimum=1,
+        maximum=65536,
+    )
     embedding_size: int | None = setting(
         None, "size of a symbol's vector [hidden size]", group="model", minimum=1, maximum=65536
     )

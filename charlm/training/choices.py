@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
+from functools import cache
 
-from charlm.config import Config
+from charlm.config import Config, ModelConfig
+from charlm.config.shapes import parameter_shapes
 from charlm.training.pace import Pace
 
 # Settings that are chosen here when they are left open.
-CHOSEN = ("batch_size", "dropout")
+CHOSEN = ("batch_size", "hidden_size", "dropout")
+
+# Of the sizes at which each multiplied weight is trained on so many symbols, the largest learns most in its time: a
+# smaller one has learnt what it can, a larger one sees too little. docs/training.md has what that was found on.
+SYMBOLS_A_WEIGHT = 4.0
+SIZES: tuple[int, ...] = (*range(64, 256, 32), *range(256, 768, 64), *range(768, 1537, 128))
+"""Units of a layer to choose from: whole vectors and tiles of any processor."""
 
 # A model that reads its training split about twice sees nothing often enough to learn it by heart, and learns most
 # without dropout. From there on each doubling of the passes asks for so much more; docs/training.md has what that was
@@ -19,6 +28,40 @@ DROPOUT_PER_DOUBLING = 0.06
 MOST_DROPOUT = 0.5
 # The share of a time budget that goes into steps; the rest is for evaluations, checkpoints and the last scoring.
 SHARE_OF_STEPS = 0.9
+
+
+def multiplied_weights(model: ModelConfig, vocab_size: int) -> int:
+    """Weights that every symbol is multiplied with: those of the layers but the first one's input, a table, and the
+    output's."""
+    shapes = parameter_shapes(model, vocab_size)
+    matrices = {name: math.prod(shape) for name, shape in shapes.items() if len(shape) == 2}
+    # where there is no output_weight, the embedding is multiplied in its place
+    looked_up = {"layers.0.input_weight"} | ({"embedding"} if "output_weight" in shapes else set())
+    return sum(count for name, count in matrices.items() if name not in looked_up)
+
+
+def size_for(model: ModelConfig, vocab_size: int, seconds: float, speed: Callable[[int], float]) -> int:
+    """The largest of `SIZES` of which each weight sees `SYMBOLS_A_WEIGHT` in so many seconds of steps; the smallest
+    where none does.
+
+    Args:
+        speed: symbols a second at a size; it is asked for few of them.
+    """
+
+    measured: Callable[[int], float] = cache(speed)
+
+    def share(size: int) -> float:
+        weights = multiplied_weights(dataclasses.replace(model, hidden_size=size), vocab_size)
+        return measured(size) * seconds / weights / SYMBOLS_A_WEIGHT
+
+    # the weights rise with the square of the size, and so does the time of a symbol
+    guess = model.hidden_size * math.sqrt(math.sqrt(share(model.hidden_size)))
+    place = max(0, sum(size <= guess for size in SIZES) - 1)
+    while place > 0 and share(SIZES[place]) < 1:
+        place -= 1
+    while place + 1 < len(SIZES) and share(SIZES[place]) >= 1 and share(SIZES[place + 1]) >= 1:
+        place += 1
+    return SIZES[place]
 
 
 def dropout_for(passes: float) -> float:
@@ -40,6 +83,16 @@ def passes_of(pace: Pace, tokens_per_step: int, tokens_per_epoch: int, tokens_pe
     if pace.seconds is not None:
         ends.append(max(0.0, pace.seconds - spent) * SHARE_OF_STEPS * tokens_per_second / tokens_per_epoch)
     return min(ends)
+
+
+def with_size(config: Config, vocab_size: int, seconds: float, speed: Callable[[int], float]) -> tuple[Config, str]:
+    """The settings with the units that so many seconds ask for, and what to say about it; `speed` as of `size_for`."""
+    size = size_for(config.model, vocab_size, SHARE_OF_STEPS * seconds, speed)
+    notice = (
+        f"hidden size {size}: the most units whose weights see {SYMBOLS_A_WEIGHT:g} symbols each in that time on this "
+        "machine; --hidden-size decides otherwise"
+    )
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, hidden_size=size)), notice
 
 
 def with_dropout(config: Config, passes: float) -> tuple[Config, str]:

@@ -28,7 +28,7 @@ from charlm.training.assembly import (
     onto_another_text,
     run_facts,
 )
-from charlm.training.choices import passes_of, with_batch_that_fits, with_dropout
+from charlm.training.choices import passes_of, with_batch_that_fits, with_dropout, with_size
 from charlm.training.device import choose_machine
 from charlm.training.learner import Capture
 from charlm.training.machine import Machine
@@ -71,8 +71,7 @@ def start_training(
     started = clock() if started is None else started
     check_place(run, root)
     config, data = _prepared(config, fetch, free, progress)
-    machine = choose_machine(config.training, config.model, progress=progress)
-    config, data = _with_choices(config, free, data, machine, clock() - started)
+    config, data, machine = _chosen(config, free, data, lambda: clock() - started, progress)
     learner = make_learner(config, data, machine)
     # the last thing that can fail for a reason of the user's: before it, nothing is left behind
     facts = run_facts(data, machine)
@@ -165,8 +164,7 @@ def plan_training(
 ) -> Plan:
     """What a training of `config` would cost; leaves no run behind. Arguments as of `start_training`."""
     config, data = _prepared(config, fetch, free, progress)
-    machine = choose_machine(config.training, config.model, progress=progress)
-    config, data = _with_choices(config, free, data, machine, 0.0)
+    config, data, machine = _chosen(config, free, data, lambda: 0.0, progress)
     learner = make_learner(config, data, machine)
     tokens = len(data.store.part("train")) - 1
     evaluate = validation_scorer(data.store.part("validation"), data.tokenizer, machine)
@@ -186,17 +184,34 @@ def _prepared(config: Config, fetch: bool, free: Collection[str], progress: Prog
     return config, _noted(data, notice)
 
 
-def _with_choices(
-    config: Config, free: Collection[str], data: Data, machine: Machine, spent: float
-) -> tuple[Config, Data]:
-    """The settings with what depends on how fast this machine is."""
+def _chosen(
+    config: Config, free: Collection[str], data: Data, spent: Callable[[], float], progress: Progress | None
+) -> tuple[Config, Data, Machine]:
+    """The machine, and the settings with what depends on how fast it is.
+
+    Args:
+        spent: seconds of a time budget that are over.
+    """
+    machine = choose_machine(config.training, config.model, progress=progress)
     tokens = len(data.store.part("train")) - 1
-    if "dropout" not in free or tokens < 1:
-        return config, data
-    pace, training = Pace.of(config.training, tokens), config.training
-    speed = math.inf if pace.seconds is None else symbols_per_second(machine, training, config.model)
-    config, notice = with_dropout(config, passes_of(pace, Pace.tokens_per_step(training), tokens, speed, spent))
-    return config, _noted(data, notice)
+    if tokens < 1:
+        return config, data, machine
+    training, pace = config.training, Pace.of(config.training, tokens)
+
+    def speed(size: int) -> float:
+        return symbols_per_second(machine, training, dataclasses.replace(config.model, hidden_size=size))
+
+    if "hidden_size" in free and pace.seconds is not None:
+        left = max(0.0, pace.seconds - spent())
+        config, notice = with_size(config, data.tokenizer.vocab_size, left, speed)
+        data = _noted(data, notice)
+        machine = choose_machine(training, config.model, progress=progress)
+    if "dropout" in free:
+        fast = math.inf if pace.seconds is None else speed(config.model.hidden_size)
+        passes = passes_of(pace, Pace.tokens_per_step(training), tokens, fast, spent())
+        config, notice = with_dropout(config, passes)
+        data = _noted(data, notice)
+    return config, data, machine
 
 
 def _noted(data: Data, notice: str | None) -> Data:

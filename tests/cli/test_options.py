@@ -86,7 +86,7 @@ def test_flags_become_values(arguments, expected):
 def test_help_shows_default_and_range():
     train = command("train")
     text = train.get_help(click.Context(train, info_name="train", terminal_width=200, max_content_width=200))
-    assert "units in each layer [256] (1 to 65536)" in text
+    assert "units in each layer [by the minutes, if they are the end] [256] (1 to 65536)" in text
     assert "[0.1] (0 to below 1)" in text
     assert "[auto]" in text
     assert "(above 0)" in text

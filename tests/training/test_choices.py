@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,18 @@ import pytest
 import charlm
 from charlm.cli.training_run import free_settings
 from charlm.config import PRESETS, Config, Layer, resolve
-from charlm.config.sections import TrainingConfig
+from charlm.config.sections import ModelConfig, TrainingConfig
 from charlm.training import Training, plan_training, start, start_training
-from charlm.training.choices import CHOSEN, MOST_DROPOUT, dropout_for, passes_of
+from charlm.training.choices import (
+    CHOSEN,
+    MOST_DROPOUT,
+    SIZES,
+    SYMBOLS_A_WEIGHT,
+    dropout_for,
+    multiplied_weights,
+    passes_of,
+    size_for,
+)
 from charlm.training.pace import Pace
 
 SYMBOLS_A_SECOND = 1000.0
@@ -46,6 +56,53 @@ def test_passes_are_those_to_the_first_end(training: dict[str, Any], passes: flo
     config = TrainingConfig(batch_size=4, window_length=10, **training)
     found = passes_of(Pace.of(config, 1200), 40, 1200, SYMBOLS_A_SECOND, spent=20.0)
     assert found == pytest.approx(passes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "weights"),
+    [
+        ({}, 3 * 4 * 8 * 8 + 5 * 8),  # the first layer's input is a table
+        ({"cell": "gru", "layers": 3, "tie_weights": True}, 5 * 3 * 8 * 8 + 5 * 8),
+        ({"layers": 1, "embedding_size": 4, "tie_weights": True}, 4 * 8 * 8 + 4 * 8 + 5 * 4),
+    ],
+    ids=str,
+)
+def test_weights_that_every_symbol_is_multiplied_with(settings: dict[str, Any], weights: int) -> None:
+    assert multiplied_weights(ModelConfig(hidden_size=8, **settings), 5) == weights
+
+
+class Machine:
+    """Its symbols a second at a size, and what it was asked."""
+
+    def __init__(self, power: float, speed: float = 100_000) -> None:
+        self.power, self.speed, self.asked = power, speed, list[int]()
+
+    def __call__(self, size: int) -> float:
+        self.asked.append(size)
+        return self.speed * (256 / size) ** self.power
+
+
+@pytest.mark.parametrize("power", [0.5, 1.3, 2, 3])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_the_size_is_the_largest_whose_weights_see_enough(power: float, layers: int) -> None:
+    model, found = ModelConfig(layers=layers), []
+    for seconds in [1.5**step for step in range(-8, 40)]:
+        machine = Machine(power)
+        size = size_for(model, 65, seconds, machine)
+        seen = {
+            each: Machine(power)(each) * seconds / multiplied_weights(replace(model, hidden_size=each), 65)
+            for each in SIZES
+        }
+        enough = [each for each in SIZES if seen[each] >= SYMBOLS_A_WEIGHT]
+        assert size == (max(enough) if enough else SIZES[0])
+        assert len(machine.asked) == len(set(machine.asked)) <= 9
+        found.append(size)
+    assert found == sorted(found)
+    assert {found[0], found[-1]} == {SIZES[0], SIZES[-1]}
+
+
+def test_without_time_left_the_model_is_the_smallest() -> None:
+    assert size_for(ModelConfig(), 65, 0.0, Machine(1)) == SIZES[0]
 
 
 @pytest.fixture
@@ -84,12 +141,37 @@ def test_a_training_takes_the_dropout_of_its_passes_and_says_why(
 
 
 def test_time_becomes_passes_by_the_speed_of_the_machine(place: Path) -> None:
-    config = asked(place, minutes=10.0)
-    tokens = len(begin(place, config).data.store.part("train")) - 1
-    training = begin(place, config)
+    config, free = asked(place, minutes=10.0), ("dropout",)
+    tokens = len(begin(place, config, free).data.store.part("train")) - 1
+    training = begin(place, config, free)
     assert training.config.model.dropout == pytest.approx(dropout_for(0.9 * 600 * SYMBOLS_A_SECOND / tokens), abs=0.01)
     assert training.config.model.dropout > 0.3
-    assert plan_training(config, free=CHOSEN).notices[-1].startswith(f"dropout {training.config.model.dropout:g}:")
+    assert plan_training(config, free=free).notices[-1].startswith(f"dropout {training.config.model.dropout:g}:")
+
+
+@pytest.mark.parametrize(
+    ("settings", "free", "size"),
+    [
+        ({"minutes": 8.0}, CHOSEN, 128),
+        ({"minutes": 1.0}, CHOSEN, 64),
+        ({"minutes": 20.0, "layers": 2}, CHOSEN, 128),
+        ({"minutes": 10.0}, ("dropout",), 8),
+        ({"epochs": 4.0}, CHOSEN, 8),
+        ({"steps": 1}, CHOSEN, 8),
+    ],
+    ids=str,
+)
+def test_minutes_choose_the_size_and_nothing_else_does(
+    place: Path, settings: dict[str, Any], free: tuple[str, ...], size: int
+) -> None:
+    training = begin(place, asked(place, **settings), free)
+    assert training.config.model.hidden_size == training.run.config.model.hidden_size == size
+    assert training.trainer.learner.model.config.hidden_size == size
+    said = [notice for notice in training.notices if notice.startswith("hidden size")]
+    chosen = f"hidden size {size}: the most units whose weights see 4 symbols each in that time on this machine; "
+    assert said == ([f"{chosen}--hidden-size decides otherwise"] if size != 8 else [])
+    config = asked(place, **settings)
+    assert (f"hidden size {size}:" in " ".join(plan_training(config, free=free).notices)) == (size != 8)
 
 
 def test_what_was_asked_for_stays(place: Path) -> None:
@@ -100,8 +182,8 @@ def test_what_was_asked_for_stays(place: Path) -> None:
 
 def test_free_is_what_neither_a_flag_nor_a_preset_says() -> None:
     assert free_settings(resolve([])) == CHOSEN
-    assert free_settings(resolve([Layer(origin="flag", values={"dropout": 0.1})])) == ("batch_size",)
-    assert free_settings(resolve([Layer(origin="environment", values={"batch_size": 7})])) == ("dropout",)
+    assert free_settings(resolve([Layer(origin="flag", values={"dropout": 0.1})])) == ("batch_size", "hidden_size")
+    assert free_settings(resolve([Layer(origin="environment", values={"batch_size": 7})])) == ("hidden_size", "dropout")
     preset = Layer(origin="preset small", values=PRESETS["small"])
     # a batch that a text cannot fill could not be trained at all
     assert free_settings(resolve([preset])) == ("batch_size",)
