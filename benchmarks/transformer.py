@@ -167,7 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
             transformer_side(case, data, config, asked)
     show(case)
     settings = {"minutes": asked.minutes, "corpus": data.corpus_name, "rates": list(asked.rates), "dtype": asked.dtype}
-    return finish("transformer", {"equal-time": case} if not asked.only else {}, asked, settings)
+    return finish("transformer", {f"minutes-{asked.minutes:g}": case} if not asked.only else {}, asked, settings)
 
 
 if __name__ == "__main__":
