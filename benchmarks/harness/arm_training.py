@@ -18,7 +18,7 @@ from charlm.corpora import open_corpus
 from charlm.errors import DivergedError
 from charlm.runs import Data, prepare
 from charlm.training.assembly import make_learner
-from charlm.training.choices import dropout_for
+from charlm.training.choices import dropout_for, multiplied_weights
 from charlm.training.device import choose_machine
 from harness.arms import ADDED
 from harness.command import charlm
@@ -26,6 +26,7 @@ from harness.timing import Side, measure
 
 Settings = Mapping[str, Any]
 TRAINED = 0.9  # of a text, by the usual split
+BYTES = 256  # symbols that stand for what is not in the vocabulary
 EVALUATED = ("--run", "arm", "--split", "test", "--threads", "1", "--device", "cpu", "--json")
 MACHINE = ("dtype", "kernels")
 FOLDERS = ("CHARLM_CACHE", "CHARLM_CORPORA")
@@ -39,12 +40,14 @@ class Text:
         name: short.
         path: of the file.
         characters: that it has.
+        vocabulary: symbols of a tokenizer of its characters.
         digest: of its bytes, so that another text of the same name is not taken for it.
     """
 
     name: str
     path: Path
     characters: int
+    vocabulary: int
     digest: str
 
     @classmethod
@@ -61,7 +64,8 @@ class Text:
         path = folder / f"{opened.name}.txt"
         path.write_bytes(content.encode())
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        return cls(name=opened.name, path=path, characters=len(content), digest=digest)
+        vocabulary = len(set(content)) + BYTES
+        return cls(name=opened.name, path=path, characters=len(content), vocabulary=vocabulary, digest=digest)
 
 
 def arm_config(text: Text, settings: Settings, steps: int) -> Config:
@@ -71,7 +75,8 @@ def arm_config(text: Text, settings: Settings, steps: int) -> Config:
     if "dropout" not in settings:
         training = config.training
         passes = steps * training.batch_size * training.window_length / (TRAINED * text.characters)
-        values["dropout"] = dropout_for(passes)
+        weights = multiplied_weights(config.model, text.vocabulary)
+        values["dropout"] = dropout_for(passes, weights / (TRAINED * text.characters))
     return resolve([Layer(origin="arm", values=values)]).config
 
 

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from bisect import bisect_left
 from collections.abc import Callable
-from functools import cache
 
 from charlm.config import Config, ModelConfig
 from charlm.config.shapes import parameter_shapes
 from charlm.training.pace import Pace
 
 # Settings that are chosen here when they are left open.
-CHOSEN = ("batch_size", "hidden_size", "dropout")
+CHOSEN = ("batch_size", "hidden_size", "epochs", "dropout")
 
 # Of the sizes at which each multiplied weight is trained on so many symbols, the largest learns most in its time: a
 # smaller one has learnt what it can, a larger one sees too little. docs/training.md has what that was found on.
-SYMBOLS_A_WEIGHT = 4.0
+SYMBOLS_A_WEIGHT = 6.0
+# A text that is read so often is known: from there on a larger model with more dropout learns more from the same time.
+MOST_PASSES = 12.0
+MOST_WEIGHTS_A_SYMBOL = 32.0
+# Where those passes are fewer steps than this, fewer lanes make more steps of them.
+FEWEST_STEPS = 1000
+FEWEST_LANES = 16
 SIZES: tuple[int, ...] = (*range(64, 256, 32), *range(256, 768, 64), *range(768, 1537, 128))
 """Units of a layer to choose from: whole vectors and tiles of any processor."""
 
 # A model that reads its training split about twice sees nothing often enough to learn it by heart, and learns most
-# without dropout. From there on each doubling of the passes asks for so much more; docs/training.md has what that was
-# found on.
+# without dropout. From there on each doubling of the passes asks for so much more, and so does each doubling of the
+# weights beyond one for each symbol; docs/training.md has what that was found on.
 PASSES_WITHOUT_DROPOUT = 2.0
 DROPOUT_PER_DOUBLING = 0.06
 MOST_DROPOUT = 0.5
@@ -40,34 +46,32 @@ def multiplied_weights(model: ModelConfig, vocab_size: int) -> int:
     return sum(count for name, count in matrices.items() if name not in looked_up)
 
 
-def size_for(model: ModelConfig, vocab_size: int, seconds: float, speed: Callable[[int], float]) -> int:
-    """The largest of `SIZES` of which each weight sees `SYMBOLS_A_WEIGHT` in so many seconds of steps; the smallest
-    where none does.
+def size_for(
+    model: ModelConfig, vocab_size: int, symbols: int, passes: float, seconds: float, speed: Callable[[int], float]
+) -> int:
+    """The largest of `SIZES` of which each weight sees `SYMBOLS_A_WEIGHT` in so many seconds of steps, or that makes
+    so many passes over the text in them; the smallest where none does.
 
     Args:
+        symbols: of the training split; of weights there are at most `MOST_WEIGHTS_A_SYMBOL` for each.
         speed: symbols a second at a size; it is asked for few of them.
     """
 
-    measured: Callable[[int], float] = cache(speed)
-
-    def share(size: int) -> float:
+    def is_too_large(size: int) -> bool:
         weights = multiplied_weights(dataclasses.replace(model, hidden_size=size), vocab_size)
-        return measured(size) * seconds / weights / SYMBOLS_A_WEIGHT
+        if weights > MOST_WEIGHTS_A_SYMBOL * symbols:
+            return True
+        return speed(size) * seconds < min(SYMBOLS_A_WEIGHT * weights, passes * symbols)
 
-    # the weights rise with the square of the size, and so does the time of a symbol
-    guess = model.hidden_size * math.sqrt(math.sqrt(share(model.hidden_size)))
-    place = max(0, sum(size <= guess for size in SIZES) - 1)
-    while place > 0 and share(SIZES[place]) < 1:
-        place -= 1
-    while place + 1 < len(SIZES) and share(SIZES[place]) >= 1 and share(SIZES[place + 1]) >= 1:
-        place += 1
-    return SIZES[place]
+    return SIZES[max(0, bisect_left(SIZES, True, key=is_too_large) - 1)]
 
 
-def dropout_for(passes: float) -> float:
-    """The dropout for so many passes over the training split."""
-    wanted = DROPOUT_PER_DOUBLING * math.log2(max(passes, PASSES_WITHOUT_DROPOUT) / PASSES_WITHOUT_DROPOUT)
-    return min(round(wanted, 2), MOST_DROPOUT)
+def dropout_for(passes: float, weights_a_symbol: float = 1.0) -> float:
+    """The dropout for so many passes over the training split, and weights for each of its symbols."""
+    doublings = math.log2(max(passes, PASSES_WITHOUT_DROPOUT) / PASSES_WITHOUT_DROPOUT)
+    if doublings:
+        doublings += math.log2(max(weights_a_symbol, 1.0))
+    return min(round(DROPOUT_PER_DOUBLING * doublings, 2), MOST_DROPOUT)
 
 
 def passes_of(pace: Pace, tokens_per_step: int, tokens_per_epoch: int, tokens_per_second: float, spent: float) -> float:
@@ -85,19 +89,44 @@ def passes_of(pace: Pace, tokens_per_step: int, tokens_per_epoch: int, tokens_pe
     return min(ends)
 
 
-def with_size(config: Config, vocab_size: int, seconds: float, speed: Callable[[int], float]) -> tuple[Config, str]:
+def with_size(
+    config: Config, vocab_size: int, tokens_per_epoch: int, seconds: float, speed: Callable[[int], float]
+) -> tuple[Config, str]:
     """The settings with the units that so many seconds ask for, and what to say about it; `speed` as of `size_for`."""
-    size = size_for(config.model, vocab_size, SHARE_OF_STEPS * seconds, speed)
+    passes = config.training.epochs or MOST_PASSES
+    size = size_for(config.model, vocab_size, tokens_per_epoch, passes, SHARE_OF_STEPS * seconds, speed)
     notice = (
-        f"hidden size {size}: the most units whose weights see {SYMBOLS_A_WEIGHT:g} symbols each in that time on this "
-        "machine; --hidden-size decides otherwise"
+        f"hidden size {size}: by the time and the text, at the speed of this machine; --hidden-size decides otherwise"
     )
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, hidden_size=size)), notice
+    return of_size(config, size), notice
 
 
-def with_dropout(config: Config, passes: float) -> tuple[Config, str]:
+def of_size(config: Config, size: int) -> Config:
+    """The settings with so many units."""
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, hidden_size=size))
+
+
+def with_lanes(config: Config, tokens_per_epoch: int) -> tuple[Config, str | None]:
+    """The settings with fewer lanes where a text is short, and what to say about it."""
+    training = config.training
+    steps = MOST_PASSES * tokens_per_epoch / Pace.tokens_per_step(training)
+    if steps >= FEWEST_STEPS or training.batch_size <= FEWEST_LANES:
+        return config, None
+    notice = f"{FEWEST_LANES} lanes: a short text is few steps; --batch-size decides otherwise"
+    return dataclasses.replace(config, training=dataclasses.replace(training, batch_size=FEWEST_LANES)), notice
+
+
+def with_passes(config: Config, passes: float) -> tuple[Config, str | None]:
+    """The settings that end before a short text is known by heart, and what to say about it."""
+    if passes <= MOST_PASSES:
+        return config, None
+    notice = f"ends after {MOST_PASSES:g} passes: a text so short is known by then; --epochs decides otherwise"
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, epochs=MOST_PASSES)), notice
+
+
+def with_dropout(config: Config, passes: float, weights_a_symbol: float) -> tuple[Config, str]:
     """The settings with the dropout that so many passes ask for, and what to say about it."""
-    dropout = dropout_for(passes)
+    dropout = dropout_for(passes, weights_a_symbol)
     model = dataclasses.replace(config.model, dropout=dropout)
     notice = f"dropout {dropout:g}: about {passes:.1f} passes over the training split; --dropout decides otherwise"
     return dataclasses.replace(config, model=model), notice

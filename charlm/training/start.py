@@ -28,7 +28,16 @@ from charlm.training.assembly import (
     onto_another_text,
     run_facts,
 )
-from charlm.training.choices import passes_of, with_batch_that_fits, with_dropout, with_size
+from charlm.training.choices import (
+    multiplied_weights,
+    of_size,
+    passes_of,
+    with_batch_that_fits,
+    with_dropout,
+    with_lanes,
+    with_passes,
+    with_size,
+)
 from charlm.training.device import choose_machine
 from charlm.training.learner import Capture
 from charlm.training.machine import Machine
@@ -196,20 +205,28 @@ def _chosen(
     tokens = len(data.store.part("train")) - 1
     if tokens < 1:
         return config, data, machine
-    training, pace = config.training, Pace.of(config.training, tokens)
+    pace, V = Pace.of(config.training, tokens), data.tokenizer.vocab_size
+    # a size that nobody asked for, and time alone that ends the training: all of it is chosen
+    all_free = "hidden_size" in free and pace.seconds is not None and pace.steps is None
 
-    def speed(size: int) -> float:
-        return symbols_per_second(machine, training, dataclasses.replace(config.model, hidden_size=size))
+    def speed(config: Config) -> float:
+        return symbols_per_second(machine, config.training, config.model)
 
     if "hidden_size" in free and pace.seconds is not None:
-        left = max(0.0, pace.seconds - spent())
-        config, notice = with_size(config, data.tokenizer.vocab_size, left, speed)
+        wide, left = config, max(0.0, pace.seconds - spent())
+        config, notice = with_size(config, V, tokens, left, lambda size: speed(of_size(wide, size)))
         data = _noted(data, notice)
-        machine = choose_machine(training, config.model, progress=progress)
+        if all_free and "batch_size" in free:
+            config, lanes = with_lanes(config, tokens)
+            data = _noted(data, lanes)
+        machine = choose_machine(config.training, config.model, progress=progress)
+    fast = math.inf if pace.seconds is None else speed(config)
+    passes = passes_of(pace, Pace.tokens_per_step(config.training), tokens, fast, spent())
+    if all_free and "epochs" in free:
+        config, end = with_passes(config, passes)
+        passes, data = min(passes, config.training.epochs or passes), _noted(data, end)
     if "dropout" in free:
-        fast = math.inf if pace.seconds is None else speed(config.model.hidden_size)
-        passes = passes_of(pace, Pace.tokens_per_step(training), tokens, fast, spent())
-        config, notice = with_dropout(config, passes)
+        config, notice = with_dropout(config, passes, multiplied_weights(config.model, V) / tokens)
         data = _noted(data, notice)
     return config, data, machine
 

@@ -18,6 +18,8 @@ from charlm.training import Training, plan_training, start, start_training
 from charlm.training.choices import (
     CHOSEN,
     MOST_DROPOUT,
+    MOST_PASSES,
+    MOST_WEIGHTS_A_SYMBOL,
     SIZES,
     SYMBOLS_A_WEIGHT,
     dropout_for,
@@ -37,6 +39,12 @@ def test_dropout_rises_with_every_doubling_of_the_passes_and_never_falls() -> No
     passes = [1.1**step for step in range(200)]
     rates = [dropout_for(each) for each in passes]
     assert rates == sorted(rates)
+
+
+def test_dropout_rises_with_every_doubling_of_the_weights_beyond_one_a_symbol() -> None:
+    assert [dropout_for(8, weights) for weights in (0.01, 1, 2, 4, 32)] == [0.12, 0.12, 0.18, 0.24, 0.42]
+    assert dropout_for(8, 1e9) == MOST_DROPOUT
+    assert dropout_for(2, 1e9) == dropout_for(0.1, 2) == 0  # nothing is seen twice
 
 
 @pytest.mark.parametrize(
@@ -84,25 +92,29 @@ class Machine:
 
 @pytest.mark.parametrize("power", [0.5, 1.3, 2, 3])
 @pytest.mark.parametrize("layers", [1, 2, 3])
-def test_the_size_is_the_largest_whose_weights_see_enough(power: float, layers: int) -> None:
+@pytest.mark.parametrize("symbols", [10**5, 10**6, 10**9])
+def test_the_size_is_the_largest_whose_weights_see_enough(power: float, layers: int, symbols: int) -> None:
     model, found = ModelConfig(layers=layers), []
+    weights = {size: multiplied_weights(replace(model, hidden_size=size), 65) for size in SIZES}
     for seconds in [1.5**step for step in range(-8, 40)]:
         machine = Machine(power)
-        size = size_for(model, 65, seconds, machine)
-        seen = {
-            each: Machine(power)(each) * seconds / multiplied_weights(replace(model, hidden_size=each), 65)
+        size = size_for(model, 65, symbols, MOST_PASSES, seconds, machine)
+        wanted = {each: min(SYMBOLS_A_WEIGHT * weights[each], MOST_PASSES * symbols) for each in SIZES}
+        enough = [
+            each
             for each in SIZES
-        }
-        enough = [each for each in SIZES if seen[each] >= SYMBOLS_A_WEIGHT]
+            if Machine(power)(each) * seconds >= wanted[each] and weights[each] <= MOST_WEIGHTS_A_SYMBOL * symbols
+        ]
         assert size == (max(enough) if enough else SIZES[0])
-        assert len(machine.asked) == len(set(machine.asked)) <= 9
+        assert len(machine.asked) == len(set(machine.asked)) <= 5
         found.append(size)
     assert found == sorted(found)
-    assert {found[0], found[-1]} == {SIZES[0], SIZES[-1]}
+    assert found[0] == SIZES[0]
+    assert (found[-1] == SIZES[-1]) == (weights[SIZES[-1]] <= MOST_WEIGHTS_A_SYMBOL * symbols)
 
 
 def test_without_time_left_the_model_is_the_smallest() -> None:
-    assert size_for(ModelConfig(), 65, 0.0, Machine(1)) == SIZES[0]
+    assert size_for(ModelConfig(), 65, 10**9, 12.0, 0.0, Machine(1)) == SIZES[0]
 
 
 @pytest.fixture
@@ -149,29 +161,60 @@ def test_time_becomes_passes_by_the_speed_of_the_machine(place: Path) -> None:
     assert plan_training(config, free=free).notices[-1].startswith(f"dropout {training.config.model.dropout:g}:")
 
 
+WITHOUT_EPOCHS = tuple(name for name in CHOSEN if name != "epochs")
+
+
 @pytest.mark.parametrize(
-    ("settings", "free", "size"),
+    ("settings", "free", "size", "epochs"),
     [
-        ({"minutes": 8.0}, CHOSEN, 128),
-        ({"minutes": 1.0}, CHOSEN, 64),
-        ({"minutes": 20.0, "layers": 2}, CHOSEN, 128),
-        ({"minutes": 10.0}, ("dropout",), 8),
-        ({"epochs": 4.0}, CHOSEN, 8),
-        ({"steps": 1}, CHOSEN, 8),
+        ({"minutes": 12.0}, CHOSEN, 128, 12.0),  # as many weights as the text allows
+        ({"minutes": 12.0, "layers": 3}, CHOSEN, 64, 12.0),
+        ({"minutes": 0.1}, CHOSEN, 64, None),  # the smallest
+        ({"minutes": 12.0, "epochs": 30.0}, WITHOUT_EPOCHS, 128, 30.0),
+        ({"minutes": 12.0, "steps": 3}, CHOSEN, 128, None),
+        ({"minutes": 12.0}, ("dropout",), 8, None),
+        ({"epochs": 4.0}, WITHOUT_EPOCHS, 8, 4.0),
+        ({"steps": 1}, CHOSEN, 8, None),
     ],
     ids=str,
 )
-def test_minutes_choose_the_size_and_nothing_else_does(
-    place: Path, settings: dict[str, Any], free: tuple[str, ...], size: int
+def test_minutes_choose_size_and_passes_and_nothing_else_does(
+    place: Path, settings: dict[str, Any], free: tuple[str, ...], size: int, epochs: float | None
 ) -> None:
     training = begin(place, asked(place, **settings), free)
     assert training.config.model.hidden_size == training.run.config.model.hidden_size == size
     assert training.trainer.learner.model.config.hidden_size == size
-    said = [notice for notice in training.notices if notice.startswith("hidden size")]
-    chosen = f"hidden size {size}: the most units whose weights see 4 symbols each in that time on this machine; "
-    assert said == ([f"{chosen}--hidden-size decides otherwise"] if size != 8 else [])
-    config = asked(place, **settings)
-    assert (f"hidden size {size}:" in " ".join(plan_training(config, free=free).notices)) == (size != 8)
+    assert training.config.training.epochs == training.trainer.config.epochs == epochs
+    chosen = [
+        *([f"hidden size {size}: by the time and the text, at the speed of this machine"] if size != 8 else []),
+        *(["ends after 12 passes: a text so short is known by then"] if epochs == 12 else []),
+    ]
+    assert training.config.training.batch_size == 4  # as asked, or fewer than there would be
+    notices = [notice.partition(";")[0] for notice in training.notices if not notice.startswith("dropout")]
+    assert notices == chosen
+    plan = plan_training(asked(place, **settings), free=free)
+    assert [notice.partition(";")[0] for notice in plan.notices if not notice.startswith("dropout")] == chosen
+    assert plan.epochs <= (epochs or 1e9) * 1.1
+
+
+@pytest.mark.parametrize(
+    ("settings", "free", "lanes"),
+    [
+        ({"minutes": 12.0}, CHOSEN, 16),
+        ({"minutes": 12.0, "window_length": 1}, CHOSEN, 32),  # steps enough
+        ({"minutes": 12.0}, CHOSEN[1:], 32),
+        ({"minutes": 12.0, "steps": 9}, CHOSEN, 32),
+        ({"epochs": 2.0}, CHOSEN, 32),
+    ],
+    ids=str,
+)
+def test_a_short_text_has_fewer_lanes_where_all_is_chosen(
+    place: Path, settings: dict[str, Any], free: tuple[str, ...], lanes: int
+) -> None:
+    training = begin(place, asked(place, **{"batch_size": 32, **settings}), free)
+    assert training.config.training.batch_size == training.trainer.config.batch_size == lanes
+    said = "16 lanes: a short text is few steps; --batch-size decides otherwise"
+    assert (said in training.notices) == (lanes == 16)
 
 
 def test_what_was_asked_for_stays(place: Path) -> None:
@@ -182,11 +225,13 @@ def test_what_was_asked_for_stays(place: Path) -> None:
 
 def test_free_is_what_neither_a_flag_nor_a_preset_says() -> None:
     assert free_settings(resolve([])) == CHOSEN
-    assert free_settings(resolve([Layer(origin="flag", values={"dropout": 0.1})])) == ("batch_size", "hidden_size")
-    assert free_settings(resolve([Layer(origin="environment", values={"batch_size": 7})])) == ("hidden_size", "dropout")
+    assert free_settings(resolve([Layer(origin="flag", values={"dropout": 0.1})])) == tuple(
+        name for name in CHOSEN if name != "dropout"
+    )
+    assert free_settings(resolve([Layer(origin="environment", values={"batch_size": 7})])) == CHOSEN[1:]
     preset = Layer(origin="preset small", values=PRESETS["small"])
     # a batch that a text cannot fill could not be trained at all
-    assert free_settings(resolve([preset])) == ("batch_size",)
+    assert free_settings(resolve([preset])) == ("batch_size", "epochs")
 
 
 @pytest.mark.parametrize(
