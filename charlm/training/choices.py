@@ -17,8 +17,9 @@ CHOSEN = ("batch_size", "hidden_size", "epochs", "dropout")
 # Of the sizes at which each multiplied weight is trained on so many symbols, the largest learns most in its time: a
 # smaller one has learnt what it can, a larger one sees too little. docs/training.md has what that was found on.
 SYMBOLS_A_WEIGHT = 6.0
-# A text that is read so often is known: from there on a larger model with more dropout learns more from the same time.
-MOST_PASSES = 12.0
+# A text that is read so often is known: a larger model with more dropout learns more from the same time, and beyond the
+# second none learns much.
+PASSES_ENOUGH, MOST_PASSES = 6.0, 10.0
 MOST_WEIGHTS_A_SYMBOL = 32.0
 # Where those passes are fewer steps than this, fewer lanes make more steps of them.
 FEWEST_STEPS = 1000
@@ -93,7 +94,7 @@ def with_size(
     config: Config, vocab_size: int, tokens_per_epoch: int, seconds: float, speed: Callable[[int], float]
 ) -> tuple[Config, str]:
     """The settings with the units that so many seconds ask for, and what to say about it; `speed` as of `size_for`."""
-    passes = config.training.epochs or MOST_PASSES
+    passes = min(config.training.epochs or PASSES_ENOUGH, PASSES_ENOUGH)
     size = size_for(config.model, vocab_size, tokens_per_epoch, passes, SHARE_OF_STEPS * seconds, speed)
     notice = (
         f"hidden size {size}: by the time and the text, at the speed of this machine; --hidden-size decides otherwise"

@@ -18,8 +18,8 @@ from charlm.training import Training, plan_training, start, start_training
 from charlm.training.choices import (
     CHOSEN,
     MOST_DROPOUT,
-    MOST_PASSES,
     MOST_WEIGHTS_A_SYMBOL,
+    PASSES_ENOUGH,
     SIZES,
     SYMBOLS_A_WEIGHT,
     dropout_for,
@@ -98,8 +98,8 @@ def test_the_size_is_the_largest_whose_weights_see_enough(power: float, layers: 
     weights = {size: multiplied_weights(replace(model, hidden_size=size), 65) for size in SIZES}
     for seconds in [1.5**step for step in range(-8, 40)]:
         machine = Machine(power)
-        size = size_for(model, 65, symbols, MOST_PASSES, seconds, machine)
-        wanted = {each: min(SYMBOLS_A_WEIGHT * weights[each], MOST_PASSES * symbols) for each in SIZES}
+        size = size_for(model, 65, symbols, PASSES_ENOUGH, seconds, machine)
+        wanted = {each: min(SYMBOLS_A_WEIGHT * weights[each], PASSES_ENOUGH * symbols) for each in SIZES}
         enough = [
             each
             for each in SIZES
@@ -167,8 +167,8 @@ WITHOUT_EPOCHS = tuple(name for name in CHOSEN if name != "epochs")
 @pytest.mark.parametrize(
     ("settings", "free", "size", "epochs"),
     [
-        ({"minutes": 12.0}, CHOSEN, 128, 12.0),  # as many weights as the text allows
-        ({"minutes": 12.0, "layers": 3}, CHOSEN, 64, 12.0),
+        ({"minutes": 12.0}, CHOSEN, 128, 10.0),  # as many weights as the text allows
+        ({"minutes": 12.0, "layers": 3}, CHOSEN, 64, 10.0),
         ({"minutes": 0.1}, CHOSEN, 64, None),  # the smallest
         ({"minutes": 12.0, "epochs": 30.0}, WITHOUT_EPOCHS, 128, 30.0),
         ({"minutes": 12.0, "steps": 3}, CHOSEN, 128, None),
@@ -187,7 +187,7 @@ def test_minutes_choose_size_and_passes_and_nothing_else_does(
     assert training.config.training.epochs == training.trainer.config.epochs == epochs
     chosen = [
         *([f"hidden size {size}: by the time and the text, at the speed of this machine"] if size != 8 else []),
-        *(["ends after 12 passes: a text so short is known by then"] if epochs == 12 else []),
+        *(["ends after 10 passes: a text so short is known by then"] if epochs == 10 else []),
     ]
     assert training.config.training.batch_size == 4  # as asked, or fewer than there would be
     notices = [notice.partition(";")[0] for notice in training.notices if not notice.startswith("dropout")]
