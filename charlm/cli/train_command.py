@@ -9,8 +9,8 @@ from charlm.cli.options import OFF_NAMES, flag_name
 from charlm.config import SECTIONS, Config, Setting, resolve, settings_of
 from charlm.config.ranges import shown_value
 
-# A training would choose it by itself.
-ALWAYS = ("dropout",)
+# A training would choose them by itself; it chooses lanes and passes only together with the size.
+ALWAYS = ("hidden_size", "dropout")
 
 
 def train_command(config: Config) -> str:

@@ -153,7 +153,11 @@ class TrainingConfig(Section):
         maximum=1e6,
     )
     epochs: float | None = setting(
-        None, "end after this many passes over the training split", group="length", above=0, maximum=1e9
+        None,
+        "end after this many passes over the training split [about 10 where the size is chosen too]",
+        group="length",
+        above=0,
+        maximum=1e9,
     )
     steps: int | None = setting(None, "end after this many steps", group="length", minimum=1, maximum=10**12)
     patience: int | None = setting(
@@ -166,7 +170,12 @@ class TrainingConfig(Section):
         0.0, "vary the window length at random by this share of it", group="batch", minimum=0, below=1
     )
     batch_size: int = setting(
-        32, "lanes of text read side by side (B)", group="batch", common=True, minimum=1, maximum=1_000_000
+        32,
+        "lanes of text read side by side (B) [fewer for a short text]",
+        group="batch",
+        common=True,
+        minimum=1,
+        maximum=1_000_000,
     )
     accumulate: int = setting(
         1, "windows whose gradients are added up for one step", group="batch", minimum=1, maximum=1_000_000

@@ -93,12 +93,22 @@ __all__ = [
 ]
 
 # Opened on first use: they import Numba.
-_MODULES = ("vectors", "tiles", "activations", "compiling")
+_MODULES = {
+    "activations": ("exp", "sigmoid", "tanh"),
+    "compiling": ("compiled", "telling"),
+    "tiles": (
+        *("DEPTH_UNIT", "MOST_ROUNDED_ROWS", "ROUNDED_UNIT", "accumulate", "begin_products", "end_products"),
+        *("most_rows", "multiply", "rows_of_tile"),
+    ),
+    "vectors": (
+        *("copy_pairs", "empty_floats", "empty_shorts", "fill", "largest", "load", "smallest", "store", "store_pairs"),
+        *("total", "turn", "where_at_least", "where_positive"),
+    ),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        for module in (import_module(f"{__name__}.{module}") for module in _MODULES):
-            if hasattr(module, name):
-                return getattr(module, name)
+    if name in _MODULE_OF:
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,10 +19,7 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 if (get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES) != FEATURES:
     # else loops might be written for instructions that Numba then refuses to use
-    raise ImportError(
-        "Numba is set for another processor by something else than NUMBA_CPU_NAME, NUMBA_CPU_FEATURES or "
-        "NUMBA_ENABLE_AVX in the environment"
-    )
+    raise ImportError("Numba is set for another processor than it was when charlm began")
 
 
 def compiled(function: Function) -> Function:

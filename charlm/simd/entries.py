@@ -36,7 +36,7 @@ class Entry:
         on_compile: told when that is so, for it takes seconds.
 
     Raises:
-        ImportError: there is no code, and Numba cannot be imported.
+        ImportError: there is no code, and Numba cannot be imported or gives none that runs without it.
     """
 
     def __init__(
@@ -52,8 +52,9 @@ class Entry:
         path = code_folder() / f"{name}.{key}.o"
         content = read_code(path)
         if content is None:
+            function = make()
             on_compile()
-            content = _compile(make())
+            content = _compile(function)
             with contextlib.suppress(OSError):  # then it is compiled in every process
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_code(path, content)
@@ -78,7 +79,10 @@ def _compile(function: Callable[..., None]) -> bytes:
     """The symbol of a function of words, a line, and the object file that has it."""
     from charlm.simd.words import compile_words
 
-    name, content, wanted = compile_words(function)
+    try:
+        name, content, wanted = compile_words(function)
+    except (AttributeError, TypeError, ValueError) as error:  # another Numba, or NUMBA_DISABLE_JIT
+        raise ImportError(f"this Numba gives no machine code that runs without it: {error}") from error
     if not wanted <= _KNOWN:
         # LLVM would end the process
         raise ImportError(f"this Numba's machine code needs {', '.join(sorted(wanted - _KNOWN))}")
@@ -102,7 +106,8 @@ def _link(content: bytes) -> tuple[Any, Callable[[npt.NDArray[np.int64]], None]]
     def run(words: npt.NDArray[np.int64]) -> None:
         result, exception = ctypes.c_void_p(), ctypes.c_void_p()
         status = call(ctypes.addressof(result), ctypes.addressof(exception), words.ctypes.data)
-        assert status == 0, f"a compiled loop ended with status {status}"
+        if status != 0:
+            raise RuntimeError(f"a compiled loop ended with status {status}")
 
     return engine, run
 

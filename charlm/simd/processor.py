@@ -1,6 +1,6 @@
 """What the processor's vector unit can do, as far as charlm's loops ask.
 
-Nothing here imports Numba, which takes longer than to write a text: `charlm.simd.compiling` looks whether it agrees.
+Numba takes longer to import than to write a text, so it is asked only where its answer may differ from LLVM's.
 """
 
 from __future__ import annotations
@@ -9,31 +9,34 @@ import ctypes
 import os
 import platform
 import sys
+from pathlib import Path
 
 from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
 
-# before these Numba does not use AVX by itself: it slowed them
-_WITHOUT_AVX = {"corei7-avx", "core-avx-i", "sandybridge", "ivybridge"}
-
-NAME: str = os.environ.get("NUMBA_CPU_NAME") or get_host_cpu_name()
-"""The processor that Numba compiles for, as LLVM calls it."""
+# by which a user tells Numba to compile for another processor; its file can say the same
+_SETTINGS = {"NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_ENABLE_AVX"}
+_FILE = Path(".numba_config.yaml")
 
 
-def _features() -> str:
-    """What Numba compiles for, which may be less than what the processor has: the user's variables say so."""
-    named = os.environ.get("NUMBA_CPU_FEATURES", "" if NAME.lower() == "generic" else None)
-    if named is not None:
-        return named
-    features = get_host_cpu_features()
-    asked = os.environ.get("NUMBA_ENABLE_AVX")
-    if not (NAME not in _WITHOUT_AVX if asked is None else int(asked)):
-        for name in features:
-            features[name] = features[name] and not name.startswith("avx")
-    return str(features.flatten())
+def _compiled_for() -> tuple[str, str]:
+    """Name and features of the processor that Numba compiles for, as LLVM lists them: ``+avx2,-sse4a,...``."""
+    if not _SETTINGS & os.environ.keys() and not _FILE.exists():
+        name = str(get_host_cpu_name())
+        try:
+            features = get_host_cpu_features()
+        except RuntimeError:  # of a processor that LLVM knows nothing of
+            features = {}
+        # of some old or emulated processors it does not use AVX
+        if features and name != "nocona" and (features.get("avx2") or not features.get("avx")):
+            return name, str(features.flatten())
+    from numba import config
+    from numba.core import codegen
+
+    listed = codegen.get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
+    return config.CPU_NAME or str(get_host_cpu_name()), listed
 
 
-FEATURES: str = _features()
-"""Its instructions, as LLVM lists them: ``+avx2,-sse4a,...``."""
+NAME, FEATURES = _compiled_for()
 
 _FEATURES = {feature.strip().removeprefix("+") for feature in FEATURES.split(",")}
 

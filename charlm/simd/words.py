@@ -12,7 +12,7 @@ import numba
 from numba import carray, types
 from numba.extending import intrinsic, register_jitable
 
-from charlm.simd import compiling  # noqa: F401 - it refuses a Numba that is set for another processor
+from charlm.simd import compiling  # noqa: F401 - refuses a Numba that is set for another processor
 
 
 @register_jitable

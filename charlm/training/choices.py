@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from charlm.config import Config, ModelConfig
 from charlm.config.shapes import parameter_shapes
-from charlm.training.pace import Pace
+from charlm.training.pace import DEFAULT_MINUTES, Pace
 
 # Settings that are chosen here when they are left open.
 CHOSEN = ("batch_size", "hidden_size", "epochs", "dropout")
@@ -21,10 +21,10 @@ SYMBOLS_A_WEIGHT = 6.0
 # second none learns much.
 PASSES_ENOUGH, MOST_PASSES = 6.0, 10.0
 MOST_WEIGHTS_A_SYMBOL = 32.0
-# Where those passes are fewer steps than this, fewer lanes make more steps of them.
+# In fewer steps than this nothing is learnt well, however often the text is read; and fewer lanes make more of them.
 FEWEST_STEPS = 1000
 FEWEST_LANES = 16
-SIZES: tuple[int, ...] = (*range(64, 256, 32), *range(256, 768, 64), *range(768, 1537, 128))
+SIZES: tuple[int, ...] = (*range(64, 256, 32), *range(256, 768, 64), *range(768, 1025, 128))
 """Units of a layer to choose from: whole vectors and tiles of any processor."""
 
 # A model that reads its training split about twice sees nothing often enough to learn it by heart, and learns most
@@ -47,22 +47,20 @@ def multiplied_weights(model: ModelConfig, vocab_size: int) -> int:
     return sum(count for name, count in matrices.items() if name not in looked_up)
 
 
-def size_for(
-    model: ModelConfig, vocab_size: int, symbols: int, passes: float, seconds: float, speed: Callable[[int], float]
-) -> int:
-    """The largest of `SIZES` of which each weight sees `SYMBOLS_A_WEIGHT` in so many seconds of steps, or that makes
-    so many passes over the text in them; the smallest where none does.
+def size_for(model: ModelConfig, vocab_size: int, symbols: int, read: Callable[[int], float]) -> int:
+    """The largest of `SIZES` of which each weight sees `SYMBOLS_A_WEIGHT`, or that passes over the text
+    `PASSES_ENOUGH` times; the smallest where none does.
 
     Args:
         symbols: of the training split; of weights there are at most `MOST_WEIGHTS_A_SYMBOL` for each.
-        speed: symbols a second at a size; it is asked for few of them.
+        read: symbols that a size will be trained on; it is asked for few of them.
     """
 
     def is_too_large(size: int) -> bool:
         weights = multiplied_weights(dataclasses.replace(model, hidden_size=size), vocab_size)
         if weights > MOST_WEIGHTS_A_SYMBOL * symbols:
             return True
-        return speed(size) * seconds < min(SYMBOLS_A_WEIGHT * weights, passes * symbols)
+        return read(size) < min(SYMBOLS_A_WEIGHT * weights, PASSES_ENOUGH * symbols)
 
     return SIZES[max(0, bisect_left(SIZES, True, key=is_too_large) - 1)]
 
@@ -70,8 +68,8 @@ def size_for(
 def dropout_for(passes: float, weights_a_symbol: float = 1.0) -> float:
     """The dropout for so many passes over the training split, and weights for each of its symbols."""
     doublings = math.log2(max(passes, PASSES_WITHOUT_DROPOUT) / PASSES_WITHOUT_DROPOUT)
-    if doublings:
-        doublings += math.log2(max(weights_a_symbol, 1.0))
+    # what is hardly seen twice is not learnt by heart by a large model either
+    doublings += min(doublings, 1.0) * math.log2(max(weights_a_symbol, 1.0))
     return min(round(DROPOUT_PER_DOUBLING * doublings, 2), MOST_DROPOUT)
 
 
@@ -91,11 +89,18 @@ def passes_of(pace: Pace, tokens_per_step: int, tokens_per_epoch: int, tokens_pe
 
 
 def with_size(
-    config: Config, vocab_size: int, tokens_per_epoch: int, seconds: float, speed: Callable[[int], float]
+    config: Config, vocab_size: int, tokens_per_epoch: int, passes: Callable[[Config], float]
 ) -> tuple[Config, str]:
-    """The settings with the units that so many seconds ask for, and what to say about it; `speed` as of `size_for`."""
-    passes = min(config.training.epochs or PASSES_ENOUGH, PASSES_ENOUGH)
-    size = size_for(config.model, vocab_size, tokens_per_epoch, passes, SHARE_OF_STEPS * seconds, speed)
+    """The settings with the units that time and text ask for, and what to say about it.
+
+    Args:
+        passes: that a training of such settings will make.
+    """
+
+    def read(size: int) -> float:
+        return passes(of_size(config, size)) * tokens_per_epoch
+
+    size = size_for(config.model, vocab_size, tokens_per_epoch, read)
     notice = (
         f"hidden size {size}: by the time and the text, at the speed of this machine; --hidden-size decides otherwise"
     )
@@ -117,12 +122,17 @@ def with_lanes(config: Config, tokens_per_epoch: int) -> tuple[Config, str | Non
     return dataclasses.replace(config, training=dataclasses.replace(training, batch_size=FEWEST_LANES)), notice
 
 
-def with_passes(config: Config, passes: float) -> tuple[Config, str | None]:
+def with_passes(config: Config, tokens_per_epoch: int, passes: float) -> tuple[Config, str | None]:
     """The settings that end before a short text is known by heart, and what to say about it."""
-    if passes <= MOST_PASSES:
+    training = config.training
+    most = max(MOST_PASSES, math.ceil(FEWEST_STEPS * Pace.tokens_per_step(training) / tokens_per_epoch))
+    if passes <= most:
         return config, None
-    notice = f"ends after {MOST_PASSES:g} passes: a text so short is known by then; --epochs decides otherwise"
-    return dataclasses.replace(config, training=dataclasses.replace(config.training, epochs=MOST_PASSES)), notice
+    notice = f"ends after {most:g} passes: the text is known by then; --epochs beside --minutes decides otherwise"
+    # the time stays an end, the default as well
+    minutes = DEFAULT_MINUTES if training.minutes is None else training.minutes
+    training = dataclasses.replace(training, epochs=float(most), minutes=minutes)
+    return dataclasses.replace(config, training=training), notice
 
 
 def with_dropout(config: Config, passes: float, weights_a_symbol: float) -> tuple[Config, str]:

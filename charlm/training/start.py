@@ -30,7 +30,6 @@ from charlm.training.assembly import (
 )
 from charlm.training.choices import (
     multiplied_weights,
-    of_size,
     passes_of,
     with_batch_that_fits,
     with_dropout,
@@ -206,27 +205,26 @@ def _chosen(
     if tokens < 1:
         return config, data, machine
     pace, V = Pace.of(config.training, tokens), data.tokenizer.vocab_size
-    # a size that nobody asked for, and time alone that ends the training: all of it is chosen
-    all_free = "hidden_size" in free and pace.seconds is not None and pace.steps is None
 
-    def speed(config: Config) -> float:
-        return symbols_per_second(machine, config.training, config.model)
+    def passes(config: Config) -> float:
+        speed = math.inf if pace.seconds is None else symbols_per_second(machine, config.training, config.model)
+        return passes_of(pace, Pace.tokens_per_step(config.training), tokens, speed, spent())
 
-    if "hidden_size" in free and pace.seconds is not None:
-        wide, left = config, max(0.0, pace.seconds - spent())
-        config, notice = with_size(config, V, tokens, left, lambda size: speed(of_size(wide, size)))
+    # the trial computes on the processor, whose speed says nothing of a GPU's
+    if "hidden_size" in free and pace.seconds is not None and machine.device.type == "cpu":
+        config, notice = with_size(config, V, tokens, passes)
         data = _noted(data, notice)
-        if all_free and "batch_size" in free:
-            config, lanes = with_lanes(config, tokens)
-            data = _noted(data, lanes)
+        if pace.steps is None:  # time alone ends it
+            if "batch_size" in free:
+                config, lanes = with_lanes(config, tokens)
+                data = _noted(data, lanes)
+            if "epochs" in free:
+                config, end = with_passes(config, tokens, passes(config))
+                data = _noted(data, end)
         machine = choose_machine(config.training, config.model, progress=progress)
-    fast = math.inf if pace.seconds is None else speed(config)
-    passes = passes_of(pace, Pace.tokens_per_step(config.training), tokens, fast, spent())
-    if all_free and "epochs" in free:
-        config, end = with_passes(config, passes)
-        passes, data = min(passes, config.training.epochs or passes), _noted(data, end)
+        pace = Pace.of(config.training, tokens)
     if "dropout" in free:
-        config, notice = with_dropout(config, passes, multiplied_weights(config.model, V) / tokens)
+        config, notice = with_dropout(config, passes(config), multiplied_weights(config.model, V) / tokens)
         data = _noted(data, notice)
     return config, data, machine
 

@@ -231,7 +231,10 @@ def test_older_processors_write_the_same_bytes():
     assert digest_of("numba", NUMBA_CPU_NAME="x86-64-v3", NUMBA_CPU_FEATURES="+avx,+avx2,+fma") == DIGEST
 
 
-def test_where_numba_is_missing_numpy_writes_the_same_bytes():
+def test_where_numba_is_missing_numpy_writes_the_same_bytes(tmp_path):
     blocked = f"import sys; sys.modules['numba'] = None; sys.argv = ['', 'auto']\n{PINNED}"
-    done = subprocess.run([sys.executable, "-c", blocked], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    # no machine code from before either
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", blocked]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     assert (done.stdout.strip(), done.returncode) == (DIGEST, 0), done.stderr

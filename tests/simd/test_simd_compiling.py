@@ -177,6 +177,7 @@ def test_code_for_matrix_tiles_is_kept_apart(monkeypatch):
 
 
 ELSEWHERE = """
+import charlm.simd
 import numba
 numba.config.CPU_FEATURES = "+sse2"
 try:
@@ -186,7 +187,7 @@ except ImportError as error:
 """
 
 
-def test_numba_that_is_set_for_another_processor_in_another_way_is_refused(place):
-    """By its own file, say: loops written for this processor would ask for instructions that it does not use."""
+def test_numba_that_is_set_for_another_processor_meanwhile_is_refused(place):
+    """Loops written for this one would ask for instructions that it does not use."""
     (place.folder / "elsewhere.py").write_text(ELSEWHERE)
     assert place("elsewhere.py")[:6] == ["Numba", "is", "set", "for", "another", "processor"]

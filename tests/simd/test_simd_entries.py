@@ -114,3 +114,22 @@ def test_code_that_would_need_more_than_is_there_is_refused(opened, folder):
     with pytest.raises(ImportError, match="machine code needs erf"):
         opened(error_function)
     assert not folder.exists()
+
+
+def test_a_numba_that_gives_no_code_is_none(opened, monkeypatch, folder):
+    def compile_words(function):
+        raise AttributeError("'CPUCodeLibrary' object has no attribute '_get_compiled_object'")
+
+    monkeypatch.setattr("charlm.simd.words.compile_words", compile_words)
+    with pytest.raises(ImportError, match="no machine code that runs without it: 'CPUCodeLibrary'"):
+        opened()
+    assert not folder.exists()
+
+
+def test_nobody_is_told_of_compiling_where_numba_cannot_be_imported(told):
+    def make():
+        raise ImportError("no module")
+
+    with pytest.raises(ImportError, match="no module"):
+        Entry("sum", NUMBERS, KINDS, make, lambda: told.append("compiling"))
+    assert told == []

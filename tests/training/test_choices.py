@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ def test_dropout_rises_with_every_doubling_of_the_weights_beyond_one_a_symbol() 
     assert [dropout_for(8, weights) for weights in (0.01, 1, 2, 4, 32)] == [0.12, 0.12, 0.18, 0.24, 0.42]
     assert dropout_for(8, 1e9) == MOST_DROPOUT
     assert dropout_for(2, 1e9) == dropout_for(0.1, 2) == 0  # nothing is seen twice
+    steps = [dropout_for(2 + 0.02 * step, 32) for step in range(200)]
+    assert max(after - before for before, after in pairwise(steps)) < 0.02  # and no jump from there
 
 
 @pytest.mark.parametrize(
@@ -97,16 +100,17 @@ def test_the_size_is_the_largest_whose_weights_see_enough(power: float, layers: 
     model, found = ModelConfig(layers=layers), []
     weights = {size: multiplied_weights(replace(model, hidden_size=size), 65) for size in SIZES}
     for seconds in [1.5**step for step in range(-8, 40)]:
-        machine = Machine(power)
-        size = size_for(model, 65, symbols, PASSES_ENOUGH, seconds, machine)
+        asked = list[int]()
+
+        def read(size: int, seconds: float = seconds, asked: list[int] = asked) -> float:
+            asked.append(size)
+            return 100_000 * (256 / size) ** power * seconds
+
+        size = size_for(model, 65, symbols, read)
+        assert len(asked) == len(set(asked)) <= 5
         wanted = {each: min(SYMBOLS_A_WEIGHT * weights[each], PASSES_ENOUGH * symbols) for each in SIZES}
-        enough = [
-            each
-            for each in SIZES
-            if Machine(power)(each) * seconds >= wanted[each] and weights[each] <= MOST_WEIGHTS_A_SYMBOL * symbols
-        ]
-        assert size == (max(enough) if enough else SIZES[0])
-        assert len(machine.asked) == len(set(machine.asked)) <= 5
+        few = [each for each in SIZES if weights[each] <= MOST_WEIGHTS_A_SYMBOL * symbols]
+        assert size == max([each for each in few if read(each) >= wanted[each]], default=SIZES[0])
         found.append(size)
     assert found == sorted(found)
     assert found[0] == SIZES[0]
@@ -114,7 +118,7 @@ def test_the_size_is_the_largest_whose_weights_see_enough(power: float, layers: 
 
 
 def test_without_time_left_the_model_is_the_smallest() -> None:
-    assert size_for(ModelConfig(), 65, 10**9, 12.0, 0.0, Machine(1)) == SIZES[0]
+    assert size_for(ModelConfig(), 65, 10**9, lambda size: 0.0) == SIZES[0]
 
 
 @pytest.fixture
@@ -168,10 +172,13 @@ WITHOUT_EPOCHS = tuple(name for name in CHOSEN if name != "epochs")
     ("settings", "free", "size", "epochs"),
     [
         ({"minutes": 12.0}, CHOSEN, 128, 10.0),  # as many weights as the text allows
+        ({}, CHOSEN, 128, 10.0),
         ({"minutes": 12.0, "layers": 3}, CHOSEN, 64, 10.0),
+        ({"minutes": 12.0, "window_length": 32}, CHOSEN, 128, 40.0),  # no fewer than 1,000 steps
         ({"minutes": 0.1}, CHOSEN, 64, None),  # the smallest
         ({"minutes": 12.0, "epochs": 30.0}, WITHOUT_EPOCHS, 128, 30.0),
-        ({"minutes": 12.0, "steps": 3}, CHOSEN, 128, None),
+        ({"minutes": 12.0, "epochs": 1.0}, WITHOUT_EPOCHS, 64, 1.0),  # what ends first
+        ({"minutes": 12.0, "steps": 3}, CHOSEN, 64, None),
         ({"minutes": 12.0}, ("dropout",), 8, None),
         ({"epochs": 4.0}, WITHOUT_EPOCHS, 8, 4.0),
         ({"steps": 1}, CHOSEN, 8, None),
@@ -185,9 +192,16 @@ def test_minutes_choose_size_and_passes_and_nothing_else_does(
     assert training.config.model.hidden_size == training.run.config.model.hidden_size == size
     assert training.trainer.learner.model.config.hidden_size == size
     assert training.config.training.epochs == training.trainer.config.epochs == epochs
+    # chosen passes are an end beside the time, the default's three minutes too
+    timed = "minutes" in settings or not settings.keys() & {"epochs", "steps"}
+    assert training.trainer.pace.seconds == (60 * settings.get("minutes", 3.0) if timed else None)
     chosen = [
         *([f"hidden size {size}: by the time and the text, at the speed of this machine"] if size != 8 else []),
-        *(["ends after 10 passes: a text so short is known by then"] if epochs == 10 else []),
+        *(
+            [f"ends after {epochs:g} passes: the text is known by then"]
+            if "epochs" in free and size > 8 and epochs
+            else []
+        ),
     ]
     assert training.config.training.batch_size == 4  # as asked, or fewer than there would be
     notices = [notice.partition(";")[0] for notice in training.notices if not notice.startswith("dropout")]
