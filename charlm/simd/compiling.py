@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar, cast
@@ -10,12 +12,18 @@ from typing import TypeVar, cast
 import numba
 from numba import config
 from numba.core import event
+from numba.core.bytecode import FunctionIdentity
 from numba.core.codegen import get_host_cpu_features
 
 from charlm.simd.code_files import code_folder, keep_in_code_files
 from charlm.simd.processor import FEATURES
 
 Function = TypeVar("Function", bound=Callable[..., object])
+
+# subtle: Numba gives functions of one name, as all implementations of an overload are, a number that every process
+# counts from 1. Code that was kept brings those it calls along: under a number of this process another one would be
+# called in their place.
+FunctionIdentity._unique_ids = itertools.count(secrets.randbits(60))
 
 if (get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES) != FEATURES:
     # else loops might be written for instructions that Numba then refuses to use

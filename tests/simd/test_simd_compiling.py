@@ -42,6 +42,25 @@ with event.install_recorder("numba:compile") as recorder, using("compiled"):
     layer(torch.ones(2, 3, 3), layer.initial_state(2), None)[0].sum().backward()
 print(sum(at.is_start for _, at in recorder.buffer))
 """
+# whether a gradient is that of torch's kernels
+A_GRADIENT = """
+import sys
+from charlm.config import ModelConfig
+from charlm.kernels import using
+from charlm.models.stack import Layer
+import torch
+
+layer = Layer(ModelConfig(cell=sys.argv[1], hidden_size=16, embedding_size=16), 0)
+x = torch.randn(4, 6, 16, generator=torch.Generator().manual_seed(1))
+
+def gradient(kernels):
+    layer.zero_grad()
+    with using(kernels):
+        layer(x, layer.initial_state(4), None)[0].square().sum().backward()
+    return torch.cat([parameter.grad.flatten() for parameter in layer.parameters()])
+
+print(bool((gradient("compiled") - gradient("torch")).abs().max() < 1e-4))
+"""
 TANH = "0.4621"
 
 
@@ -53,11 +72,11 @@ def place(tmp_path):
         name: value for name, value in os.environ.items() if not name.startswith(("CHARLM_", "NUMBA_", "PYTHONPATH"))
     }
 
-    def run(program="program.py", **environment):
+    def run(program="program.py", *arguments, **environment):
         # a place of its own for what Numba would fall back on
         environment = {"HOME": tmp_path / "home", "CHARLM_CACHE": tmp_path / "cache", **environment}
         environment = kept | {"PYTHONPATH": str(PACKAGE.parent)} | {name: str(v) for name, v in environment.items()}
-        command = [sys.executable, "-P" if sys.version_info >= (3, 11) else "-s", program]
+        command = [sys.executable, "-P" if sys.version_info >= (3, 11) else "-s", program, *arguments]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout.split()
@@ -112,6 +131,16 @@ def test_a_kernel_is_compiled_once_for_all_processes(place):
     shared = {"NUMBA_CACHE_DIR": code_files.code_folder().parent}
     place("lstm.py", **shared)
     assert place("lstm.py", **shared) == ["0"]
+
+
+@pytest.mark.slow
+def test_code_of_another_process_calls_its_own_functions(place):
+    """Its names tell functions of one process apart, not of two: elman called what lstm's process had named so."""
+    (place.folder / "lstm.py").write_text(AN_LSTM)
+    (place.folder / "gradient.py").write_text(A_GRADIENT)
+    place("lstm.py")
+    for cell in ("elman", "gru"):
+        assert place("gradient.py", cell) == ["True"]
 
 
 @pytest.fixture
