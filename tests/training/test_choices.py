@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import charlm
 from charlm.cli.training_run import free_settings
 from charlm.config import PRESETS, Config, Layer, resolve
 from charlm.config.sections import ModelConfig, TrainingConfig
 from charlm.training import Training, plan_training, start, start_training
+from charlm.training import machine as training_machine
 from charlm.training.choices import (
     CHOSEN,
     MOST_DROPOUT,
@@ -229,6 +231,19 @@ def test_a_short_text_has_fewer_lanes_where_all_is_chosen(
     assert training.config.training.batch_size == training.trainer.config.batch_size == lanes
     said = "16 lanes: a short text is few steps; --batch-size decides otherwise"
     assert (said in training.notices) == (lanes == 16)
+
+
+def test_for_a_gpu_nothing_follows_from_the_speed_of_the_processor_but_dropout(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = training_machine.Machine(device=torch.device("cuda"), dtype=torch.float32, threads=1)
+    monkeypatch.setattr(start, "choose_machine", lambda *args, **kwargs: gpu)
+    config = asked(place, minutes=12.0, batch_size=32)
+    data = start._prepared(config, False, CHOSEN, None)[1]
+    chosen, data, machine = start._chosen(config, CHOSEN, data, lambda: 0.0, None)
+    assert machine is gpu
+    assert chosen == replace(config, model=replace(config.model, dropout=chosen.model.dropout))
+    assert [notice.partition(" ")[0] for notice in data.notices] == ["dropout"]
 
 
 def test_what_was_asked_for_stays(place: Path) -> None:
