@@ -38,8 +38,8 @@ SHARE_OF_STEPS = 0.9
 
 
 def multiplied_weights(model: ModelConfig, vocab_size: int) -> int:
-    """Weights that every symbol is multiplied with: those of the layers but the first one's input, a table, and the
-    output's."""
+    """Weights that every symbol is multiplied with: all matrices but the first layer's input weights and an embedding
+    that is not tied, which are looked up."""
     shapes = parameter_shapes(model, vocab_size)
     matrices = {name: math.prod(shape) for name, shape in shapes.items() if len(shape) == 2}
     # where there is no output_weight, the embedding is multiplied in its place
