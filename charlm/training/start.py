@@ -205,13 +205,21 @@ def _chosen(
     if tokens < 1:
         return config, data, machine
     pace, V = Pace.of(config.training, tokens), data.tokenizer.vocab_size
+    speeds: dict[Any, float] = {}  # what was measured once is not measured again
+
+    def speed(config: Config) -> float:
+        key = machine, config.model, config.training.batch_size
+        if key not in speeds:
+            speeds[key] = symbols_per_second(machine, config.training, config.model, V)
+        return speeds[key]
 
     def passes(config: Config) -> float:
-        speed = math.inf if pace.seconds is None else symbols_per_second(machine, config.training, config.model)
-        return passes_of(pace, Pace.tokens_per_step(config.training), tokens, speed, spent())
+        per_second = math.inf if pace.seconds is None else speed(config)
+        return passes_of(pace, Pace.tokens_per_step(config.training), tokens, per_second, spent())
 
     # the trial computes on the processor, whose speed says nothing of a GPU's
     if "hidden_size" in free and pace.seconds is not None and machine.device.type == "cpu":
+        before = config.model
         config, notice = with_size(config, V, tokens, passes)
         data = _noted(data, notice)
         if pace.steps is None:  # time alone ends it
@@ -221,7 +229,8 @@ def _chosen(
             if "epochs" in free:
                 config, end = with_passes(config, tokens, passes(config))
                 data = _noted(data, end)
-        machine = choose_machine(config.training, config.model, progress=progress)
+        if config.model != before:
+            machine = choose_machine(config.training, config.model, progress=progress)
         pace = Pace.of(config.training, tokens)
     if "dropout" in free:
         config, notice = with_dropout(config, passes(config), multiplied_weights(config.model, V) / tokens)

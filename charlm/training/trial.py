@@ -21,7 +21,7 @@ ROUNDS = 2
 # multiplications and additions of one window: some 100 ms of a small processor
 BUDGET = 3e10
 MOST_LAYERS, MOST_LANES = 2, 64
-# in the vocabulary that is tried
+# in the vocabulary, where it decides nothing
 SYMBOLS = 100
 
 
@@ -60,12 +60,13 @@ def symbols_per_second(
     machine: Machine,
     training: TrainingConfig,
     model: ModelConfig,
+    vocab_size: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
     """How fast `model` goes there and back on a machine, all layers counted; the optimiser is not."""
     config = _tried(model)
-    B, T = _window(training, config)
-    seconds = _seconds(machine, training, model, clock)
+    B, T = _window(training, config, vocab_size)
+    seconds = _seconds(machine, training, model, clock, vocab_size=vocab_size)
     return B * T / seconds * config.layers / model.layers
 
 
@@ -73,10 +74,10 @@ def _tried(model: ModelConfig) -> ModelConfig:
     return dataclasses.replace(model, layers=min(model.layers, MOST_LAYERS))
 
 
-def _window(training: TrainingConfig, config: ModelConfig) -> tuple[int, int]:
+def _window(training: TrainingConfig, config: ModelConfig, vocab_size: int) -> tuple[int, int]:
     """Lanes and steps that are tried."""
     H, B = config.hidden_size, min(training.batch_size, MOST_LANES)
-    operations = 12 * CELLS[config.cell].gates * H * H * config.layers * B
+    operations = 6 * H * B * (2 * CELLS[config.cell].gates * H * config.layers + vocab_size)
     return B, max(2, min(training.window_length, round(BUDGET / operations)))
 
 
@@ -87,13 +88,15 @@ def _seconds(
     clock: Callable[[], float],
     limit: float = float("inf"),
     rounds: int = ROUNDS,
+    vocab_size: int = SYMBOLS,
 ) -> float:
     """The least time of several rounds; of one where that takes far longer than `limit`."""
     config = _tried(model)
-    B, T = _window(training, config)
+    B, T = _window(training, config, vocab_size)
     generator = torch.Generator().manual_seed(0)
-    tried = LanguageModel(config, SYMBOLS, generator)
-    ids = torch.randint(SYMBOLS, (B, T + 1), generator=generator)
+    tried = LanguageModel(config, vocab_size, generator)
+    # as often as in texts, where the k-th most frequent symbol has a share of about 1 / k
+    ids = (vocab_size ** torch.rand(B, T + 1, generator=generator)).long() - 1
     times = []
     for _ in range(1 + rounds):  # the first is for getting ready
         tried.zero_grad()

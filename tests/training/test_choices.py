@@ -126,7 +126,7 @@ def test_without_time_left_the_model_is_the_smallest() -> None:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(start, "symbols_per_second", lambda machine, training, model: SYMBOLS_A_SECOND)
+    monkeypatch.setattr(start, "symbols_per_second", lambda machine, training, model, vocab_size: SYMBOLS_A_SECOND)
     draws = random.Random(3)
     (tmp_path / "tale.txt").write_text("".join(draws.choice(["a cat sat. ", "it was dawn.\n"]) for _ in range(300)))
     return tmp_path
@@ -211,6 +211,24 @@ def test_minutes_choose_size_and_passes_and_nothing_else_does(
     plan = plan_training(asked(place, **settings), free=free)
     assert [notice.partition(";")[0] for notice in plan.notices if not notice.startswith("dropout")] == chosen
     assert plan.epochs <= (epochs or 1e9) * 1.1
+
+
+@pytest.mark.parametrize("settings", [{}, {"batch_size": 32}], ids=["lanes stay", "fewer lanes"])
+def test_speed_is_measured_once_for_each_size_with_the_symbols_of_the_text(
+    place: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    asked_for = []
+
+    def measure(machine: Any, training: Any, model: Any, vocab_size: int) -> float:
+        asked_for.append((machine, model.hidden_size, training.batch_size, vocab_size))
+        return SYMBOLS_A_SECOND
+
+    monkeypatch.setattr(start, "symbols_per_second", measure)
+    training = begin(place, asked(place, minutes=12.0, **settings))
+    chosen = training.config.model.hidden_size, training.config.training.batch_size
+    assert len(asked_for) == len(set(asked_for))
+    assert (training.machine, *chosen, training.data.tokenizer.vocab_size) in asked_for
+    assert {vocab_size for *_, vocab_size in asked_for} == {training.data.tokenizer.vocab_size}
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from charlm.config import Layer, ModelConfig, TrainingConfig, resolve
 from charlm.errors import ConfigError
 from charlm.kernels import KERNELS, torch_layers
 from charlm.training import device, precision, resume_training, start_training
+from charlm.training import trial as trials
 from charlm.training.device import choose_machine
 from charlm.training.machine import Machine
-from charlm.training.trial import fastest
+from charlm.training.trial import fastest, symbols_per_second
 
 MODEL = ModelConfig(hidden_size=8, layers=1)
 TRAINING = TrainingConfig(batch_size=4, window_length=8, threads=1)
@@ -110,6 +111,26 @@ def test_what_is_hopeless_gets_no_more_rounds():
 def test_one_candidate_is_compiled_and_not_tried():
     assert trial(compiled_bfloat16=1.0) == ("compiled_bfloat16", {"compiled": 1})
     assert trial(torch_bfloat16=1.0) == ("torch_bfloat16", {"torch": 0})
+
+
+@pytest.mark.parametrize(("vocab_size", "steps"), [(65, 8), (10**6, 6)])
+def test_speed_is_that_of_the_texts_vocabulary(monkeypatch, vocab_size, steps):
+    shapes = []
+
+    class Recorded(trials.LanguageModel):
+        def loss(self, ids, *others):
+            shapes.append((self.vocab_size, tuple(ids.shape)))
+            assert 0 <= ids.min() <= ids.max() < self.vocab_size
+            return super().loss(ids, *others)
+
+    monkeypatch.setattr(trials, "LanguageModel", Recorded)
+    monkeypatch.setattr(trials, "BUDGET", 6 * 8 * 4 * 10**6 * steps)
+    stage = Stage()
+    machine = {"device": torch.device("cpu"), "dtype": FLOAT32, "threads": 1, "kernels": "torch"}
+    actor = Actor(**machine, seconds=(9.0, 2.0), stage=stage)
+    assert symbols_per_second(actor, TRAINING, MODEL, vocab_size, stage) == 4 * steps / 2
+    # as many steps as the budget has for such an output layer, the whole window at most
+    assert shapes == [(vocab_size, (4, steps))] * 3
 
 
 @pytest.fixture
