@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     context: click.Context | None = None
     try:
         # not group.main(): it turns a broken pipe into exit code 1 and lets other errors of output through
-        with group.make_context("charlm", list(arguments)) as context:
+        with group.make_context("charlm", _whole(arguments)) as context:
             code = group.invoke(context)
         console.flush()
         return code if isinstance(code, int) else 0
@@ -58,6 +59,18 @@ def run(arguments: Sequence[str]) -> int:
         return _flushed(stop.code if isinstance(stop.code, int) else 1)
     except BaseException as error:
         return _report(error, debug=context is not None and bool(context.meta.get(DEBUG)))
+
+
+def _whole(arguments: Sequence[str]) -> list[str]:
+    """The arguments, of which none may hold what is no character: no file can have it in its name, no text in it."""
+    for argument in arguments:
+        # bytes that are not UTF-8 are U+DC80 to U+DCFF in arguments, and are themselves again in names of files
+        half = re.search("[\ud800-\udc7f\udd00-\udfff]", argument)
+        if half:
+            raise click.UsageError(
+                f"{argument!r} holds half of a surrogate pair at character {half.start()}: leave it out"
+            )
+    return list(arguments)
 
 
 def _report(error: BaseException, *, debug: bool) -> int:

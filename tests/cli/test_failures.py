@@ -19,6 +19,11 @@ BAD = [
     # arguments, exit code, words of the line
     (["trian"], 2, "no command 'trian'", "did you mean train?"),
     (["--nonsense"], 2, "no option --nonsense", "see charlm --help"),
+    (
+        ["compress", "tale.txt", "--output=\ud800"],
+        2,
+        r"'--output=\ud800' holds half of a surrogate pair at character 9",
+    ),
     (["runs", "lst"], 2, "no command 'lst'", "did you mean list?"),
     (["train", "--hiden-size", "3"], 2, "no option --hiden-size", "did you mean --hidden-size?"),
     (["train", "--hidden-size", "0"], 2, "--hidden-size must be a whole number in [1, 65536], was 0"),

@@ -9,6 +9,7 @@ import random
 import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,6 +63,9 @@ class Kept:
         """Take away what is new, and return its names; raises where something is gone or changed."""
         if not self._watched:
             return []
+        for thread in threading.enumerate():
+            if thread.name == "charlm-baselines":  # goes on writing into the cache when its training has ended
+                thread.join()
         now = self._look()
         lost = [path for path, facts in self._found.items() if now.get(path) != facts]
         new = sorted(set(now) - set(self._found), key=len, reverse=True)
