@@ -70,9 +70,14 @@ def refuse(event, arguments):
         os.write(log, f"{event} {arguments!r}\\n".encode())
         raise PermissionError(event)
 sys.addaudithook(refuse)
+if sys.argv[1] == "torch":
+    import torch
+    sys.exit()
 from charlm.cli import entry
 sys.exit(max(map(entry.run, json.loads(sys.argv[1]))))
 """
+# What of a call is the same each time: its name and the first thing it is given.
+ASKED = re.compile(r"^\W*(?P<call>[\w.]+)?.*?[\"'](?P<what>[^\"']*)")
 
 
 class Watched(Place):
@@ -93,10 +98,17 @@ class Watched(Place):
         self.log, self.told = folder / "calls", folder / "told"
         self.wanted = [self.told, *(folder / name for name in ("runs", "cache", "out"))]
         self.wanted.append(Path(self.environment["NUMBA_CACHE_DIR"]))
+        self._of_torch: set[str] = set()
+        # a CUDA build of torch looks for libraries when it is imported, with ldconfig and a compiler
+        self._run("torch")
+        self._of_torch = set(map(_kind, self.network()))
 
     def session(self, *commands: tuple[str, ...]) -> tuple[int, str]:
         """Run some commands in one process: the highest exit code, and what went to standard error."""
-        command = [sys.executable, "-c", RUN, json.dumps(commands), str(self.told)]
+        return self._run(json.dumps(commands))
+
+    def _run(self, what: str) -> tuple[int, str]:
+        command = [sys.executable, "-c", RUN, what, str(self.told)]
         if self.strace:
             calls = ("-e", f"trace=%network,execve,?execveat,{','.join(WRITES)}", "-e", "inject=socket:error=EACCES")
             command = ["strace", "-f", "-y", "-qq", "--seccomp-bpf", *calls, "-o", str(self.log), *command]
@@ -112,10 +124,14 @@ class Watched(Place):
                 yield found["name"], found["rest"]
 
     def network(self) -> list[str]:
-        """What asked for a socket, or for anything to be done with one; and other programs that were started."""
-        calls = [f"{name}({rest}" for name, rest in self.calls() if name not in {*FILES, "execve", "execveat"}]
-        programs = [rest for name, rest in self.calls() if name.startswith("execve")][1:]
-        return [*self.told.read_text().splitlines(), *calls, *programs]
+        """What asked for a socket, or for anything to be done with one; and other programs that were started, but for
+        those that an import of torch starts by itself."""
+        calls = [f"{name}({rest}" for name, rest in self.calls() if name not in FILES]
+        first = next((place for place, call in enumerate(calls) if call.startswith("execve(")), None)
+        if first is not None:  # the command itself
+            del calls[first]
+        found = [*self.told.read_text().splitlines(), *calls]
+        return [one for one in found if _kind(one) not in self._of_torch]
 
     def elsewhere(self) -> list[str]:
         """Files that were opened for writing, made, moved or removed where none belongs, or lie there now."""
@@ -128,6 +144,12 @@ class Watched(Place):
                 if not path.startswith(NOWHERE) and not any(Path(path).is_relative_to(one) for one in self.wanted):
                     found.append(f"{name}({rest}")
         return found
+
+
+def _kind(call: str) -> str:
+    """The same for two calls that ask for the same, such as a compiler with another temporary file."""
+    found = ASKED.match(call)
+    return call if found is None else f"{found['call']} {found['what']}"
 
 
 def leaves(found: click.Command, path: tuple[str, ...] = ()) -> Iterator[str]:

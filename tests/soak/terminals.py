@@ -27,11 +27,11 @@ LINES: dict[str, list[tuple[list[str], int]]] = {
         (["hostile.txt", *MODEL, "--steps", "4", "--sample-every", "2", "--run", "new"], 0),
         (["hostile.txt", *MODEL, "--plan"], 0),
         ([f"{PIECE}.txt"], 3),
-        (["hostile.txt", "--run", f"@{PIECE}"], 2),
+        (["hostile.txt", "--run", "@" + PIECE.replace("/", "-")], 2),
         (["--config", PIECE], 2),
     ],
     "sweep": [
-        (["hostile.txt", *MODEL, "--trials", "2", "--steps", "4", "--range", "layers=1,2", "--folder", "new"], 0),
+        (["hostile.txt", *MODEL, "--trials", "2", "--steps", "4", "--range", "dropout=0,0.1", "--folder", "new"], 0),
         (["hostile.txt", "--range", PIECE], 2),
     ],
     "eval": [
@@ -45,7 +45,7 @@ LINES: dict[str, list[tuple[list[str], int]]] = {
         ([*NUMPY, "--length", "400", "--seed", "3", "--samples", "2"], 0),
         ([*NUMPY, "--length", "200", "--seed", "3", "--json"], 0),
         ([*NUMPY, "--length", "30", "--beam", "2"], 0),
-        ([*NUMPY, "--length", "30", "--seed", "3", "--prompt", "\x1b]52;c;eA==\x07[/x]\u202e"], 0),
+        ([*NUMPY, "--length", "30", "--seed", "3", "--prompt", "\x1b]52;c;aG8=\x07[/x]\u202e"], 0),
         ([*NUMPY, "--prompt", "\x1b[2J\x01"], 3),
         (["--run", PIECE], 4),
     ],
