@@ -9,9 +9,12 @@ print(model.evaluate().score.bits_per_character)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+# not typing's, which takes a while: before `charlm.__main__` nothing can answer Ctrl-C but Python
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from charlm.api import Model, load, train
     from charlm.sweeps.start import sweep
 

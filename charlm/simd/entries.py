@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from charlm.simd.code_files import code_folder, read_code, write_code
 from charlm.simd.processor import FEATURES, NAME
+from charlm.simd.undisturbed import undisturbed
 
 # Numba's code calls this to free an array of its own; the loops have none, and no code of others is called before it
 _FREE = "NRT_MemInfo_call_dtor"
@@ -58,8 +59,9 @@ class Entry:
             with contextlib.suppress(OSError):  # then it is compiled in every process
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_code(path, content)
-        # the engine holds the code
-        self._engine, self._call = _link(content)
+        with undisturbed():
+            # the engine holds the code
+            self._engine, self._call = _link(content)
 
     def __call__(self, numbers: Sequence[int], arrays: Sequence[npt.NDArray[Any]]) -> None:
         """Run the loop. Other threads run meanwhile.

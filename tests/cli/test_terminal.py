@@ -240,3 +240,37 @@ def test_an_ignored_signal_stays_ignored():
         assert received.exit_code == 0
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+SWALLOWED = """
+import signal, sys, time
+from charlm.cli import entry
+
+class Gone:
+    def __del__(self):
+        signal.raise_signal(int(sys.argv[1]))
+
+def run(arguments):
+    entry._end_on_signals()
+    Gone()
+    time.sleep(20)
+    return 0
+
+entry.run = run
+from charlm.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_that_python_ignores_the_exception_of_ends_the_command_all_the_same(environment, number, code):
+    command = [sys.executable, "-c", SWALLOWED, str(int(number))]
+    ended = subprocess.run(command, env=environment, capture_output=True, timeout=15)
+    assert (ended.returncode, ended.stderr) == (code, b"")
+
+
+def test_until_charlm_answers_signals_nothing_slow_is_imported(environment):
+    """All that comes before `main` is a traceback of Python's when Ctrl-C is pressed."""
+    told = "import sys; before = set(sys.modules); import charlm.__main__; print(*set(sys.modules) - before)"
+    found = subprocess.run([sys.executable, "-c", told], env=environment, capture_output=True, text=True, check=True)
+    assert set(found.stdout.split()) == {"__future__", "charlm", "charlm.__main__"}

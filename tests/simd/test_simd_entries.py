@@ -1,6 +1,7 @@
 """Loops that run without Numba: what they compute, what they refuse, and the files that hold them."""
 
 import math
+import signal
 
 import numpy as np
 import pytest
@@ -133,3 +134,20 @@ def test_nobody_is_told_of_compiling_where_numba_cannot_be_imported(told):
     with pytest.raises(ImportError, match="no module"):
         Entry("sum", NUMBERS, KINDS, make, lambda: told.append("compiling"))
     assert told == []
+
+
+def test_ctrl_c_while_code_is_linked_waits_until_it_is(opened, monkeypatch):
+    opened()
+    stages = []
+
+    def link(content):
+        # an exception here, between a call of LLVM and the note of who frees what it gave, would free it twice
+        signal.raise_signal(signal.SIGINT)
+        stages.append("linked")
+        return linked(content)
+
+    linked = entries._link
+    monkeypatch.setattr(entries, "_link", link)
+    with pytest.raises(KeyboardInterrupt):
+        opened()
+    assert stages == ["linked"]
