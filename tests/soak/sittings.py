@@ -118,8 +118,10 @@ class Sitting:
                 before()
             if fresh:
                 os.execve(sys.executable, [sys.executable, "-m", "charlm", *self.arguments], os.environ)
+            from charlm.__main__ import _hear_again
             from charlm.cli.entry import run
 
+            sys.unraisablehook = _hear_again
             code = run(self.arguments)
             sys.stdout.flush()
         except KeyboardInterrupt:
@@ -172,12 +174,18 @@ class Sitting:
     @property
     def output(self) -> bytes:
         """What it has written to its standard output so far."""
-        return Path(f"{self._log}.out").read_bytes()
+        return self._read("out")
 
     @property
     def errors(self) -> str:
         """What it has written to its standard error so far."""
-        return Path(f"{self._log}.err").read_text(encoding="utf-8", errors="replace")
+        return self._read("err").decode("utf-8", "replace")
+
+    def _read(self, end: str) -> bytes:
+        try:
+            return Path(f"{self._log}.{end}").read_bytes()
+        except FileNotFoundError:  # killed before it came so far
+            return b""
 
     def records(self) -> list[dict[str, Any]]:
         """The whole lines of JSON that it has written."""
