@@ -84,6 +84,7 @@ def _encode(
     text: Corpus, tokenizer: TokenizerConfig | Tokenizer, progress: Progress | None, unknown: str | None = None
 ) -> Data:
     from charlm.streams import open_store, write_store
+    from charlm.streams.replacement import remove_leftovers
     from charlm.tokenizers import train_tokenizer
 
     facts = _facts(text.measure())
@@ -100,6 +101,8 @@ def _encode(
                 for part, (start, _) in facts["parts"].items()
             }
             store = write_store(_stores(), key, vocab_size=tokenizer.vocab_size, parts=parts, facts=facts)
+    else:
+        remove_leftovers(_stores())  # of a process that was killed while another wrote the same
     return Data(corpus_name=text.name, facts=facts, tokenizer=tokenizer, store=store, notices=text.notices)
 
 

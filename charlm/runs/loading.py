@@ -92,6 +92,8 @@ def _first_sound(
             announced = _announced(run, which, notices)
             found = find_checkpoints(run)
             passed_over = _not_whole(announced, found)
+            if passed_over and look < LOOKS and _announced(run, which, []) != announced:
+                continue  # a writer has announced another one meanwhile, and pruned this
             for one in _in_order(found, which, announced, path):
                 skipped = passed_over | ({} if isinstance(which, int) else _unreadable(found, announced, one.step))
                 try:

@@ -177,6 +177,8 @@ def find_checkpoints(run: Folder) -> list[Found]:
                 if match is None or (match[2] or "").startswith(".tmp") or int(match[1]) in found:
                     continue
                 candidate = _examine(steps, name, int(match[1]))
+                if candidate.manifest is None and steps.status(name) is None:
+                    continue  # a writer has pruned it meanwhile
                 if match[2] is None or candidate.manifest is not None:
                     found[candidate.step] = candidate
     except OSError as error:

@@ -6,7 +6,8 @@ import pytest
 
 from charlm.config import TokenizerConfig
 from charlm.errors import RunError
-from charlm.runs import open_run
+from charlm.runs import loading, manifest, open_run
+from charlm.runs.listing import summarise
 from charlm.tokenizers import train_tokenizer
 
 STEP_FILES = ("weights.safetensors", "training.safetensors", "training.json", "manifest.json")
@@ -75,6 +76,28 @@ def test_what_was_announced_and_is_gone_is_missed(new_run):
     assert run.load_training().notices == (
         "checkpoint of step 200 passed over: its folder is gone; step 100 is used instead",
     )
+
+
+@pytest.mark.parametrize("moment", ["after the pointers", "after the names", "within a folder"])
+def test_what_a_writer_prunes_under_a_readers_eyes_is_not_missed(new_run, content, monkeypatch, moment):
+    """Between any two looks of the reader the writer saves the next step and removes the last one."""
+    run, steps = new_run(steps=(100,)), [200]
+
+    def save():
+        if steps:
+            run.save(steps.pop(), **content(200), best=False, keep=1)
+
+    look, examine, read = loading.find_checkpoints, manifest._examine, manifest.read_manifest
+    if moment == "after the pointers":
+        monkeypatch.setattr(loading, "find_checkpoints", lambda folder: [save(), look(folder)][1])
+    elif moment == "after the names":
+        monkeypatch.setattr(manifest, "_examine", lambda *given: [save(), examine(*given)][1])
+    else:
+        monkeypatch.setattr(manifest, "read_manifest", lambda *given: [save(), read(*given)][1])
+    assert summarise(run.folder).problem is None
+    steps[:] = [300]
+    loaded = run.load_training()
+    assert (loaded.step, loaded.notices) == (300, ())
 
 
 @pytest.mark.parametrize("pointed", [True, False])

@@ -54,6 +54,15 @@ def test_a_text_is_encoded_once(poem, monkeypatch):
         prepare(CorpusConfig(corpus=(str(poem),), split="50/50"), TokenizerConfig())
 
 
+def test_what_a_killed_process_left_goes_also_where_the_ids_are_there(poem, tmp_path):
+    config = CorpusConfig(corpus=(str(poem),))
+    prepare(config, TokenizerConfig())
+    left = tmp_path / "cache" / "tokens" / ".1-0.charlm-tmp"
+    left.write_bytes(b"half")
+    prepare(config, TokenizerConfig())
+    assert not left.exists()
+
+
 def test_a_damaged_store_is_made_again(poem, tmp_path):
     config = CorpusConfig(corpus=(str(poem),))
     first = prepare(config, TokenizerConfig())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import random
@@ -48,18 +49,17 @@ def _change(tree: Any, draws: random.Random) -> None:
     holder, key = draws.choice(_places(tree))
     what = draws.random()
     if what < 0.7:
-        holder[key] = draws.choice(VALUES)
+        holder[key] = copy.deepcopy(draws.choice(VALUES))
     elif what < 0.8:
         del holder[key]
     elif what < 0.9:
         other, from_key = draws.choice(_places(tree) or [(holder, key)])
         holder[key] = json.loads(json.dumps(other[from_key]))
     elif isinstance(holder, dict):
-        holder[draws.choice(("x", "hiden_size", "__class__", "a\n\x1b[2J", "", "x" * 5000, "checksum"))] = draws.choice(
-            VALUES
-        )
+        name = draws.choice(("x", "hiden_size", "__class__", "a\n\x1b[2J", "", "x" * 5000, "checksum"))
+        holder[name] = copy.deepcopy(draws.choice(VALUES))
     else:
-        holder.append(draws.choice(VALUES))
+        holder.append(copy.deepcopy(draws.choice(VALUES)))
 
 
 def _places(tree: Any) -> list[tuple[Any, Any]]:
