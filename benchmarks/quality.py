@@ -2,7 +2,7 @@
 
     python benchmarks/quality.py                          hours: every arm, three seeds, one text
     python benchmarks/quality.py --steps 1500 --jobs 2
-    python benchmarks/quality.py --texts latex,notes.txt --only gru,locked-dropout
+    python benchmarks/quality.py --texts latex,notes.txt --only gru,plain-dropout
     python benchmarks/quality.py --quick                  half a minute
 
 Before anything is trained, steps of every arm take turns with steps of the default in this process, in processor time.

@@ -51,7 +51,7 @@ ARMS: dict[str, Arm] = {
     "dropout-0": Arm({"dropout": 0.0}, ZAREMBA),
     "dropout-0.1": Arm({"dropout": 0.1}, ZAREMBA),
     "dropout-0.2": Arm({"dropout": 0.2}, ZAREMBA),
-    "locked-dropout": Arm({"locked_dropout": True}, GAL),
+    "plain-dropout": Arm({"locked_dropout": False}, ZAREMBA),
     "dropconnect-0.1": Arm({"dropout_recurrent": 0.1}, AWD),
     "dropconnect-0.2": Arm({"dropout_recurrent": 0.2}, AWD),
     "dropconnect-0.3": Arm({"dropout_recurrent": 0.3}, AWD),
@@ -60,7 +60,6 @@ ARMS: dict[str, Arm] = {
     "tar": Arm({"change_penalty": 1.0}, AWD),
     "awd": Arm(
         {
-            "locked_dropout": True,
             "dropout_recurrent": 0.2,
             "dropout_embedding": 0.1,
             "activation_penalty": 2.0,

@@ -112,7 +112,7 @@ class ModelConfig(Section):
     dropout_embedding: float = setting(
         0.0, "dropout of whole rows of the embedding", group="dropout", minimum=0, below=1
     )
-    locked_dropout: bool = setting(False, "one dropout mask for all time steps of a window", group="dropout")
+    locked_dropout: bool = setting(True, "one dropout mask for all time steps of a window", group="dropout")
     activation_penalty: float = setting(
         0.0, "weight of the last layer's mean squared output in the loss", group="dropout", minimum=0, maximum=1e6
     )
