@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+
 from charlm.config import Config
 from charlm.config.shapes import parameter_shapes
 from charlm.evaluation.score import Score
@@ -17,8 +19,8 @@ from charlm.training.pace import Pace, last_scoring
 BYTES = 4  # of a float32
 # Arrays of H numbers that a layer keeps per lane and time step for the way back: input, output, gates, memory.
 ACTIVATIONS_PER_GATE = 2
-# The interpreter with torch in it, before any model.
-BASE_BYTES = 350 * 2**20
+# The interpreter with torch in it, before any model; and what a build for CUDA loads, whether there is a GPU or not.
+BASE_BYTES, CUDA_BYTES = 350 * 2**20, 450 * 2**20
 
 WARM_STEPS, TIMED_STEPS = 2, 5
 
@@ -115,7 +117,8 @@ def memory_estimate(config: Config, vocab_size: int) -> int:
     if A:  # its scores, shares and means over the past
         per_step += 3 * (A + training.window_length) + 5 * model.hidden_size
     activations = training.batch_size * (training.window_length * per_step + 3 * A * model.hidden_size)
-    return BASE_BYTES + BYTES * (companions * weights + activations)
+    base = BASE_BYTES + (CUDA_BYTES if torch.version.cuda else 0)
+    return base + BYTES * (companions * weights + activations)
 
 
 def _time_steps(learner: Learner, clock: Callable[[], float]) -> tuple[float, float]:

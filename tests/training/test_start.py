@@ -5,9 +5,10 @@ import shutil
 from datetime import datetime
 
 import pytest
+import torch
 
 from charlm.api import load
-from charlm.config import Layer, resolve
+from charlm.config import Config, Layer, resolve
 from charlm.errors import ConfigError, CorpusError, DivergedError, OutputError, RunError, UnknownNameError
 from charlm.evaluation import scorer
 from charlm.evaluation.scorer import weigh
@@ -18,6 +19,7 @@ from charlm.runtime.precision import fastest
 from charlm.simd.processor import HAS_INT8
 from charlm.training import plan_training, precision, resume_training, start_training
 from charlm.training.events import Stopped
+from charlm.training.plan import CUDA_BYTES, memory_estimate
 from charlm.training.precision import note_precision
 
 SMALL = {"hidden_size": 8, "layers": 1, "batch_size": 4, "window_length": 8, "threads": 1}
@@ -313,3 +315,11 @@ def test_a_training_that_was_stopped_measures_nothing(place):
             assert event.reason == "interrupted"
         training.request_stop()
     assert "precision" not in find_run("tale", place / "runs").run.facts
+
+
+def test_the_memory_of_a_plan_is_that_of_this_build_of_torch(monkeypatch):
+    found = {}
+    for version in (None, "13.0"):
+        monkeypatch.setattr(torch.version, "cuda", version)
+        found[version] = memory_estimate(Config(), 65)
+    assert found["13.0"] - found[None] == CUDA_BYTES
