@@ -219,6 +219,7 @@ def test_a_terminal_that_is_closed_does_not_end_what_was_shown_on_it(monkeypatch
 def test_when_all_is_done_a_signal_is_no_exception(monkeypatch):
     """What the interpreter puts in order at its end could do nothing with one but print it."""
     monkeypatch.setattr("charlm.cli.entry.run", lambda arguments: 0)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # which main sets
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
     try:
