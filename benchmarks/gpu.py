@@ -56,7 +56,7 @@ def learner_of(data: Data, device: str, dtype: str, model: dict[str, Any], train
             dtype=dtype,
         ),
     )
-    return make_learner(config, data, choose_machine(config.training, config.model))
+    return make_learner(config, data, choose_machine(config.training, config.model, data.tokenizer.vocab_size))
 
 
 def stepper(learner: Learner) -> Callable[[int], None]:

@@ -89,7 +89,10 @@ class Bench:
 
     def _cost(self, plan: Plan, arm: str) -> dict[str, Any]:
         if arm == REFERENCE:
-            return {"times": 1.0, **machine_for(arm_config(plan.text, plan.settings(arm), plan.steps))}
+            return {
+                "times": 1.0,
+                **machine_for(arm_config(plan.text, plan.settings(arm), plan.steps), plan.text.vocabulary),
+            }
         default = self.kept.get(plan.key(REFERENCE))
         assert default is not None, "it is the first of the arms"
         if ARMS[arm].as_dear:

@@ -100,7 +100,7 @@ def charlm_learner(shape: Shape, data: Data, asked: argparse.Namespace, dtype: s
             threads=asked.threads,
         ),
     )
-    return make_learner(config, data, choose_machine(config.training, config.model))
+    return make_learner(config, data, choose_machine(config.training, config.model, data.tokenizer.vocab_size))
 
 
 def nn_loop(name: str, shape: Shape, data: Data, learner: Learner, steps: int) -> TrainingLoop:

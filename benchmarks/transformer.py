@@ -119,7 +119,7 @@ def trained_transformer(data: Data, config: Config, rate: float, asked: argparse
     torch.manual_seed(training.seed)
     model = transformer_of(V, training.window_length, operations_of(config.model, training, V))
     lanes = Lanes(data.store.part("train"), training.batch_size)
-    with choose_machine(training, config.model).in_use():
+    with choose_machine(training, config.model, V).in_use():
         read = train(
             model,
             lanes,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     try:
-        sys.unraisablehook = _hear_again
+        sys.unraisablehook = hear_again
         _insist_on_utf8()
         _share_the_processor()
         from charlm.cli.entry import run
@@ -45,7 +45,7 @@ def _end_at_once_on_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _hear_again(ignored: UnraisableHookArgs) -> None:
+def hear_again(ignored: UnraisableHookArgs) -> None:
     """Python ignores what is raised in `__del__` and the like; where a signal's handler raised it, send it again."""
     import signal
     from threading import Timer, main_thread

@@ -80,9 +80,9 @@ def arm_config(text: Text, settings: Settings, steps: int) -> Config:
     return resolve([Layer(origin="arm", values=values)]).config
 
 
-def machine_for(config: Config) -> dict[str, Any]:
+def machine_for(config: Config, vocab_size: int) -> dict[str, Any]:
     """``dtype`` and ``kernels`` that are the fastest: what a training would choose, by processor time."""
-    facts = choose_machine(config.training, config.model, clock=time.process_time).to_json()
+    facts = choose_machine(config.training, config.model, vocab_size, clock=time.process_time).to_json()
     return {name: facts[name] for name in MACHINE}
 
 
@@ -95,7 +95,7 @@ def cost_of_arm(
         reference: its settings, those of its machine among them.
         steps: of the reference, which decide the dropout of both.
     """
-    machine = machine_for(arm_config(text, settings, steps))
+    machine = machine_for(arm_config(text, settings, steps), text.vocabulary)
     configs = {
         "reference": arm_config(text, reference, steps),
         "arm": arm_config(text, {**settings, **machine}, steps),
@@ -109,7 +109,7 @@ def cost_of_arm(
 
 def _steps(config: Config, data: Data) -> Callable[[int], object]:
     """Does so many steps of a training, evaluations left out."""
-    machine = choose_machine(config.training, config.model)
+    machine = choose_machine(config.training, config.model, data.tokenizer.vocab_size)
     learner = make_learner(config, data, machine)
 
     def run(count: int) -> None:

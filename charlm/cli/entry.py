@@ -62,7 +62,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _whole(arguments: Sequence[str]) -> list[str]:
-    """The arguments, of which none may hold what is no character: no file can have it in its name, no text in it."""
+    """The arguments, of which none may hold what is no character: no file can have it in its name, no text in it.
+
+    A shell on POSIX cannot say such a thing; what calls this from Python, and Windows, can.
+    """
     for argument in arguments:
         # bytes that are not UTF-8 are U+DC80 to U+DCFF in arguments, and are themselves again in names of files
         half = re.search("[\ud800-\udc7f\udd00-\udfff]", argument)

@@ -91,9 +91,10 @@ def _first_sound(
         with _open_run(path) as run:
             announced = _announced(run, which, notices)
             found = find_checkpoints(run)
+            wanted = which if isinstance(which, int) else announced
+            if wanted is not None and wanted not in {one.step for one in found} and look < LOOKS:
+                continue  # a writer may have pruned it, or be about to put another in its place
             passed_over = _not_whole(announced, found)
-            if passed_over and look < LOOKS and _announced(run, which, []) != announced:
-                continue  # a writer has announced another one meanwhile, and pruned this
             for one in _in_order(found, which, announced, path):
                 skipped = passed_over | ({} if isinstance(which, int) else _unreadable(found, announced, one.step))
                 try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 
@@ -19,9 +19,13 @@ def undisturbed() -> Iterator[None]:
         yield  # handlers run in the main thread alone
         return
     waiting: list[int] = []
+    held = True
 
     def wait(number: int, frame: FrameType | None) -> None:
-        waiting.append(number)
+        if held:
+            waiting.append(number)
+        else:  # an exception of another handler has left this one in its place
+            handlers[signal.Signals(number)](number, frame)
 
     handlers = {number: handler for number in signal.valid_signals() if callable(handler := signal.getsignal(number))}
     try:
@@ -29,7 +33,10 @@ def undisturbed() -> Iterator[None]:
             signal.signal(number, wait)
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for held in waiting:
-            signal.raise_signal(held)
+        held = False
+        # all of it is done, from the last to the first, whatever one part raises
+        with ExitStack() as afterwards:
+            for one in reversed(waiting):
+                afterwards.callback(signal.raise_signal, one)
+            for number, handler in handlers.items():
+                afterwards.callback(signal.signal, number, handler)

@@ -47,9 +47,10 @@ def remove_leftovers(folder: Path) -> None:
     """Remove temporary files whose writer is gone: those that nobody holds locked."""
     for path in folder.glob(f".*{_SUFFIX}"):
         with contextlib.suppress(OSError):
-            # Elsewhere than on POSIX an open file cannot be removed, which is as good as a lock.
-            if sys.platform == "win32" or _unlocked(path):
-                path.unlink()
+            if sys.platform == "win32":
+                path.unlink()  # there an open file cannot be removed, which is as good as a lock
+            else:
+                _remove_unlocked(path)
 
 
 def _put(temporary: Path, path: Path, over: bool) -> None:
@@ -92,17 +93,14 @@ def _create(path: Path) -> tuple[Path, BinaryIO]:
     raise FileExistsError(17, "too many temporary files", str(path))
 
 
-def _unlocked(path: Path) -> bool:
-    if sys.platform == "win32":
-        return True
+def _remove_unlocked(path: Path) -> None:
+    """Remove a file, or raise BlockingIOError where somebody holds it."""
     import fcntl
 
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # subtle: while it is locked, so that a writer that has just made it sees that it is gone
+        path.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -64,7 +64,7 @@ def start_sweep(
     if len(data.store.part("validation")) < 2:
         raise CorpusError(f"the validation split of {data.corpus_name} has nothing to compare trials by: give --split")
     # what a first use compiles is not to be the first trial's loss; and a device that is not there is found out here
-    choose_machine(config.training, config.model, progress=progress)
+    choose_machine(config.training, config.model, data.tokenizer.vocab_size, progress=progress)
     search = _search(config, found, wanted, data, clock() - started, fit_batch)
     place = named or root / new_run_name(f"{data.corpus_name}-sweep", now, root)
     files.create(place, search)

@@ -159,10 +159,12 @@ def onto_another_text(capture: Capture, data: Data) -> Capture:
     return dataclasses.replace(capture, progress={**capture.progress, **progress})
 
 
-def machine_again(config: Config, before: Mapping[str, Any] | None, progress: Progress | None = None) -> Machine:
+def machine_again(
+    config: Config, before: Mapping[str, Any] | None, vocab_size: int, progress: Progress | None = None
+) -> Machine:
     """What the last sitting ran on, so that numbers stay the same; settings other than ``auto`` go first."""
     training = config.training
     for name, value in (before or {}).items():
         if getattr(training, name) in ("auto", None):
             training = dataclasses.replace(training, **{name: value})
-    return choose_machine(training, config.model, progress=progress)
+    return choose_machine(training, config.model, vocab_size, progress=progress)

@@ -21,6 +21,7 @@ from charlm.training.trial import fastest
 def choose_machine(
     training: TrainingConfig,
     model: ModelConfig,
+    vocab_size: int,
     clock: Callable[[], float] = time.perf_counter,
     progress: Progress | None = None,
 ) -> Machine:
@@ -52,7 +53,7 @@ def choose_machine(
         if family != "compiled" or _compiled_fits(dtype, training)
     ]
     with told_of_compiling(progress if "charlm.simd.compiling" in sys.modules else None):
-        return fastest(candidates, training, model, clock)
+        return fastest(candidates, training, model, vocab_size, clock)
 
 
 def _start_workers() -> None:

@@ -118,10 +118,9 @@ class Pace:
         return int(min(max(symbols, FEWEST_SYMBOLS), MOST_SYMBOLS))
 
 
-def last_scoring(evaluation_seconds: float, evaluated_tokens: int, final_tokens: int) -> float:
+def last_scoring(evaluation_seconds: float, evaluated_tokens: int, final_tokens: int, exact_cost: float) -> float:
     """Seconds that the scoring after the last step takes, as an evaluation of so many tokens tells.
 
-    It is in float32 and comes after a last evaluation.
+    It is in float32, which takes `exact_cost` times as long, and comes after a last evaluation.
     """
-    # float32 takes up to twice the time of the format that a training is in
-    return 2 * evaluation_seconds / max(evaluated_tokens, 1) * final_tokens + evaluation_seconds
+    return exact_cost * evaluation_seconds / max(evaluated_tokens, 1) * final_tokens + evaluation_seconds

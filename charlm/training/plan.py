@@ -84,7 +84,8 @@ def make_plan(
         begun = clock()
         score = evaluate(learner.model, pace.evaluation_symbols(tokens_per_step, seconds_per_step, every))
         evaluation = clock() - begun
-        last = pace.keeping(last_scoring(evaluation, score.tokens, final_tokens)).reserve
+        exact_cost = learner.machine.exact_cost
+        last = pace.keeping(last_scoring(evaluation, score.tokens, final_tokens, exact_cost)).reserve
     steps = math.inf if pace.steps is None else pace.steps
     if pace.seconds is not None:
         left = pace.seconds - last - (0 if every else pace.evaluations() * evaluation)

@@ -132,7 +132,7 @@ def resume_training(
         config = changed_config(opened.config, then, changes)
         data = open_run_data(opened, progress=progress, accept_change=accept_change)
         other_text = text_change(opened.facts.get("corpus", {}), data.facts) is not None
-        machine = machine_again(config, then.get("machine"), progress)
+        machine = machine_again(config, then.get("machine"), data.tokenizer.vocab_size, progress)
         learner = make_learner(config, data, machine)
         figures = then.get("figures")
         trainer = make_trainer(
@@ -200,11 +200,11 @@ def _chosen(
     Args:
         spent: seconds of a time budget that are over.
     """
-    machine = choose_machine(config.training, config.model, progress=progress)
-    tokens = len(data.store.part("train")) - 1
+    V, tokens = data.tokenizer.vocab_size, len(data.store.part("train")) - 1
+    machine = choose_machine(config.training, config.model, V, progress=progress)
     if tokens < 1:
         return config, data, machine
-    pace, V = Pace.of(config.training, tokens), data.tokenizer.vocab_size
+    pace = Pace.of(config.training, tokens)
     speeds: dict[Any, float] = {}  # what was measured once is not measured again
 
     def speed(config: Config) -> float:
@@ -219,7 +219,7 @@ def _chosen(
 
     # the trial computes on the processor, whose speed says nothing of a GPU's
     if "hidden_size" in free and pace.seconds is not None and machine.device.type == "cpu":
-        before = config.model
+        tried = config.model, config.training.batch_size
         config, notice = with_size(config, V, tokens, passes)
         data = _noted(data, notice)
         if pace.steps is None:  # time alone ends it
@@ -229,8 +229,8 @@ def _chosen(
             if "epochs" in free:
                 config, end = with_passes(config, tokens, passes(config))
                 data = _noted(data, end)
-        if config.model != before:
-            machine = choose_machine(config.training, config.model, progress=progress)
+        if (config.model, config.training.batch_size) != tried:
+            machine = choose_machine(config.training, config.model, V, progress=progress)
         pace = Pace.of(config.training, tokens)
     if "dropout" in free:
         config, notice = with_dropout(config, passes(config), multiplied_weights(config.model, V) / tokens)

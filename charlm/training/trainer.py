@@ -191,7 +191,8 @@ class Trainer:
         self._validation_nats = found.nats
         # subtle: an end that was reached stays one, however fast the evaluation at it was
         if not last:
-            self._keep_free(last_scoring(found.seconds, found.score.tokens, self.final_tokens))
+            exact_cost = self.learner.machine.exact_cost
+            self._keep_free(last_scoring(found.seconds, found.score.tokens, self.final_tokens, exact_cost))
         return found.told(self.where(), self.rails.smoothed)
 
     def _keep_free(self, seconds: float) -> None:

@@ -21,14 +21,13 @@ ROUNDS = 2
 # multiplications and additions of one window: some 100 ms of a small processor
 BUDGET = 3e10
 MOST_LAYERS, MOST_LANES = 2, 64
-# in the vocabulary, where it decides nothing
-SYMBOLS = 100
 
 
 def fastest(
     machines: Sequence[Machine],
     training: TrainingConfig,
     model: ModelConfig,
+    vocab_size: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Machine:
     """The machine on which `model` takes the least time; float32 where bfloat16 gains little, the compiled loops where
@@ -38,13 +37,13 @@ def fastest(
     """
     if len(machines) == 1:
         if machines[0].kernels == "compiled":
-            _seconds(machines[0], training, model, clock, rounds=0)
+            _seconds(machines[0], training, model, vocab_size, clock, rounds=0)
         return machines[0]
     best: dict[torch.dtype, tuple[float, Machine]] = {}
     rivals = any(machine.kernels == "compiled" for machine in machines)
     for machine in machines:
         limit = min((seconds for seconds, _ in best.values()), default=float("inf"))
-        seconds = _seconds(machine, training, model, clock, limit)
+        seconds = _seconds(machine, training, model, vocab_size, clock, limit)
         if rivals and machine.kernels == "torch":
             seconds *= CLEARLY
         if machine.dtype not in best or seconds < best[machine.dtype][0]:
@@ -66,7 +65,7 @@ def symbols_per_second(
     """How fast `model` goes there and back on a machine, all layers counted; the optimiser is not."""
     config = _tried(model)
     B, T = _window(training, config, vocab_size)
-    seconds = _seconds(machine, training, model, clock, vocab_size=vocab_size)
+    seconds = _seconds(machine, training, model, vocab_size, clock)
     return B * T / seconds * config.layers / model.layers
 
 
@@ -85,10 +84,10 @@ def _seconds(
     machine: Machine,
     training: TrainingConfig,
     model: ModelConfig,
+    vocab_size: int,
     clock: Callable[[], float],
     limit: float = float("inf"),
     rounds: int = ROUNDS,
-    vocab_size: int = SYMBOLS,
 ) -> float:
     """The least time of several rounds; of one where that takes far longer than `limit`."""
     config = _tried(model)

@@ -270,6 +270,15 @@ def test_a_signal_that_python_ignores_the_exception_of_ends_the_command_all_the_
     assert (ended.returncode, ended.stderr) == (code, b"")
 
 
+def test_other_exceptions_that_python_ignores_are_told_as_ever(environment):
+    fails = "class Gone:\n    def __del__(self):\n        raise ValueError('mine')\n"
+    code = f"import sys, charlm.__main__\nsys.unraisablehook = charlm.__main__.hear_again\n{fails}\nGone()"
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0
+    assert ended.stderr.startswith("Exception ignored in: <function Gone.__del__")
+    assert "ValueError: mine" in ended.stderr
+
+
 def test_until_charlm_answers_signals_nothing_slow_is_imported(environment):
     """All that comes before `main` is a traceback of Python's when Ctrl-C is pressed."""
     told = "import sys; before = set(sys.modules); import charlm.__main__; print(*set(sys.modules) - before)"

@@ -100,6 +100,20 @@ def test_what_a_writer_prunes_under_a_readers_eyes_is_not_missed(new_run, conten
     assert (loaded.step, loaded.notices) == (300, ())
 
 
+@pytest.mark.parametrize("which", [200, "latest"])
+def test_a_step_that_is_put_in_the_place_of_itself_is_looked_for_again(new_run, monkeypatch, which):
+    """Between two renames of a writer there is no folder of that name."""
+    run, look, looks = new_run(steps=(100, 200)), loading.find_checkpoints, []
+
+    def between(folder):
+        looks.append(folder)
+        return [one for one in look(folder) if one.step == 100 or len(looks) > 1]
+
+    monkeypatch.setattr(loading, "find_checkpoints", between)
+    loaded = run.load_training(which)
+    assert (loaded.step, loaded.notices, len(looks)) == (200, (), 2)
+
+
 @pytest.mark.parametrize("pointed", [True, False])
 def test_every_later_checkpoint_that_is_passed_over_is_named(new_run, assert_checkpoint, pointed):
     run = new_run(steps=(100, 200, 300))

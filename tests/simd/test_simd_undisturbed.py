@@ -58,3 +58,42 @@ def test_ignored_signals_stay_ignored_and_other_threads_have_nothing_to_hold():
         assert handlers == [signal.default_int_handler]
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_each_signal_that_waits_is_handled_whatever_another_raises():
+    came = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+
+    def act():
+        with undisturbed():
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            act()
+        assert came == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_signal_that_comes_while_handlers_are_put_back_leaves_all_of_them_working(monkeypatch):
+    came, put = [], signal.signal
+    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+
+    def put_back(number, handler):
+        put(number, handler)
+        if handler is signal.default_int_handler:  # back in its place, and at once disturbed
+            signal.raise_signal(signal.SIGINT)
+
+    def act():
+        with undisturbed():
+            monkeypatch.setattr(signal, "signal", put_back)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            act()
+        signal.raise_signal(signal.SIGTERM)
+        assert came == [signal.SIGTERM]
+    finally:
+        put(signal.SIGTERM, before)

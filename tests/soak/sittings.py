@@ -118,10 +118,10 @@ class Sitting:
                 before()
             if fresh:
                 os.execve(sys.executable, [sys.executable, "-m", "charlm", *self.arguments], os.environ)
-            from charlm.__main__ import _hear_again
+            from charlm.__main__ import hear_again
             from charlm.cli.entry import run
 
-            sys.unraisablehook = _hear_again
+            sys.unraisablehook = hear_again
             code = run(self.arguments)
             sys.stdout.flush()
         except KeyboardInterrupt:

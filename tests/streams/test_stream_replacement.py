@@ -148,3 +148,24 @@ def test_what_a_killed_writer_left_goes_with_the_next(tmp_path: Path) -> None:
     assert len(left - set(names(tmp_path))) == 1  # the living one's is not touched
     assert living.communicate("")[0] == f"{100_000 * sum(range(40))}\n"
     assert names(tmp_path) == ["key.bin", "key.json"]
+
+
+def test_a_leftover_is_removed_while_it_is_held_so_that_no_writer_takes_it_for_its_own(tmp_path, monkeypatch):
+    left, held, unlink = tmp_path / ".1-0.charlm-tmp", [], Path.unlink
+    left.write_bytes(b"half")
+
+    def watched(path):
+        with path.open("rb") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held.append(path)
+        unlink(path)
+
+    monkeypatch.setattr(Path, "unlink", watched)
+    remove_leftovers(tmp_path)
+    assert held == [left]
+    assert not left.exists()
+    left.write_bytes(b"under way")
+    with left.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        remove_leftovers(tmp_path)
+    assert left.exists()

@@ -23,6 +23,7 @@ from charlm.training.trial import fastest, symbols_per_second
 MODEL = ModelConfig(hidden_size=8, layers=1)
 TRAINING = TrainingConfig(batch_size=4, window_length=8, threads=1)
 FLOAT32, BFLOAT16 = torch.float32, torch.bfloat16
+V = 65
 
 
 @dataclass
@@ -69,7 +70,7 @@ def trial(**seconds):
         taken = taken if isinstance(taken, tuple) else (taken,)
         machine = {"device": torch.device("cpu"), "dtype": getattr(torch, dtype), "threads": 1, "kernels": kernels}
         actors.append(Actor(**machine, seconds=taken, stage=stage))
-    found = fastest(actors, TRAINING, MODEL, stage)
+    found = fastest(actors, TRAINING, MODEL, V, stage)
     return f"{found.kernels}_{str(found.dtype)[6:]}", {actor.kernels: stage.rounds[actor.name] for actor in actors}
 
 
@@ -163,32 +164,32 @@ def test_what_is_asked_for_is_all_that_is_tried(tried):
     for kernels in ("compiled", "torch"):
         for name, dtype in (("float32", FLOAT32), ("bfloat16", BFLOAT16)):
             tried.clear()
-            machine = choose_machine(wanted(kernels=kernels, dtype=name), MODEL)
+            machine = choose_machine(wanted(kernels=kernels, dtype=name), MODEL, V)
             assert tried == [(kernels, dtype)] == [(machine.kernels, machine.dtype)]
     tried.clear()
-    choose_machine(wanted(kernels="torch"), MODEL)
+    choose_machine(wanted(kernels="torch"), MODEL, V)
     assert tried == [("torch", FLOAT32), ("torch", BFLOAT16)]
     tried.clear()
-    choose_machine(wanted(dtype="float32"), MODEL)
+    choose_machine(wanted(dtype="float32"), MODEL, V)
     assert tried == [("compiled", FLOAT32), ("torch", FLOAT32)]
 
 
 def test_left_alone_both_kinds_of_kernels_and_both_formats_have_their_chance(tried):
-    choose_machine(wanted(), MODEL)
+    choose_machine(wanted(), MODEL, V)
     assert {kernels for kernels, _ in tried} == {"compiled", "torch"}
     assert {dtype for _, dtype in tried} == {FLOAT32, BFLOAT16}
     tried.clear()
-    machine = choose_machine(wanted(), ModelConfig(cell="gru-reset-before", hidden_size=8))
+    machine = choose_machine(wanted(), ModelConfig(cell="gru-reset-before", hidden_size=8), V)
     assert (tried, machine.kernels, machine.dtype) == ([], "torch", FLOAT32)
 
 
 def test_without_bfloat16_in_the_processor_compiled_loops_compute_in_float32(tried, monkeypatch):
     monkeypatch.setattr("charlm.simd.HAS_BFLOAT16", False)
     monkeypatch.setattr("charlm.simd.BFLOAT16_PAYS", False)
-    choose_machine(wanted(), MODEL)
+    choose_machine(wanted(), MODEL, V)
     assert tried == [("compiled", FLOAT32), ("torch", FLOAT32), ("torch", BFLOAT16)]
     with pytest.raises(ConfigError, match=r"give --dtype float32 or --kernels torch$"):
-        choose_machine(wanted(kernels="compiled", dtype="bfloat16"), MODEL)
+        choose_machine(wanted(kernels="compiled", dtype="bfloat16"), MODEL, V)
 
 
 def test_compiled_loops_are_tried_in_both_formats_where_bfloat16_may_not_pay(tried, monkeypatch):
@@ -197,23 +198,23 @@ def test_compiled_loops_are_tried_in_both_formats_where_bfloat16_may_not_pay(tri
     for pays in (True, False):
         tried.clear()
         monkeypatch.setattr("charlm.simd.BFLOAT16_PAYS", pays)
-        choose_machine(wanted(), MODEL)
+        choose_machine(wanted(), MODEL, V)
         assert (("compiled", FLOAT32) in tried) is not pays
         assert ("compiled", BFLOAT16) in tried
 
 
 @pytest.mark.usefixtures("without_numba")
 def test_without_numba_training_computes_in_torch(tried):
-    assert choose_machine(wanted(), MODEL).kernels == "torch"
+    assert choose_machine(wanted(), MODEL, V).kernels == "torch"
     assert tried == [("torch", FLOAT32), ("torch", BFLOAT16)]
     with pytest.raises(ConfigError, match=r"^kernels 'compiled' need Numba, .*: give --kernels torch$") as raised:
-        choose_machine(wanted(kernels="compiled"), MODEL)
+        choose_machine(wanted(kernels="compiled"), MODEL, V)
     assert "\n" not in str(raised.value)
 
 
 def test_kernels_that_a_cell_does_not_have_are_refused():
     with pytest.raises(ConfigError, match="there are no kernels 'compiled' for cell gru-reset-before: leave --kernels"):
-        choose_machine(wanted(kernels="compiled"), ModelConfig(cell="gru-reset-before", hidden_size=8))
+        choose_machine(wanted(kernels="compiled"), ModelConfig(cell="gru-reset-before", hidden_size=8), V)
 
 
 class Told:
@@ -248,7 +249,7 @@ def test_that_loops_are_compiled_is_said_once_and_only_then(monkeypatch, fails):
     for begun in (["Compiling fast loops for this processor, once"], []):
         progress = Told()
         with pytest.raises(RuntimeError, match="of the kernel") if fails else contextlib.nullcontext():
-            choose_machine(wanted(dtype="float32"), model, progress=progress)
+            choose_machine(wanted(dtype="float32"), model, V, progress=progress)
         assert (progress.begun, progress.ended) == (begun, len(begun))
 
 

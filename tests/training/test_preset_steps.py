@@ -23,7 +23,7 @@ def test_two_steps_of_a_preset(preset, tmp_path, monkeypatch):
     config = resolve([Layer(origin="preset", values=PRESETS[preset]), Layer(origin="flag", values=flags)]).config
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, batch_size=1, window_length=3))
     data = prepare(config.corpus, config.tokenizer)
-    machine = choose_machine(config.training, config.model)
+    machine = choose_machine(config.training, config.model, data.tokenizer.vocab_size)
     learner = make_learner(config, data, machine)
     before = learner.model.to_arrays()
     with machine.in_use():
