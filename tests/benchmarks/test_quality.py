@@ -122,7 +122,7 @@ def trainings(monkeypatch):
         return {"times": 0.5, "dtype": "float32", "kernels": "torch"}
 
     monkeypatch.setattr(quality, "trained_arm", train)
-    monkeypatch.setattr(quality, "machine_for", lambda _: {"dtype": "bfloat16", "kernels": "compiled"})
+    monkeypatch.setattr(quality, "machine_for", lambda config, vocab_size: {"dtype": "bfloat16", "kernels": "compiled"})
     monkeypatch.setattr(quality, "cost_of_arm", cost)
     return asked
 

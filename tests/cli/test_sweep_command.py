@@ -91,12 +91,11 @@ def test_the_command_to_paste_stands_for_every_setting(section):
 
 
 def test_the_command_to_paste_switches_off_what_would_be_on(monkeypatch):
-    on = resolve([Layer(origin="flag", values={"tie_weights": True, "locked_dropout": True})])
+    plain = resolve([Layer(origin="flag", values={"locked_dropout": False})]).config
+    assert train_command(plain) == "charlm train shakespeare --hidden-size 256 --dropout 0.1 --plain-dropout"
+    on = resolve([Layer(origin="flag", values={"tie_weights": True})])
     monkeypatch.setattr("charlm.cli.train_command.resolve", lambda layers: on)
-    assert (
-        train_command(Config())
-        == "charlm train shakespeare --hidden-size 256 --no-tie-weights --dropout 0.1 --plain-dropout"
-    )
+    assert train_command(Config()) == "charlm train shakespeare --hidden-size 256 --no-tie-weights --dropout 0.1"
 
 
 def test_a_sweep_prints_its_table_and_what_to_type_next(charlm, place):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import stat
@@ -17,6 +18,7 @@ import pytest
 
 from charlm.errors import OutputError
 from charlm.streams import open_store, write_store
+from charlm.streams.replacement import remove_leftovers
 
 
 def write(folder: Path, **facts: Any) -> None:
@@ -150,11 +152,14 @@ def test_what_a_killed_writer_left_goes_with_the_next(tmp_path: Path) -> None:
     assert names(tmp_path) == ["key.bin", "key.json"]
 
 
-def test_a_leftover_is_removed_while_it_is_held_so_that_no_writer_takes_it_for_its_own(tmp_path, monkeypatch):
-    left, held, unlink = tmp_path / ".1-0.charlm-tmp", [], Path.unlink
+def test_a_leftover_is_removed_while_it_is_held_so_that_no_writer_takes_it_for_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, unlink = tmp_path / ".1-0.charlm-tmp", Path.unlink
+    held: list[Path] = []
     left.write_bytes(b"half")
 
-    def watched(path):
+    def watched(path: Path) -> None:
         with path.open("rb") as file, pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         held.append(path)
