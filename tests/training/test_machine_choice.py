@@ -122,6 +122,7 @@ def test_speed_is_that_of_the_texts_vocabulary(monkeypatch, vocab_size, steps):
         def loss(self, ids, *others):
             shapes.append((self.vocab_size, tuple(ids.shape)))
             assert 0 <= ids.min() <= ids.max() < self.vocab_size
+            assert (ids < self.vocab_size**0.5).float().mean() > 0.2  # half of them, as in texts
             return super().loss(ids, *others)
 
     monkeypatch.setattr(trials, "LanguageModel", Recorded)
