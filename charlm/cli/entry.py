@@ -42,7 +42,7 @@ def charlm() -> Group:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; every error becomes one line on standard error."""
     console.prepare_streams()
-    _end_on_signals()
+    received = _end_on_signals()
     group = charlm()
     if COMPLETION_VARIABLE in os.environ:
         return shell_complete(group, {}, "charlm", COMPLETION_VARIABLE, os.environ[COMPLETION_VARIABLE])
@@ -58,6 +58,9 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as stop:
         return _flushed(stop.code if isinstance(stop.code, int) else 1)
     except BaseException as error:
+        if received and failure.explain(error)[0] == 1:
+            # a library took the request to end for a failure of its own, such as that of an import, and failed by that
+            return _flushed(128 + received[0])
         return _report(error, debug=context is not None and bool(context.meta.get(DEBUG)))
 
 
@@ -99,10 +102,15 @@ def _flushed(code: int) -> int:
     return code
 
 
-def _end_on_signals() -> None:
-    """A polite request to end becomes `SystemExit`, so that terminals and temporary files are put in order."""
+def _end_on_signals() -> list[int]:
+    """A polite request to end becomes `SystemExit`, so that terminals and temporary files are put in order.
+
+    Returns a list to which those that have come are added.
+    """
+    received: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
+        received.append(number)
         sys.exit(128 + number)
 
     for name in ("SIGTERM", "SIGHUP"):
@@ -110,6 +118,7 @@ def _end_on_signals() -> None:
         # an ignored signal stays ignored: nohup means it
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, end)
+    return received
 
 
 def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:

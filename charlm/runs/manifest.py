@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from charlm.errors import RunError
 from charlm.runs import records
@@ -114,7 +114,7 @@ def read_manifest(folder: Folder, step: int) -> Manifest:
 def check_format(record: Mapping[str, Any], where: str) -> None:
     """Refuse a file of a newer charlm, or of none."""
     version = record.get("format")
-    if type(version) is not int or version < 1:
+    if not is_count(version) or version < 1:
         raise RunError(f"{where} is damaged: format must be {FORMAT}, was {version!r:.40}")
     if version > FORMAT:
         raise RunError(f"{where} has format {version}, this charlm reads up to {FORMAT}: update charlm")
@@ -137,7 +137,7 @@ def _from_record(record: Mapping[str, Any]) -> Manifest:
     return manifest
 
 
-def is_count(value: Any) -> bool:
+def is_count(value: Any) -> TypeGuard[int]:
     """Whether `value` is a whole number that counts something."""
     return type(value) is int and 0 <= value <= LARGEST_NUMBER
 

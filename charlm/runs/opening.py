@@ -17,7 +17,7 @@ from charlm.runs import lock, records
 from charlm.runs.facts import checked_facts
 from charlm.runs.files import FileFacts, Folder, in_words, shown, temporary_of
 from charlm.runs.lock import LOCK, Clock
-from charlm.runs.manifest import FORMAT, MANIFEST, STEP_FILES, STEP_NAME, STEPS, check_format, read_file
+from charlm.runs.manifest import FORMAT, MANIFEST, STEP_FILES, STEP_NAME, STEPS, check_format, is_count, read_file
 from charlm.runs.metrics import METRICS
 from charlm.runs.run import RUN, TOKENIZER_FILES, Run
 from charlm.runs.saving import POINTERS
@@ -129,7 +129,7 @@ def open_run(folder: Path, *, clock: Clock = time.time) -> Run:
     record = records.verify(record, content, where)
     try:
         files = {name: FileFacts(size=one["size"], sha256=one["sha256"]) for name, one in record["files"].items()}
-        if not set(files) <= set(TOKENIZER_FILES):
+        if not set(files) <= set(TOKENIZER_FILES) or not all(is_count(one.size) for one in files.values()):
             raise ValueError
         return Run(
             folder,

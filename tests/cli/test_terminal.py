@@ -270,6 +270,25 @@ def test_a_signal_that_python_ignores_the_exception_of_ends_the_command_all_the_
     assert (ended.returncode, ended.stderr) == (code, b"")
 
 
+FAILED_BY_IT = """
+import contextlib, signal, types
+from charlm.cli import entry
+
+def make_context(*arguments):
+    with contextlib.suppress(BaseException):
+        signal.raise_signal(signal.SIGTERM)
+    raise RecursionError
+
+entry.charlm = lambda: types.SimpleNamespace(make_context=make_context)
+raise SystemExit(entry.run([]))
+"""
+
+
+def test_a_library_that_fails_by_a_signal_that_it_swallowed_is_no_fault_to_be_told(environment):
+    ended = subprocess.run([sys.executable, "-c", FAILED_BY_IT], env=environment, capture_output=True)
+    assert (ended.returncode, ended.stderr) == (143, b"")
+
+
 def test_other_exceptions_that_python_ignores_are_told_as_ever(environment):
     fails = "class Gone:\n    def __del__(self):\n        raise ValueError('mine')\n"
     code = f"import sys, charlm.__main__\nsys.unraisablehook = charlm.__main__.hear_again\n{fails}\nGone()"

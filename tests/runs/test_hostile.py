@@ -91,6 +91,25 @@ def test_hostile_facts_are_refused(new_run, facts):
         open_run(run.folder)
 
 
+@pytest.mark.parametrize("size", ["x", [1], None, -1, 1.5, 10**400])
+def test_hostile_sizes_of_a_runs_files_are_refused(new_run, size):
+    run = new_run()
+    record = records.load((run.folder / "run.json").read_bytes(), "run.json")
+    record["files"]["tokenizer.json"]["size"] = size
+    (run.folder / "run.json").write_bytes(records.dump(record))
+    with pytest.raises(RunError, match=r"run\.json is damaged: not the fields of a run"):
+        open_run(run.folder)
+
+
+@pytest.mark.parametrize("version", ["1", None, 0, True, 10**4000])
+def test_a_format_that_is_none_is_refused_in_few_words(new_run, version):
+    run = new_run()
+    record = records.load((run.folder / "run.json").read_bytes(), "run.json")
+    (run.folder / "run.json").write_bytes(records.dump(record | {"format": version}))
+    with pytest.raises(RunError, match=r"run\.json is damaged: format must be 1, was .{1,40}$"):
+        open_run(run.folder)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
