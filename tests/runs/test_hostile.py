@@ -82,21 +82,21 @@ HOSTILE_FACTS = [
 ]
 
 
-@pytest.mark.parametrize("facts", HOSTILE_FACTS)
-def test_hostile_facts_are_refused(new_run, facts):
-    run = new_run()
-    record = records.load((run.folder / "run.json").read_bytes(), "run.json")
-    (run.folder / "run.json").write_bytes(records.dump(record | {"facts": facts}))
-    with pytest.raises(RunError, match=r"run\.json is damaged: not the fields of a run"):
-        open_run(run.folder)
+def rewritten(path, **fields):
+    """A record with other fields, and a checksum that is right."""
+    path.write_bytes(records.dump(records.load(path.read_bytes(), path.name) | fields))
 
 
-@pytest.mark.parametrize("size", ["x", [1], None, -1, 1.5, 10**400])
-def test_hostile_sizes_of_a_runs_files_are_refused(new_run, size):
+HOSTILE_FILES = [{"tokenizer.json": {"size": size, "sha256": "0" * 64}} for size in ("x", [1], None, -1, 1.5, 10**400)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [*(("facts", facts) for facts in HOSTILE_FACTS), *(("files", files) for files in HOSTILE_FILES)],
+)
+def test_hostile_facts_and_sizes_are_refused(new_run, name, value):
     run = new_run()
-    record = records.load((run.folder / "run.json").read_bytes(), "run.json")
-    record["files"]["tokenizer.json"]["size"] = size
-    (run.folder / "run.json").write_bytes(records.dump(record))
+    rewritten(run.folder / "run.json", **{name: value})
     with pytest.raises(RunError, match=r"run\.json is damaged: not the fields of a run"):
         open_run(run.folder)
 
@@ -104,8 +104,7 @@ def test_hostile_sizes_of_a_runs_files_are_refused(new_run, size):
 @pytest.mark.parametrize("version", ["1", None, 0, True, 10**4000])
 def test_a_format_that_is_none_is_refused_in_few_words(new_run, version):
     run = new_run()
-    record = records.load((run.folder / "run.json").read_bytes(), "run.json")
-    (run.folder / "run.json").write_bytes(records.dump(record | {"format": version}))
+    rewritten(run.folder / "run.json", format=version)
     with pytest.raises(RunError, match=r"run\.json is damaged: format must be 1, was .{1,40}$"):
         open_run(run.folder)
 
@@ -122,7 +121,7 @@ def test_a_format_that_is_none_is_refused_in_few_words(new_run, version):
 def test_hostile_numbers_of_a_manifest_are_refused(new_run, name, value, message):
     run = new_run(steps=(100, 200))
     path = run.folder / "steps" / "step-00000200" / "manifest.json"
-    path.write_bytes(records.dump(records.load(path.read_bytes(), path.name) | {name: value}))
+    rewritten(path, **{name: value})
     assert summarise(run.folder).steps == (100,)
     (notice,) = run.load_training().notices
     assert message in notice
@@ -139,7 +138,7 @@ def test_figures_that_would_not_be_read_back_are_not_saved(new_run, content):
 def test_hostile_pointers_are_noted_and_not_followed(new_run, content, name, value):
     run = new_run(steps=(100,))
     path = run.folder / "pointers.json"
-    path.write_bytes(records.dump(records.load(path.read_bytes(), path.name) | {name: value}))
+    rewritten(path, **{name: value})
     assert run.load("latest").notices == ("pointers.json is damaged: not the numbers of checkpoints (ignored)",)
     run.save(200, **content(200), best=False, keep=9)
     assert run.load("latest").step == 200
