@@ -4,19 +4,22 @@ import pytest
 from charlm.evaluation.bootstrap import FEWEST_BLOCKS, MOST_BLOCKS, block_length, bootstrap_interval
 
 
-def losses(rng, predictions: int) -> np.ndarray:
+def losses(rng, predictions: int, stays: int = 50) -> np.ndarray:
     """Skewed losses of mean 1.5 whose difficulty drifts over some 50 symbols, as a text's does."""
-    drift = np.repeat(rng.gamma(4.0, 0.25, predictions // 50), 50)
+    drift = np.repeat(rng.gamma(4.0, 0.25, -(-predictions // stays)), stays)[:predictions]
     return drift * rng.exponential(1.5, len(drift))
 
 
-@pytest.mark.parametrize("predictions", [3_000, 15_000, 60_000])
-def test_covers_the_truth_19_times_in_20(predictions):
+@pytest.mark.parametrize(
+    ("predictions", "stays"), [(3_000, 50), (15_000, 50), (60_000, 50), (3_000, 200), (15_000, 400)]
+)
+def test_covers_the_truth_19_times_in_20(predictions, stays):
+    """Also where the text's difficulty stays for most of a block, so that neighbouring blocks are alike."""
     rng = np.random.default_rng(predictions)
     length = block_length(predictions)
     covered = 0
     for _ in range(300):
-        blocks = losses(rng, predictions).reshape(-1, length).sum(axis=1)
+        blocks = losses(rng, predictions, stays).reshape(-1, length).sum(axis=1)
         low, high = bootstrap_interval(blocks, np.full(len(blocks), length))
         covered += low <= 1.5 <= high
     assert 0.915 <= covered / 300 <= 0.98  # 0.95, give or take what 300 draws allow, and a little for skew

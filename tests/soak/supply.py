@@ -40,7 +40,7 @@ NOWHERE = ("/dev/null", "/dev/tty", "/dev/shm/", "/proc/self/", "/proc/thread-se
 COMMANDS = {
     "train": (("train", "text.txt", *TINY, "--steps", "4", "--run", "new"), ("train", "text.txt", *TINY, "--plan")),
     "sweep": (("sweep", "text.txt", *TINY, "--steps", "4", "--trials", "2", "--range", "learning_rate=1e-3..1e-2"),),
-    "eval": (("eval",), ("eval", "text.txt", "--engine", "torch"), ("eval", "--dynamic", "--cache", "--ngram")),
+    "eval": (("eval",), ("eval", "text.txt", "--engine", "torch"), ("eval", "--dynamic", "--cache", "--mix", "ngram")),
     "generate": (
         ("generate", "--length", "50"),
         ("generate", "--length", "20", "--engine", "torch", "--max-copy", "9"),
