@@ -18,7 +18,7 @@ _PLAIN_CONTROLS = "\t\n\r"
 _MUCH_SHARED = 0.2
 _SHOWN = 12
 
-# By training characters: about as many parameters as characters is what a text can fill.
+# By training characters: a fixed size of about as many parameters.
 _PRESETS = ((100_000, "tiny"), (2_000_000, "small"), (20_000_000, "medium"))
 # By characters: a validation part large enough to measure on, and no larger than that takes.
 _SPLITS = ((200_000, "80/20"), (20_000_000, "90/5/5"), (1_000_000_000, "98/1/1"))
@@ -194,7 +194,10 @@ def _notes(report: CorpusReport) -> list[str]:
 
 def _suggestions(report: CorpusReport) -> list[str]:
     train = report.facts.parts["train"][1]
-    notes = [f"{train:,} characters to train on can fill a model of about as many parameters: --preset {report.preset}"]
+    notes = [
+        f"charlm train chooses the model's size by its minutes; a fixed one of about as many parameters as the "
+        f"{train:,} characters to train on: --preset {report.preset}"
+    ]
     if not report.facts.split.startswith(("by document", report.split)):
         notes.append(f"a split that fits this length: --split {report.split}")
     if report.min_count > 1:
