@@ -29,14 +29,13 @@ from harness.record import Case
 from harness.texts import write_text
 from opponents.transformer_model import Transformer, nats_per_character, train
 
-from charlm.config import Config, CorpusConfig, ModelConfig, TokenizerConfig, TrainingConfig
+from charlm.config import CHOSEN, Config, CorpusConfig, ModelConfig, TokenizerConfig, TrainingConfig
 from charlm.errors import CorpusError
 from charlm.evaluation import score_of, score_stream, score_windows
 from charlm.models import LanguageModel
 from charlm.runs import Data, prepare
 from charlm.streams import Lanes
 from charlm.training import start_training
-from charlm.training.choices import CHOSEN
 from charlm.training.device import choose_machine
 
 LAYERS, HEADS, WIDTHS = 4, 4, range(16, 1025, 16)

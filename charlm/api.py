@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charlm.config import PRESETS, Config, CorpusConfig, Layer, SamplingConfig, resolve
+from charlm.config import CHOSEN, PRESETS, Config, CorpusConfig, Layer, SamplingConfig, resolve
 from charlm.errors import ConfigError, CorpusError
 from charlm.registry import lookup
 from charlm.runs import RunAt, checkpoints_folder, find_run, open_run_data
@@ -307,7 +307,6 @@ def train(
         CharlmError: of the kind that fits; see `charlm.errors`.
     """
     from charlm.training import start_training
-    from charlm.training.choices import CHOSEN
 
     layers = [Layer(origin=f"preset {preset}", values=lookup(PRESETS, preset, "preset"))] if preset else []
     values = {"corpus": texts, **settings} if texts else settings

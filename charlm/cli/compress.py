@@ -85,7 +85,8 @@ def compress(
         "compressed_bytes": sizes.after,
         "characters": found.characters,
         "bits_per_character": _each(8 * sizes.after, found.characters),
-        "evaluated_bits_per_character": _each(found.evaluated_bits, found.characters),
+        "dropped_characters": found.dropped,
+        "evaluated_bits_per_character": _each(found.evaluated_bits, found.characters - found.dropped),
         "evaluated_bytes": None if found.evaluated_bits is None else found.evaluated_bits / 8,
         "xz_bytes": found.xz_bytes,
     }
@@ -103,6 +104,8 @@ def _facts(record: dict[str, Any]) -> list[tuple[str, str]]:
     before, after, characters = record["bytes"], record["compressed_bytes"], record["characters"]
     bits, evaluated = record["bits_per_character"], record["evaluated_bits_per_character"]
     share = f", {100 * after / before:.1f} %" if before else ""
+    dropped = record["dropped_characters"]
+    others = f", without the {dropped:,} characters that the vocabulary drops" if dropped else ""
     facts = {
         "run": f"{record['run']}, {record['checkpoint']}",
         "text": f"{before:,} bytes, {characters:,} characters",
@@ -110,7 +113,7 @@ def _facts(record: dict[str, Any]) -> list[tuple[str, str]]:
         "bits": f"{figure(bits)} per character",
         "evaluated": ""
         if evaluated is None
-        else f"{figure(evaluated)} per character: {record['evaluated_bytes']:,.0f} bytes",
+        else f"{figure(evaluated)} per character: {record['evaluated_bytes']:,.0f} bytes{others}",
         "xz": f"{record['xz_bytes']:,} bytes",
         "written to": record["output"],
     }

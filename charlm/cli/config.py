@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from charlm.cli.command import Command, Group
 from charlm.cli.completion import complete_texts
 from charlm.cli.layers import config_options, resolve_layers
 from charlm.cli.options import given, json_option
-from charlm.config import SECTIONS, Config, TokenizerConfig, settings_of, to_toml
+from charlm.config import CHOSEN, SECTIONS, Config, TokenizerConfig, settings_of, to_toml
 
 COMMANDS = {"show": ("charlm.cli.config:show", "Show every setting and where its value came from.")}
 
@@ -38,6 +39,7 @@ def show(text: tuple[str, ...], config_file: str | None, preset: str | None, jso
     check_forms(resolved.config)
     if json:
         values = {name: value for section in resolved.config.to_json().values() for name, value in section.items()}
+        values |= dict.fromkeys(left_open(resolved.origins))
         console.print_json({name: {"value": value, "origin": resolved.origins[name]} for name, value in values.items()})
         return
     for line in annotated(resolved.config, resolved.origins):
@@ -61,10 +63,17 @@ def check_forms(config: Config) -> None:
         parse_split(config.corpus.split)
 
 
-def annotated(config: Config, origins: dict[str, str] | Any) -> list[str]:
+def left_open(origins: Mapping[str, str]) -> list[str]:
+    """The settings that a training chooses: their defaults are used where it cannot."""
+    return [name for name in CHOSEN if origins[name] == "default"]
+
+
+def annotated(config: Config, origins: Mapping[str, str]) -> list[str]:
     """The configuration as TOML, with the origin of each value as a comment; what is left to its rule too."""
     lines: list[str] = []
     assignments = dict(line.split(" = ", 1) for line in to_toml(config).splitlines() if " = " in line)
+    for name in left_open(origins):
+        assignments.pop(name, None)
     width = max(len(f"{name} = {value}") for name, value in assignments.items() if len(value) < 32)
     for section, cls in SECTIONS.items():
         lines += ["", f"[{section}]"] if lines else [f"[{section}]"]

@@ -23,7 +23,7 @@ def summary_facts(summary: Summary, config: Config) -> list[Fact]:
             (
                 "validation",
                 f"{figure(score.nats_per_character)} nats per character"
-                f" · perplexity {figure(score.perplexity)}"
+                f" · perplexity {figure(score.perplexity)}{'' if score.tokens == score.characters else ' per token'}"
                 f" · {figure(score.bits_per_character)} bits per character",
             )
         )

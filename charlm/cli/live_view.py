@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from charlm.cli.console import width_of
 from charlm.cli.curve import curve
 from charlm.cli.escape import escape, escape_line
-from charlm.cli.figures import duration, figure
+from charlm.cli.figures import duration, figure, nats_unit
 from charlm.cli.screen import Line, Screen
 from charlm.cli.view import View, warning_line
 from charlm.training.events import Evaluated, Event, LogFailed, RolledBack, Sampled, SaveFailed, Stepped, Stopped
@@ -127,7 +127,7 @@ def _training(event: Stepped, width: int) -> Line:
 
 def _validation(event: Evaluated, best: float | None, width: int) -> Line:
     parts = [
-        f"{figure(event.validation_nats)} nats",
+        f"{figure(event.validation_nats)} {nats_unit(event.validation_nats, event.bits_per_character)}",
         f"perplexity {figure(event.perplexity)}",
         f"{figure(event.bits_per_character)} bits/character",
         "best so far" if event.best else f"best {figure(best)}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -49,7 +50,7 @@ def list_(json: bool) -> None:
         for one in found:
             console.print_json(_record(one))
     elif found:
-        heading = ("run", "text", "model", "step", "nats", "bits/char", "size", "saved")
+        heading = ("run", "text", "model", "step", "nats/char", "bits/char", "size", "saved")
         console.print_table([_row(one) for one in found], heading)
     else:
         console.note(f"no runs yet in {checkpoints_folder()}; charlm train makes one")
@@ -116,12 +117,12 @@ def rm(named: tuple[str, ...], run: str | None, yes: bool) -> None:
 @run_argument
 @run_flag
 def export_config(named: str | None, run: str | None) -> None:
-    """Print the settings of RUN (the latest when it is left out) as TOML, for charlm train --config."""
+    """Print the settings that RUN (the latest when it is left out) had last, as TOML for charlm train --config."""
     from charlm.config import to_toml
     from charlm.runs import checkpoints_folder, find_run
 
-    run = one_name(named, run)
-    console.print_line(to_toml(find_run(run, checkpoints_folder()).run.config).rstrip("\n"))
+    found = find_run(one_name(named, run), checkpoints_folder()).run
+    console.print_line(to_toml(found.last_config()).rstrip("\n"))
 
 
 def one_name(named: str | None, run: str | None) -> str | None:
@@ -142,7 +143,7 @@ def _record(found: RunSummary) -> dict[str, object]:
 def _row(found: RunSummary) -> list[str]:
     step = "-" if found.step is None else f"{found.step:,}"
     saved = "in use" if found.owner else "damaged" if found.problem else _when(found) or "-"
-    figures = [figure(found.validation_nats), figure(found.bits_per_character), size(found.size)]
+    figures = [figure(_nats(found)), figure(found.bits_per_character), size(found.size)]
     return [escape_line(found.name), escape_line(found.corpus or "-"), _model(found) or "-", step, *figures, saved]
 
 
@@ -151,9 +152,14 @@ def _model(found: RunSummary) -> str | None:
 
 
 def _validation(found: RunSummary) -> str | None:
-    if found.validation_nats is None:
+    if found.bits_per_character is None:
         return None
-    return f"{figure(found.validation_nats)} nats, {figure(found.bits_per_character)} bits per character"
+    return f"{figure(_nats(found))} nats, {figure(found.bits_per_character)} bits per character"
+
+
+def _nats(found: RunSummary) -> float | None:
+    """Per character; what a run keeps is per token."""
+    return None if found.bits_per_character is None else found.bits_per_character * math.log(2)
 
 
 def _precision(found: RunSummary) -> str | None:

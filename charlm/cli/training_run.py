@@ -14,13 +14,12 @@ from charlm.cli.ending import interrupted_facts, summary_facts, summary_record
 from charlm.cli.progress import choose_progress
 from charlm.cli.signals import stop_requests
 from charlm.cli.view import View, choose_view
-from charlm.config import Config, Resolved, file_layer
+from charlm.config import CHOSEN, Config, Resolved, file_layer
 from charlm.config.shapes import count_parameters
 from charlm.errors import ConfigError, OutputError
 from charlm.runs import checkpoints_folder
 from charlm.tokenizers import parse_spec
 from charlm.training import Training, plan_training, resume_training, start_training
-from charlm.training.choices import CHOSEN
 from charlm.training.events import Stopped
 from charlm.training.plan import memory_estimate
 

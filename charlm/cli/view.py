@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from charlm.cli import console
 from charlm.cli.facts import Fact, fact_lines, width_for
-from charlm.cli.figures import duration, figure
+from charlm.cli.figures import duration, figure, nats_unit
 from charlm.training.events import Evaluated, Event, LogFailed, RolledBack, Sampled, SaveFailed, Stepped, Stopped
 
 # The reasons of `Stopped`, in words.
@@ -118,7 +118,8 @@ def plain_line(event: Event) -> str:
         )
     if isinstance(event, Evaluated):
         return (
-            f"step {event.step:,}  validation {figure(event.validation_nats)} nats"
+            f"step {event.step:,}  validation {figure(event.validation_nats)}"
+            f" {nats_unit(event.validation_nats, event.bits_per_character)}"
             f"  perplexity {figure(event.perplexity)}  {figure(event.bits_per_character)} bits/character"
             + ("  best so far" if event.best else "")
         )

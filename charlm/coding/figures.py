@@ -21,9 +21,11 @@ XZ_PRESET = 6
 
 
 class Figures(NamedTuple):
-    """Of a text: its characters, the bits that `charlm eval` reports for it (None without Numba), its size in xz."""
+    """Of a text: its characters and how many of them the vocabulary drops, the bits that `charlm eval` reports for the
+    others (None without Numba), its size in xz."""
 
     characters: int
+    dropped: int
     evaluated_bits: float | None
     xz_bytes: int
 
@@ -37,8 +39,12 @@ def figures_of(
         characters += int(np.count_nonzero(np.frombuffer(content, dtype=np.uint8) & 0xC0 != 0x80))
         xz_bytes += len(packer.compress(content))
         ids.append(make_piece(tokenizer, content).ids)
+    spelled = np.concatenate(ids)
+    dropped = 0
+    if tokenizer.unknown != "bytes":
+        dropped = characters - int(tokenizer.characters_per_id[spelled].sum(dtype=np.int64))
     engine = open_engine(config, arrays, tokenizer.vocab_size, precision="exact")
     bits = None
     if isinstance(engine, ScoringEngine):
-        bits = evaluate(engine, tokenizer, np.concatenate(ids), split="all").score.total_nats / math.log(2)
-    return Figures(characters, bits, xz_bytes + len(packer.flush()))
+        bits = evaluate(engine, tokenizer, spelled, split="all").score.total_nats / math.log(2)
+    return Figures(characters, dropped, bits, xz_bytes + len(packer.flush()))

@@ -3,6 +3,7 @@
 from charlm.config.presets import PRESETS
 from charlm.config.resolve import Layer, Resolved, environment_layer, file_layer, resolve, to_toml
 from charlm.config.sections import (
+    CHOSEN,
     SECTIONS,
     Config,
     CorpusConfig,
@@ -14,6 +15,7 @@ from charlm.config.sections import (
 from charlm.config.settings import Setting, setting, settings_of
 
 __all__ = [
+    "CHOSEN",
     "PRESETS",
     "SECTIONS",
     "Config",

@@ -11,6 +11,12 @@ from charlm.config.cells import GATES
 from charlm.config.settings import LARGEST, Section, setting, shown
 from charlm.errors import ConfigError
 
+CHOSEN = ("batch_size", "hidden_size", "epochs", "dropout", "weight_decay")
+"""Settings that `charlm train` chooses by text and time where nobody asked for anything; `charlm.training.choices`."""
+
+ADAMW_DECAY = 0.15
+"""Where nothing is chosen: it helps in short trainings and long ones; docs/recipes.md has what that was found on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig(Section):
@@ -196,8 +202,12 @@ class TrainingConfig(Section):
         names=("cosine", "linear", "constant", "plateau"),
     )
     warmup: int = setting(50, "steps over which the rate rises from zero", group="optimisation", minimum=0)
-    weight_decay: float = setting(
-        0.0, "decoupled for adamw and muon, an L2 term for the others", group="optimisation", minimum=0, maximum=1e6
+    weight_decay: float | None = setting(
+        None,
+        "decoupled for adamw and muon, an L2 term for the others [adamw: by the number of passes; else 0]",
+        group="optimisation",
+        minimum=0,
+        maximum=1e6,
     )
     clip_norm: float = setting(1.0, "longest gradient, by its global norm; 0 for none", group="optimisation", minimum=0)
     clip_value: float = setting(
@@ -232,6 +242,13 @@ class TrainingConfig(Section):
         choices=("auto", "compiled", "torch"),
     )
     threads: int | None = setting(None, "processor threads [all cores]", group="machine", minimum=1, maximum=4096)
+
+    @property
+    def decay(self) -> float:
+        """Weight decay: its own setting, or what suits the optimiser."""
+        if self.weight_decay is not None:
+            return self.weight_decay
+        return ADAMW_DECAY if self.optimizer == "adamw" else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,6 +318,11 @@ class Config:
     def to_json(self) -> dict[str, dict[str, Any]]:
         """Plain mappings, one a section, with every value."""
         return dataclasses.asdict(self)
+
+    def with_training(self, values: Mapping[str, Any], where: str) -> Config:
+        """With these settings of training; `where` names their origin in errors."""
+        training = TrainingConfig.from_mapping(dataclasses.asdict(self.training) | dict(values), where)
+        return dataclasses.replace(self, training=training)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], where: str) -> Config:

@@ -167,6 +167,18 @@ class Run:
         """As `load`, with `training` and `progress`; the notices include what an interrupted save left."""
         return loading.load_training(self.folder, which, self.fingerprint, tuple(self._leftovers))
 
+    def last_config(self) -> Config:
+        """`config` with the settings of training that the last sitting had: an end given anew, another rate.
+
+        Raises:
+            RunError: there were checkpoints, and none can be read.
+        """
+        if not self.was_saved():
+            return self.config
+        checkpoint = self.load_training()
+        settings = checkpoint.progress.get("training", {})
+        return self.config.with_training(settings, f"run {shown(self.name)}, {checkpoint.folder.name} [training]")
+
     def checkpoints(self) -> list[Found]:
         """The checkpoints, newest first, from their manifests alone."""
         with self._open() as folder:

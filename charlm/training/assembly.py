@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from charlm import __version__
-from charlm.config import Config, TrainingConfig
+from charlm.config import Config
 from charlm.corpora import Progress
 from charlm.errors import ConfigError, CorpusError, RunError
 from charlm.models import LanguageModel
@@ -35,6 +35,7 @@ CHANGEABLE = frozenset(
 # So many symbols are enough to know how frequent each one is.
 MOST_COUNTED = 2**24
 ENDS = frozenset(("minutes", "epochs", "steps"))
+CHECKPOINT = "checkpoint [training]"  # where settings of an earlier sitting are from
 
 
 def lanes_of(config: Config, data: Data) -> Lanes:
@@ -124,19 +125,24 @@ def changed_config(config: Config, progress: Mapping[str, Any], changes: Mapping
     Raises:
         ConfigError: a change of what cannot change, naming both values.
     """
-    before = config.to_json()
-    before["training"] = dict(progress.get("training", before["training"]))
-    own = {name: value for section in before.values() for name, value in section.items()}
+    last = config.with_training(progress.get("training", {}), CHECKPOINT)
+    own = {name: value for section in last.to_json().values() for name, value in section.items()}
     for name, value in changes.items():
-        if name not in CHANGEABLE and own.get(name) != (list(value) if isinstance(value, tuple) else value):
+        # a file has lists where flags have tuples
+        asked = tuple(value) if isinstance(value, list) else value
+        if name not in CHANGEABLE and own.get(name) != asked:
             raise ConfigError(
-                f"{name} cannot change in a run that is resumed (it is {own.get(name)!r}, asked for {value!r}): "
-                "leave it out, or start a new run"
+                f"{name} cannot change in a run that is resumed (it is {_typed(own.get(name))}, asked for "
+                f"{_typed(asked)}): leave it out, or start a new run"
             )
     wanted = {name: value for name, value in changes.items() if name in CHANGEABLE}
     ends = dict.fromkeys(ENDS) if ENDS & set(wanted) else {}
-    values = before["training"] | ends | wanted
-    return dataclasses.replace(config, training=TrainingConfig.from_mapping(values, "checkpoint [training]"))
+    return last.with_training(ends | wanted, CHECKPOINT)
+
+
+def _typed(value: Any) -> str:
+    """A value as one would type it: several texts or patterns side by side."""
+    return " ".join(map(repr, value)) if isinstance(value, tuple) and value else repr(value)
 
 
 def onto_another_text(capture: Capture, data: Data) -> Capture:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from charlm.config import Config, ModelConfig
 from charlm.config.shapes import parameter_shapes
 from charlm.training.pace import DEFAULT_MINUTES, Pace
-
-# Settings that are chosen here when they are left open.
-CHOSEN = ("batch_size", "hidden_size", "epochs", "dropout")
 
 # Of the sizes at which each multiplied weight is trained on so many symbols, the largest learns most in its time: a
 # smaller one has learnt what it can, a larger one sees too little. docs/training.md has what that was found on.
@@ -28,11 +25,11 @@ SIZES: tuple[int, ...] = (*range(64, 256, 32), *range(256, 768, 64), *range(768,
 """Units of a layer to choose from: whole vectors and tiles of any processor."""
 
 # A model that reads its training split about twice sees nothing often enough to learn it by heart, and learns most
-# without dropout. From there on each doubling of the passes asks for so much more, and so does each doubling of the
-# weights beyond one for each symbol; docs/training.md has what that was found on.
+# without dropout and with little weight decay. From there on each doubling of the passes asks for so much more of both,
+# and so does each doubling of the weights beyond one for each symbol; docs/training.md has what that was found on.
 PASSES_WITHOUT_DROPOUT = 2.0
-DROPOUT_PER_DOUBLING = 0.06
-MOST_DROPOUT = 0.5
+DROPOUT_PER_DOUBLING, MOST_DROPOUT = 0.06, 0.5
+LEAST_DECAY, DECAY_PER_DOUBLING, MOST_DECAY = 0.08, 0.09, 0.5
 # The share of a time budget that goes into steps; the rest is for evaluations, checkpoints and the last scoring.
 SHARE_OF_STEPS = 0.9
 
@@ -67,10 +64,19 @@ def size_for(model: ModelConfig, vocab_size: int, symbols: int, read: Callable[[
 
 def dropout_for(passes: float, weights_a_symbol: float = 1.0) -> float:
     """The dropout for so many passes over the training split, and weights for each of its symbols."""
+    return min(round(DROPOUT_PER_DOUBLING * _doublings(passes, weights_a_symbol), 2), MOST_DROPOUT)
+
+
+def weight_decay_for(passes: float, weights_a_symbol: float = 1.0) -> float:
+    """AdamW's weight decay, likewise."""
+    return min(round(LEAST_DECAY + DECAY_PER_DOUBLING * _doublings(passes, weights_a_symbol), 2), MOST_DECAY)
+
+
+def _doublings(passes: float, weights_a_symbol: float) -> float:
+    """By how much a text is read, and a model is large, beyond what nothing is learnt by heart in."""
     doublings = math.log2(max(passes, PASSES_WITHOUT_DROPOUT) / PASSES_WITHOUT_DROPOUT)
     # what is hardly seen twice is not learnt by heart by a large model either
-    doublings += min(doublings, 1.0) * math.log2(max(weights_a_symbol, 1.0))
-    return min(round(DROPOUT_PER_DOUBLING * doublings, 2), MOST_DROPOUT)
+    return doublings + min(doublings, 1.0) * math.log2(max(weights_a_symbol, 1.0))
 
 
 def passes_of(pace: Pace, tokens_per_step: int, tokens_per_epoch: int, tokens_per_second: float, spent: float) -> float:
@@ -135,12 +141,25 @@ def with_passes(config: Config, tokens_per_epoch: int, passes: float) -> tuple[C
     return dataclasses.replace(config, training=training), notice
 
 
-def with_dropout(config: Config, passes: float, weights_a_symbol: float) -> tuple[Config, str]:
-    """The settings with the dropout that so many passes ask for, and what to say about it."""
-    dropout = dropout_for(passes, weights_a_symbol)
-    model = dataclasses.replace(config.model, dropout=dropout)
-    notice = f"dropout {dropout:g}: about {passes:.1f} passes over the training split; --dropout decides otherwise"
-    return dataclasses.replace(config, model=model), notice
+def with_regularisation(
+    config: Config, free: Collection[str], passes: float, weights_a_symbol: float
+) -> tuple[Config, str | None]:
+    """The settings with the dropout and the weight decay that so many passes ask for, and what to say about it."""
+    chosen = []
+    if "dropout" in free:
+        dropout = dropout_for(passes, weights_a_symbol)
+        config = dataclasses.replace(config, model=dataclasses.replace(config.model, dropout=dropout))
+        chosen.append(("dropout", "--dropout", dropout))
+    if "weight_decay" in free and config.training.optimizer == "adamw":
+        decay = weight_decay_for(passes, weights_a_symbol)
+        config = dataclasses.replace(config, training=dataclasses.replace(config.training, weight_decay=decay))
+        chosen.append(("weight decay", "--weight-decay", decay))
+    if not chosen:
+        return config, None
+    what = ", ".join(f"{name} {value:g}" for name, _, value in chosen)
+    flags = " and ".join(flag for _, flag, _ in chosen)
+    decides = "decide" if len(chosen) > 1 else "decides"
+    return config, f"{what}: about {passes:.1f} passes over the training split; {flags} {decides} otherwise"
 
 
 def with_batch_that_fits(config: Config, symbols: int) -> tuple[Config, str | None]:

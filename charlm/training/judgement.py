@@ -16,7 +16,13 @@ FEW_PASSES = 3.0
 
 
 def judge(
-    *, validation: float, training: float | None, epochs: float, baselines: Mapping[str, float], dropout: float
+    *,
+    validation: float,
+    training: float | None,
+    epochs: float,
+    baselines: Mapping[str, float],
+    dropout: float,
+    enough_dropout: float,
 ) -> list[str]:
     """Sentences for the end of a training, most important first.
 
@@ -26,27 +32,34 @@ def judge(
         epochs: passes over the training split.
         baselines: nats per character by name, on the validation split.
         dropout: the highest rate of dropout in the model.
+        enough_dropout: what the rule by the number of passes asks for: more of it does not help.
     """
     if not math.isfinite(validation):
         return ["the validation loss is not a number: this model is of no use"]
-    sentences = _against(validation, baselines) if baselines else []
-    if training is not None:
-        behind = validation > baselines.get(YARDSTICK, math.inf)
-        sentences += _between(validation, training, epochs, dropout, behind=behind)
-    return sentences
+    apart = training is not None and validation - training > OVERFITTING * training
+    overfits = apart and epochs >= FEW_PASSES
+    sentences = _against(validation, baselines, overfits=overfits) if baselines else []
+    if training is None:
+        return sentences
+    losses = f"training loss {training:.3f}, validation loss {validation:.3f}"
+    behind = validation > baselines.get(YARDSTICK, math.inf)
+    if overfits:
+        cure = _cure(dropout, enough_dropout, behind=behind)
+        return [*sentences, f"it knows the training text by heart in part ({losses}): {cure}"]
+    # of a model behind a baseline there is no more to say
+    return sentences if behind else [*sentences, _between(losses, epochs, apart=apart)]
 
 
-def _against(validation: float, baselines: Mapping[str, float]) -> list[str]:
+def _against(validation: float, baselines: Mapping[str, float], *, overfits: bool) -> list[str]:
     """Beside the 5-gram, and beside a compressor that remembers the training text word for word."""
     name = YARDSTICK if YARDSTICK in baselines else min(baselines, key=baselines.__getitem__)
     mark = baselines[name]
     if mark < validation <= LEVEL * mark:
-        return [f"about level with the {name} ({mark:.3f} nats), which takes seconds: train it longer"]
+        cure = "" if overfits else ": train it longer"
+        return [f"about level with the {name} ({mark:.3f} nats), which takes seconds{cure}"]
     if validation > mark:
-        return [
-            f"{validation - mark:.3f} nats more than the {name} ({mark:.3f}), which takes seconds: "
-            "this model has learned little; train it longer"
-        ]
+        cure = "" if overfits else ": this model has learned little; train it longer"
+        return [f"{validation - mark:.3f} nats more than the {name} ({mark:.3f}), which takes seconds{cure}"]
     gain = 100 * (1 - validation / mark) if mark else 0.0
     sentences = [f"{gain:.1f} % fewer bits than the {name} ({mark:.3f} nats): it has learned the text"]
     copied = baselines.get("xz", math.inf)
@@ -57,17 +70,19 @@ def _against(validation: float, baselines: Mapping[str, float]) -> list[str]:
     return sentences
 
 
-def _between(validation: float, training: float, epochs: float, dropout: float, *, behind: bool) -> list[str]:
-    """What the two splits say together; of a model `behind` a baseline, only whether it overfits."""
-    losses = f"training loss {training:.3f}, validation loss {validation:.3f}"
-    apart = validation - training > OVERFITTING * training
-    if apart and epochs >= FEW_PASSES:
-        cure = "raise --dropout" if dropout < 0.5 else "use a smaller --hidden-size"
-        return [f"it overfits ({losses}): {cure}, or stop earlier with --patience 2"]
+def _cure(dropout: float, enough_dropout: float, *, behind: bool) -> str:
+    """What to do about a model that overfits."""
+    if dropout < enough_dropout:
+        return "raise --dropout, or stop earlier with --patience 2"
     if behind:
-        return []
+        return "use a smaller --hidden-size, or stop earlier with --patience 2"
+    return "more text would help most"
+
+
+def _between(losses: str, epochs: float, *, apart: bool) -> str:
+    """What the two splits say together of a model that does not overfit."""
     if apart:
-        return [f"the validation text is another kind of text ({losses}): a longer training will make both better"]
+        return f"the validation text is another kind of text ({losses}): a longer training will make both better"
     if epochs < FEW_PASSES:
-        return [f"it still underfits ({losses}, {epochs:.1f} passes): a longer training will make it better"]
-    return [f"the two splits agree ({losses}): a larger --hidden-size or a longer training may make it better"]
+        return f"it still underfits ({losses}, {epochs:.1f} passes): a longer training will make it better"
+    return f"the two splits agree ({losses}): a larger --hidden-size or a longer training may make it better"

@@ -28,16 +28,12 @@ Maker = Callable[[Parameters, TrainingConfig, Rate, bool], torch.optim.Optimizer
 
 def _adamw(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: bool) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay (Loshchilov & Hutter, 2019, arXiv:1711.05101)."""
-    return eager.AdamW(
-        parameters.values(), lr=rate, weight_decay=config.weight_decay, fused=fused, capturable=_on_cuda(rate)
-    )
+    return eager.AdamW(parameters.values(), lr=rate, weight_decay=config.decay, fused=fused, capturable=_on_cuda(rate))
 
 
 def _adam(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: bool) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba, 2015, arXiv:1412.6980)."""
-    return eager.Adam(
-        parameters.values(), lr=rate, weight_decay=config.weight_decay, fused=fused, capturable=_on_cuda(rate)
-    )
+    return eager.Adam(parameters.values(), lr=rate, weight_decay=config.decay, fused=fused, capturable=_on_cuda(rate))
 
 
 def _rmsprop(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: bool) -> torch.optim.Optimizer:
@@ -47,7 +43,7 @@ def _rmsprop(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: 
         parameters.values(),
         lr=rate,
         alpha=0.95,
-        weight_decay=config.weight_decay,
+        weight_decay=config.decay,
         # torch has no multi-tensor step with a rate in a tensor that is not capturable
         foreach=capturable or isinstance(rate, float),
         capturable=capturable,
@@ -56,7 +52,7 @@ def _rmsprop(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: 
 
 def _sgd(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: bool) -> torch.optim.Optimizer:
     """Plain stochastic gradient descent, without momentum."""
-    return eager.SGD(parameters.values(), lr=rate, weight_decay=config.weight_decay, fused=fused)
+    return eager.SGD(parameters.values(), lr=rate, weight_decay=config.decay, fused=fused)
 
 
 def _muon(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: bool) -> torch.optim.Optimizer:
@@ -66,7 +62,7 @@ def _muon(parameters: Parameters, config: TrainingConfig, rate: Rate, fused: boo
         [parameters[name] for name in parameters if name in matrices],
         [parameters[name] for name in parameters if name not in matrices],
         lr=rate,
-        weight_decay=config.weight_decay,
+        weight_decay=config.decay,
         fused=fused,
         capturable=_on_cuda(rate),
     )

@@ -56,7 +56,7 @@ class Rails:
         if standing.rollbacks >= MOST_ROLLBACKS or self.good is None:
             raise DivergedError(
                 f"training diverged at step {step}: {reason}, after {MOST_ROLLBACKS} rollbacks; "
-                "try a lower --learning-rate or --clip-norm 1"
+                "try a lower --learning-rate"
             )
         return self.good
 

@@ -32,9 +32,9 @@ from charlm.training.choices import (
     multiplied_weights,
     passes_of,
     with_batch_that_fits,
-    with_dropout,
     with_lanes,
     with_passes,
+    with_regularisation,
     with_size,
 )
 from charlm.training.device import choose_machine
@@ -143,6 +143,8 @@ def resume_training(
             trainer.restore(onto_another_text(capture, data) if other_text else capture)
             if any(name in changes for name in (*ENDS, "patience")):
                 trainer.lengthen()
+            if "learning_rate" in changes:
+                trainer.begin_anew_at_rate()
             _refuse_complete(opened, trainer)
         if other_text:
             # subtle: the checkpoint first; a run whose text is the new one has no place in the old one any more
@@ -232,9 +234,11 @@ def _chosen(
         if (config.model, config.training.batch_size) != tried:
             machine = choose_machine(config.training, config.model, V, progress=progress)
         pace = Pace.of(config.training, tokens)
-    if "dropout" in free:
-        config, notice = with_dropout(config, passes(config), multiplied_weights(config.model, V) / tokens)
-        data = _noted(data, notice)
+    if {"dropout", "weight_decay"} & set(free):
+        config, regular = with_regularisation(
+            config, free, passes(config), multiplied_weights(config.model, V) / tokens
+        )
+        data = _noted(data, regular)
     return config, data, machine
 
 

@@ -12,6 +12,7 @@ from charlm.evaluation.passages import passages
 from charlm.evaluation.score import Score
 from charlm.models import LanguageModel
 from charlm.runs import Data, Run
+from charlm.training.choices import dropout_for, multiplied_weights
 from charlm.training.judgement import judge
 from charlm.training.machine import Machine
 
@@ -50,7 +51,8 @@ def summarise(
 ) -> Summary:
     """Load the best checkpoint back from the disk and score it."""
     checkpoint = run.load(None)
-    model = LanguageModel.from_arrays(config.model, data.tokenizer.vocab_size, checkpoint.weights)
+    V = data.tokenizer.vocab_size
+    model = LanguageModel.from_arrays(config.model, V, checkpoint.weights)
     model.to(machine.device)
     score = _score(model, data, "validation", machine, most=MOST_SCORED)
     training = _score(model, data, "train", machine, most=TRAIN_SYMBOLS)
@@ -62,6 +64,7 @@ def summarise(
             epochs=epochs,
             baselines=nats,
             dropout=max(config.model.between, config.model.output, config.model.dropout_input),
+            enough_dropout=dropout_for(epochs, multiplied_weights(config.model, V) / len(data.store.part("train"))),
         )
         whole = len(data.store.part("validation"))
         if whole > MOST_SCORED:

@@ -88,6 +88,10 @@ class Trainer:
         self.standing.evaluations = int(self.position() * self.pace.evaluations())
         self.standing.without_improvement = 0
 
+    def begin_anew_at_rate(self) -> None:
+        """After `restore`, when another rate was asked for: what rollbacks and plateaus made of the old one is over."""
+        self.standing.rate_scale, self.standing.rollbacks = 1.0, 0
+
     def seconds(self) -> float:
         """Training time over all sittings."""
         return self.standing.seconds + self.clock() - self.started

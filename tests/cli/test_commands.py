@@ -8,7 +8,7 @@ import pytest
 
 from charlm.cli import entry
 from charlm.cli.facts import fact_lines
-from charlm.config import Config, ModelConfig, file_layer, resolve
+from charlm.config import CHOSEN, Config, ModelConfig, file_layer, resolve
 
 RECIPE = """
 title = "A small text"
@@ -56,6 +56,7 @@ def test_config_show_tells_where_each_value_came_from(charlm, workplace, monkeyp
     assert found["corpus"] == {"value": ["a.txt"], "origin": "flag"}
     assert found["cell"] == {"value": "lstm", "origin": "preset textbook"}
     assert found["keep"] == {"value": 2, "origin": "default"}
+    assert json.loads(charlm("config", "show", "--json"))["batch_size"] == {"value": None, "origin": "default"}
 
 
 def test_config_show_is_a_file_that_reads_back_to_the_same_settings(charlm, workplace):
@@ -63,7 +64,10 @@ def test_config_show_is_a_file_that_reads_back_to_the_same_settings(charlm, work
     assert "layers = 3" in text
     assert "# flag" in text
     (workplace / "shown.toml").write_text(text)
-    config = resolve([file_layer(workplace / "shown.toml")]).config
+    resolved = resolve([file_layer(workplace / "shown.toml")])
+    # what charlm train chooses stays open, or the file would make another training than the flags
+    assert all(resolved.origins[name] == "default" for name in CHOSEN)
+    config = resolved.config
     assert (config.model.layers, config.corpus.boundary, config.corpus.include) == (3, ' = "x"\t#', ("*.c",))
     assert charlm("config", "show", "--config", "shown.toml", "--json").count('"file shown.toml"') > 20
 

@@ -55,6 +55,18 @@ def test_the_figures_in_json(charlm, workplace, hostile_text):
     assert found["output"] == "x"
 
 
+def test_what_the_vocabulary_leaves_out_is_counted_and_told(charlm, workplace, hostile_text):
+    with hostile_text.open("a", encoding="utf-8") as file:
+        file.write("QQQ")
+    name = str(hostile_text)
+    found = json.loads(charlm("compress", name, "--output", "x", "--json"))
+    assert (found["characters"], found["dropped_characters"]) == (2003, 3)
+    assert found["evaluated_bits_per_character"] == pytest.approx(8 * found["evaluated_bytes"] / 2000)
+    assert "without the 3 characters that the vocabulary drops" in charlm("compress", name).decode()
+    charlm("eval", name, "--unknown", "drop")
+    assert b"3 of 2,003 characters are not in the vocabulary and were dropped" in charlm.err
+
+
 def test_through_pipes(charlm, monkeypatch):
     content = b"\xff\x00 \r\n" * 30
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))

@@ -36,7 +36,9 @@ Arrays = dict[str, npt.NDArray[np.float32]]
 
 SHORTEST_FOR_PIECES = 2000
 TOLERANCE = 1e-5  # of a loss in nats; of one above 1, as a share: what float32 leaves
-LINE = re.compile(r"^step ([\d,]+)  validation (\S+) nats  perplexity (\S+)  (\S+) bits/character(  best so far)?$")
+LINE = re.compile(
+    r"^step ([\d,]+)  validation (\S+) nats(?:/token)?  perplexity (\S+)  (\S+) bits/character(  best so far)?$"
+)
 STEP = re.compile(r"^step ([\d,]+) of [\d,]+  epoch (\S+)  train (\S+)  ([\d,]+) characters/s")
 ENDED = re.compile(r"(\S+) nats per character · perplexity (\S+) · (\S+) bits per character")
 

@@ -14,12 +14,12 @@ import torch
 
 import charlm
 from charlm.cli.training_run import free_settings
-from charlm.config import PRESETS, Config, Layer, resolve
-from charlm.config.sections import ModelConfig, TrainingConfig
+from charlm.config import CHOSEN, PRESETS, Config, Layer, resolve
+from charlm.config.sections import ADAMW_DECAY, ModelConfig, TrainingConfig
 from charlm.training import Training, plan_training, start, start_training
 from charlm.training import machine as training_machine
 from charlm.training.choices import (
-    CHOSEN,
+    MOST_DECAY,
     MOST_DROPOUT,
     MOST_WEIGHTS_A_SYMBOL,
     PASSES_ENOUGH,
@@ -29,6 +29,7 @@ from charlm.training.choices import (
     multiplied_weights,
     passes_of,
     size_for,
+    weight_decay_for,
 )
 from charlm.training.pace import Pace
 
@@ -42,6 +43,11 @@ def test_dropout_rises_with_every_doubling_of_the_passes_and_never_falls() -> No
     passes = [1.1**step for step in range(200)]
     rates = [dropout_for(each) for each in passes]
     assert rates == sorted(rates)
+
+
+def test_weight_decay_rises_alike_from_little_to_a_bound() -> None:
+    assert [weight_decay_for(passes) for passes in (0, 2, 4, 8)] == [0.08, 0.08, 0.17, 0.26]
+    assert [weight_decay_for(8, weights) for weights in (0.5, 2, 1e9)] == [0.26, 0.35, MOST_DECAY]
 
 
 def test_dropout_rises_with_every_doubling_of_the_weights_beyond_one_a_symbol() -> None:
@@ -151,11 +157,24 @@ def test_a_training_takes_the_dropout_of_its_passes_and_says_why(
     training = begin(place, asked(place, **settings))
     assert training.config.model.dropout == training.run.config.model.dropout == dropout
     assert training.trainer.learner.model.config.between == dropout
+    decay = training.config.training.decay
+    assert decay == weight_decay_for(settings.get("epochs", 0.0))
+    assert all(group["weight_decay"] == decay for group in training.trainer.learner.optimizer.param_groups)
     said = [notice for notice in training.notices if notice.startswith("dropout")]
     passes = settings.get("epochs", 0.0)
     assert said == [
-        f"dropout {dropout:g}: about {passes:.1f} passes over the training split; --dropout decides otherwise"
+        f"dropout {dropout:g}, weight decay {decay:g}: about {passes:.1f} passes over the training split; "
+        "--dropout and --weight-decay decide otherwise"
     ]
+
+
+@pytest.mark.parametrize(("optimizer", "free", "decay"), [("adamw", ("weight_decay",), 0.35), ("sgd", CHOSEN, 0.0)])
+def test_only_adamw_is_given_weight_decay(place: Path, optimizer: str, free: tuple[str, ...], decay: float) -> None:
+    training = begin(place, asked(place, epochs=16.0, optimizer=optimizer, dropout=0.0), free)
+    assert training.config.training.decay == decay
+    assert TrainingConfig(optimizer=optimizer).decay == (ADAMW_DECAY if optimizer == "adamw" else 0.0)
+    said = "weight decay 0.35: about 16.0 passes over the training split; --weight-decay decides otherwise"
+    assert (said in training.notices) == (free == ("weight_decay",))
 
 
 def test_time_becomes_passes_by_the_speed_of_the_machine(place: Path) -> None:
@@ -251,7 +270,7 @@ def test_a_short_text_has_fewer_lanes_where_all_is_chosen(
     assert (said in training.notices) == (lanes == 16)
 
 
-def test_for_a_gpu_nothing_follows_from_the_speed_of_the_processor_but_dropout(
+def test_for_a_gpu_nothing_follows_from_the_speed_of_the_processor_but_regularisation(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpu = training_machine.Machine(device=torch.device("cuda"), dtype=torch.float32, threads=1)
@@ -260,7 +279,9 @@ def test_for_a_gpu_nothing_follows_from_the_speed_of_the_processor_but_dropout(
     data = start._prepared(config, False, CHOSEN, None)[1]
     chosen, data, machine = start._chosen(config, CHOSEN, data, lambda: 0.0, None)
     assert machine is gpu
-    assert chosen == replace(config, model=replace(config.model, dropout=chosen.model.dropout))
+    regular = replace(config.model, dropout=chosen.model.dropout)
+    decayed = replace(config.training, weight_decay=chosen.training.weight_decay)
+    assert chosen == replace(config, model=regular, training=decayed)
     assert [notice.partition(" ")[0] for notice in data.notices] == ["dropout"]
 
 

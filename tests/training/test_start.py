@@ -184,10 +184,42 @@ def test_resume_goes_on_to_a_longer_end_and_remembers_it(place):
     assert go_on(place, epochs=50.0).trainer.pace.steps > 20  # a new end takes the place of the old one
 
 
+def test_resume_takes_every_setting_again_that_the_run_has(place):
+    """From flags, which give tuples, and from a file, which gives lists."""
+    first = begin(place, steps=4)
+    list(first.events())
+    corpus = first.config.corpus.corpus
+    again = go_on(place, corpus=corpus, hidden_size=first.config.model.hidden_size, steps=5)
+    assert again.config.corpus == first.config.corpus
+    again.held.close()
+    assert go_on(place, corpus=list(corpus), include=[], steps=6).config.training.steps == 6
+
+
+def test_a_rate_given_anew_is_not_halved_by_what_the_old_one_did(place):
+    first = begin(place, steps=4)
+    first.trainer.standing.rollbacks, first.trainer.standing.rate_scale = 4, 1 / 16
+    list(first.events())
+    same = go_on(place, steps=6)
+    assert (same.trainer.standing.rollbacks, same.trainer.standing.rate_scale) == (4, 1 / 16)
+    same.held.close()
+    anew = go_on(place, steps=6, learning_rate=1e-3)
+    assert (anew.trainer.standing.rollbacks, anew.trainer.standing.rate_scale) == (0, 1.0)
+    anew.held.close()
+
+
+def test_a_run_tells_the_settings_of_its_last_sitting(place):
+    list(begin(place, steps=4).events())
+    list(go_on(place, epochs=3.0, learning_rate=1e-3).events())
+    training = find_run("tale", place / "runs").run.last_config().training
+    assert (training.steps, training.epochs, training.learning_rate) == (None, 3.0, 1e-3)
+
+
 def test_resume_refuses_what_would_make_another_training(place):
     list(begin(place, steps=4).events())
     with pytest.raises(ConfigError, match=r"hidden_size cannot change .*\(it is 8, asked for 16\)"):
         go_on(place, hidden_size=16)
+    with pytest.raises(ConfigError, match=r"corpus cannot change .*tale.txt', asked for 'a' 'b'\)"):
+        go_on(place, corpus=("a", "b"), steps=9)
     with pytest.raises(ConfigError, match="from its latest checkpoint, not from 4"):
         go_on(place, run="tale@4", steps=9)
     (place / "tale.txt").write_text("another text altogether. " * 40)
