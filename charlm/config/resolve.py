@@ -20,6 +20,8 @@ from charlm.registry import suggestion
 # Environment variables that name folders, not settings.
 FOLDER_VARIABLES = ("CHARLM_CACHE", "CHARLM_CHECKPOINTS", "CHARLM_CORPORA")
 PREFIX = "CHARLM_"
+# subtle: charlm config show would list them too, but not with that variable set
+UNKNOWN_VARIABLE = ": unset it; charlm train --help lists the settings"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +117,7 @@ def environment_layer(environment: Mapping[str, str]) -> Layer:
             # subtle: compared without the prefix, which alone makes any two of them look alike
             choices = [*map(str.upper, known), *(folder.removeprefix(PREFIX) for folder in FOLDER_VARIABLES)]
             near = suggestion(name.upper(), choices, PREFIX)
-            raise ConfigError(f"environment: {variable} is no setting{near or '; charlm config show lists them'}")
+            raise ConfigError(f"environment: {variable} is no setting{near or UNKNOWN_VARIABLE}")
         try:
             values[name] = known[name][1].parse(text)
         except ConfigError as error:
