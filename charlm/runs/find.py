@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -54,6 +55,11 @@ def find_run(name: str | None, root: Path) -> RunAt:
         return RunAt(run=_last_saved(root), which=None)
     folder, which = _place(name, root)
     return RunAt(run=open_run(folder), which=which)
+
+
+def run_argument(folder: Path) -> str:
+    """What ``--run`` takes for the run in `folder`, quoted for a shell: its name, or a path where it lies elsewhere."""
+    return shlex.quote(folder.name if folder.parent == checkpoints_folder() else str(folder))
 
 
 def find_folder(name: str, root: Path) -> Path:

@@ -289,6 +289,14 @@ def test_a_summary_is_of_the_best_checkpoint(place):
         begin(place)
 
 
+def test_a_summary_of_a_part_says_how_all_of_it_is_measured(place, monkeypatch):
+    monkeypatch.setenv("CHARLM_CHECKPOINTS", str(place / "runs"))
+    monkeypatch.setattr("charlm.training.summary.MOST_SCORED", 100)
+    training = begin(place, steps=2)
+    list(training.events())
+    assert training.summary().judgement[-1].endswith("charlm eval --run tale --split validation measures all")
+
+
 def test_a_finished_training_notes_what_each_number_format_costs_and_finds_it_in_little_memory(place, monkeypatch):
     training = begin(place, steps=30)
     list(training.events())
