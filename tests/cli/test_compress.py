@@ -146,7 +146,11 @@ def test_a_damaged_file_leaves_nothing(charlm, workplace, hostile_text):
         (["compress", "."], 3, "cannot read .: Is a directory"),
         (["compress", "a\0b"], 3, "cannot read"),
         (["compress", "/dev/zero"], 3, "'/dev/zero' is a device, not a text"),
-        (["compress", "x", "--output", "no/such/folder"], 5, "cannot write no/such/folder: the folder no/such is not there"),
+        (
+            ["compress", "x", "--output", "no/such/folder"],
+            5,
+            "cannot write no/such/folder: the folder no/such is not there",
+        ),
         (["compress", "x", "--engine", "torch"], 2, "engine torch does not code"),
         (["compress", "-", "--json"], 2, "cannot both go to standard output"),
         (["decompress", "x"], 2, "does not end in .charlm"),

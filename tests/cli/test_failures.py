@@ -73,6 +73,8 @@ BAD = [
     (["tokenize", "x", "--tokenizer", "chra"], 2, "no tokenizer 'chra'", "did you mean char?"),
     (["tokenize", "--file", "absent.txt"], 3, "cannot read absent.txt"),
     (["tokenize", "x", "--run", "a", "--tokenizer", "byte"], 2, "give --run or --tokenizer, not both"),
+    (["tokenize", "x", "--run", "a", "--min-count", "5"], 2, "--min-count goes with --tokenizer"),
+    (["tokenize", "x", "--min-count", "5"], 2, "--min-count goes with --tokenizer"),
     (["score", "x", "--top", str(2**70)], 2, "--top must be a whole number >= 1, was 1180591620717411303424"),
     (["completion", "tcsh"], 2, "no shell 'tcsh': choose bash, fish, zsh"),
     (["completion"], 2, "missing argument"),
