@@ -78,11 +78,16 @@ def resume(
     return watch(training, view)
 
 
-def plan(resolved: Resolved, *, json: bool, quiet: bool) -> int:
+def plan(resolved: Resolved, *, run: str | None, json: bool, quiet: bool) -> int:
     """Print what a training would cost."""
     with memory_advice(resolved.config):
-        progress = choose_progress(quiet=json or quiet)
-        found = plan_training(resolved.config, free=free_settings(resolved), progress=progress)
+        found = plan_training(
+            resolved.config,
+            run=run,
+            root=checkpoints_folder(),
+            free=free_settings(resolved),
+            progress=choose_progress(quiet=json or quiet),
+        )
     if json:
         console.print_json(dataclasses.asdict(found))
     else:

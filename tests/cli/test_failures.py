@@ -105,6 +105,17 @@ def test_bad_input_is_one_line_and_a_code(arguments, code, words, capsys):
         assert word in err
 
 
+def test_a_plan_is_refused_where_its_training_would_be(tmp_path, capsys):
+    (tmp_path / "tale.txt").write_text("a cat sat. " * 200)
+    (tmp_path / "checkpoints" / "mine").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "mine" / "run.json").write_text("")
+    line = ["train", "tale.txt", "--steps", "1", "--run", "mine"]
+    assert [entry.run([*line, *plan]) for plan in ([], ["--plan"])] == [4, 4]
+    first, second = capsys.readouterr().err.splitlines()
+    assert "mine is there already" in first
+    assert second == first
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "words"),
     [

@@ -250,6 +250,15 @@ def test_a_log_that_cannot_be_written_does_not_end_a_training(place, monkeypatch
     assert find_run("tale", place / "runs").load().step == 6
 
 
+def test_a_plan_refuses_a_name_that_its_training_would(place):
+    with pytest.raises(ConfigError, match="is no name for a new run"):
+        plan_training(config(place, steps=1), run="a@b", root=place / "runs")
+    assert not (place / "runs").exists()
+    begin(place)
+    with pytest.raises(RunError, match="tale is there already"):
+        plan_training(config(place, steps=1), run="tale", root=place / "runs")
+
+
 def test_a_plan_counts_and_times_without_a_run(place):
     plan = plan_training(config(place, steps=100))
     assert plan.steps == 100
