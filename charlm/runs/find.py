@@ -15,8 +15,8 @@ from charlm.runs.files import shown
 from charlm.runs.listing import holds_run, list_runs, run_names
 from charlm.runs.loading import Checkpoint, Which
 from charlm.runs.manifest import STEP_NAME, STEPS
-from charlm.runs.opening import open_run
-from charlm.runs.run import RUN, Run
+from charlm.runs.opening import no_run, open_run
+from charlm.runs.run import Run
 
 VARIABLE = "CHARLM_CHECKPOINTS"
 PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
@@ -71,7 +71,7 @@ def find_folder(name: str, root: Path) -> Path:
     folder = _place(name, root)[0]
     # before anybody adds up the sizes of all that is in it
     if not holds_run(folder):
-        raise RunError(f"{shown(folder)} is no run folder: it has no {RUN}")
+        raise no_run(folder)
     return folder
 
 

@@ -17,9 +17,10 @@ from charlm.errors import ConfigError, CorpusError, RunError
 from charlm.registry import lookup, suggestion
 from charlm.runs import Data, checkpoints_folder, new_run_name, prepare
 from charlm.runs.files import shown
+from charlm.runs.opening import SWEEP
 from charlm.sweeps import folder as files
 from charlm.sweeps.events import SweepEvent
-from charlm.sweeps.folder import SWEEP, Search
+from charlm.sweeps.folder import Search
 from charlm.sweeps.plan import make_plan
 from charlm.sweeps.sweep import Sweep
 from charlm.training.device import choose_machine
