@@ -161,8 +161,9 @@ def _refuse_complete(run: Run, trainer: Trainer) -> None:
     if reason is None and patience is not None and trainer.standing.without_improvement >= patience:
         reason = "patience"
     if reason is not None:
+        lasted = f"{seconds:.1f} seconds" if seconds < 60 else f"{seconds / 60:.1f} minutes"
         raise ConfigError(
-            f"run {run.name} is complete ({steps:,} steps, {seconds / 60:.1f} minutes): "
+            f"run {run.name} is complete ({steps:,} step{'s' * (steps != 1)}, {lasted}): "
             f"to go on, give --{reason} a larger number"
         )
 

@@ -1,8 +1,10 @@
 """Start and resume through real run folders: names, refusals, what is left behind."""
 
 import random
+import re
 import shutil
 from datetime import datetime
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,6 +23,7 @@ from charlm.training import plan_training, precision, resume_training, start_tra
 from charlm.training.events import Stopped
 from charlm.training.plan import CUDA_BYTES, memory_estimate
 from charlm.training.precision import note_precision
+from charlm.training.start import _refuse_complete
 
 SMALL = {"hidden_size": 8, "layers": 1, "batch_size": 4, "window_length": 8, "threads": 1}
 NOW = datetime(2026, 11, 21, 14, 32)
@@ -179,9 +182,23 @@ def test_resume_goes_on_to_a_longer_end_and_remembers_it(place):
     events = list(longer.events())
     assert events[-1].step == 20
     assert [event.step for event in events if event.kind == "evaluate"] == [12, 14, 16, 18, 20]
-    with pytest.raises(ConfigError, match=r"is complete \(20 steps.*--steps a larger number"):
+    with pytest.raises(ConfigError, match=r"is complete \(20 steps, \d+\.\d seconds\): .*--steps a larger number"):
         go_on(place)
     assert go_on(place, epochs=50.0).trainer.pace.steps > 20  # a new end takes the place of the old one
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.04, "0.0 seconds"), (59.4, "59.4 seconds"), (90.0, "1.5 minutes")])
+def test_a_complete_run_says_how_long_it_took(seconds, words):
+    trainer = SimpleNamespace(
+        learner=SimpleNamespace(steps=1),
+        standing=SimpleNamespace(seconds=seconds),
+        pace=SimpleNamespace(ended=lambda steps, seconds: "steps"),
+        config=SimpleNamespace(patience=None),
+    )
+    with pytest.raises(
+        ConfigError, match=rf"run rr is complete \(1 step, {re.escape(words)}\): to go on, give --steps"
+    ):
+        _refuse_complete(SimpleNamespace(name="rr"), trainer)
 
 
 def test_resume_refuses_what_would_make_another_training(place):
