@@ -68,6 +68,17 @@ def resolve(layers: Iterable[Layer]) -> Resolved:
     return Resolved(config=Config(**built), origins=origins)
 
 
+def call_layer(texts: tuple[str, ...], settings: Mapping[str, Any]) -> Layer:
+    """The settings of a call from Python: `texts` by their place, all others by name.
+
+    Raises:
+        ConfigError: the texts are given by name as well.
+    """
+    if texts and "corpus" in settings:
+        raise ConfigError(f"give texts or corpus, not both, was {shown(texts)} and {shown(settings['corpus'])}")
+    return Layer(origin="flag", values={"corpus": texts, **settings} if texts else settings)
+
+
 def file_layer(path: Path) -> Layer:
     """The settings of a TOML file: keys at top level, or in their sections ``[model]``, ``[training]``, ...
 

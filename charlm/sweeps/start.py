@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from charlm.config import PRESETS, Config, Layer, resolve
+from charlm.config import PRESETS, Config, Layer, call_layer, resolve
 from charlm.config.ranges import Range, SweepConfig, draw_trials, parse_ranges
 from charlm.corpora import Progress
 from charlm.errors import ConfigError, CorpusError, RunError
@@ -120,7 +120,7 @@ def sweep(
     layers = [Layer(origin=f"preset {preset}", values=lookup(PRESETS, preset, "preset"))] if preset else []
     if twice := sorted(set(ranges) & set(settings)):
         raise ConfigError(f"{twice[0]} is given beside its range: give one of them")
-    layers.append(Layer(origin="flag", values={"corpus": texts, **settings} if texts else settings))
+    layers.append(call_layer(texts, settings))
     found = start_sweep(
         resolve(layers).config,
         [f"{name}={text}" for name, text in ranges.items()],
