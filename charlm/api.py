@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charlm.config import CHOSEN, PRESETS, Config, CorpusConfig, Layer, SamplingConfig, resolve
+from charlm.config import CHOSEN, PRESETS, Config, CorpusConfig, Layer, SamplingConfig, call_layer, resolve
 from charlm.errors import ConfigError, CorpusError
 from charlm.registry import lookup
 from charlm.runs import RunAt, checkpoints_folder, find_run, open_run_data
@@ -309,8 +309,7 @@ def train(
     from charlm.training import start_training
 
     layers = [Layer(origin=f"preset {preset}", values=lookup(PRESETS, preset, "preset"))] if preset else []
-    values = {"corpus": texts, **settings} if texts else settings
-    config = resolve([*layers, Layer(origin="flag", values=values)]).config
+    config = resolve([*layers, call_layer(texts, settings)]).config
     root = root or checkpoints_folder()
     fixed = set(settings) | (set(layers[0].values) - {"batch_size"} if layers else set())
     free = [name for name in CHOSEN if name not in fixed]

@@ -6,7 +6,7 @@
     ├── CorpusError          3   a text that cannot be found, fetched, read or split
     │   └── TokenizerError   3   a text that the tokenizer cannot represent
     ├── RunError             4   a run or checkpoint that is missing, damaged or of another kind
-    ├── OutputError          5   a file that cannot be written (disk full, no permission)
+    ├── OutputError          5   a file that cannot be written (disk full, no permission, there already)
     ├── DivergedError        6   training that stayed non-finite after its retries
     └── RunInUseError        7   a run folder that another live process holds
 

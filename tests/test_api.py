@@ -45,6 +45,13 @@ def test_train_tells_events_and_returns_the_model(model, events):
     assert model.config.model.hidden_size == 24
 
 
+def test_texts_are_given_once(place):
+    for start in (charlm.train, lambda *texts, **more: charlm.sweep(*texts, ranges={"dropout": "0..0.5"}, **more)):
+        with pytest.raises(ConfigError, match=r"give texts or corpus, not both, was \('a\.txt',\) and \('b\.txt',\)"):
+            start("a.txt", corpus=("b.txt",), root=place / "none")
+    assert not (place / "none").exists()
+
+
 def test_load_finds_runs_by_name_folder_and_step(model, place):
     by_name = charlm.load("tale", root=place / "runs")
     by_folder = charlm.load(place / "runs" / "tale")

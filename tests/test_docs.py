@@ -227,6 +227,40 @@ def test_metrics_and_resume_rules_are_those_of_training():
     assert set(INLINE.findall(allowed)) == CHANGEABLE
 
 
+def test_all_that_train_prints_as_json_is_listed(capsys):
+    from charlm.cli.ending import summary_record
+    from charlm.cli.view import JsonView
+    from charlm.training import events
+    from charlm.training.summary import Summary
+
+    view, folder = JsonView(), Path("x")
+    view.notice("")
+    view.end_record(
+        summary_record(
+            Summary(
+                run=folder, checkpoint=folder, score=None, training=None, baselines={}, judgement=[], division="by hand"
+            )
+        )
+    )
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    records += [
+        {"kind": kind.kind, **dict.fromkeys(field.name for field in dataclasses.fields(kind))}
+        for kind in vars(events).values()
+        if hasattr(kind, "kind")
+    ]
+    ((whole, further),) = re.findall(
+        r"^## metrics\.jsonl\n(.*?)^### charlm train --json\n(.*?)^## ",
+        (DOCS / "runs.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    kept, printed = set(INLINE.findall(whole)), set(INLINE.findall(further))
+    for record in records:
+        # what is kept is printed too; what is only printed is described beside that
+        spans = kept if record["kind"] in kept else printed
+        assert {record["kind"], *record} - spans - {"kind"} == set(), record["kind"]
+    assert {record["kind"] for record in records} - kept == {"notice", "sample", "log", "summary"}
+
+
 def test_the_keys_of_an_evaluation_are_listed():
     from charlm.evaluation import Evaluation, Score, parse_protocol
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 from charlm.cli.facts import Fact
 from charlm.cli.figures import figure
+from charlm.runs import run_argument
 from charlm.training.pace import DEFAULT_MINUTES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from charlm.config import Config
     from charlm.training import Summary
 
 
-def summary_facts(summary: Summary, config: Config) -> list[Fact]:
-    """The end of a training for a person."""
+def summary_facts(summary: Summary, config: Config, split: str | None = None) -> list[Fact]:
+    """The end of a training for a person. `split` is what an evaluation has to be told to measure."""
     facts = [("saved", str(summary.checkpoint))]
     score = summary.score
     if score is not None:
@@ -32,22 +34,22 @@ def summary_facts(summary: Summary, config: Config) -> list[Fact]:
         ranked = sorted(summary.baselines.items(), key=lambda item: item[1])
         facts.append(("baselines", " · ".join(f"{name} {figure(nats)}" for name, nats in ranked)))
     facts += [("", sentence) for sentence in summary.judgement]
-    name = shlex.quote(summary.run.name)
+    name = run_argument(summary.run)
     prompt = ' --prompt "ROMEO:"' if config.corpus.corpus == ("shakespeare",) else ""
     return [
         *facts,
         ("", ""),
-        ("next", f"charlm eval --run {name}"),
+        ("next", _evaluation(name, split)),
         ("", f"charlm generate --run {name}{prompt}"),
         ("", f"charlm train --resume --run {name} {_longer(config)}"),
     ]
 
 
-def interrupted_facts(run: str, *, complete: bool) -> list[Fact]:
-    """The end of a training that was told to stop, or was `complete` by then."""
-    name = shlex.quote(run)
+def interrupted_facts(run: Path, *, complete: bool, split: str | None = None) -> list[Fact]:
+    """The end of a training that was told to stop, or was `complete` by then. Arguments as of `summary_facts`."""
+    name = run_argument(run)
     if complete:
-        return [("stopped", "the training is complete and saved"), ("next", f"charlm eval --run {name}")]
+        return [("stopped", "the training is complete and saved"), ("next", _evaluation(name, split))]
     return [
         ("stopped", "the step is finished and saved"),
         ("next", f"charlm train --resume --run {name}"),
@@ -70,6 +72,10 @@ def summary_record(summary: Summary) -> dict[str, Any]:
         "baselines": dict(summary.baselines),
         "judgement": summary.judgement,
     }
+
+
+def _evaluation(name: str, split: str | None) -> str:
+    return f"charlm eval --run {name}" + ("" if split is None else f" --split {split}")
 
 
 def _longer(config: Config) -> str:

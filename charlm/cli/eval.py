@@ -67,7 +67,7 @@ EXAMPLES = (
     help="write the nats of every symbol as lines of JSON; -: show the text in colours, in a pipe the lines",
 )
 @setting_options(CorpusConfig, without=("corpus", "split"))
-@setting_options(TokenizerConfig, "unknown")
+@setting_options(TokenizerConfig, "unknown", usual={"unknown": "the run's own"})
 @setting_options(TrainingConfig, "device", "threads")
 @setting_options(SamplingConfig, "engine")
 @click.option(

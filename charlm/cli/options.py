@@ -61,15 +61,21 @@ def flag_name(setting: Setting) -> str:
     return "--" + setting.name.replace("_", "-")
 
 
-def setting_options(section: type[Section], *names: str, without: tuple[str, ...] = ()) -> Callable[[Any], Any]:
-    """A decorator that gives a command the flags of a section: those of `names` (all when none), not `without`."""
-    known = settings_of(section)
+def setting_options(
+    section: type[Section], *names: str, without: tuple[str, ...] = (), usual: Mapping[str, str] | None = None
+) -> Callable[[Any], Any]:
+    """A decorator that gives a command the flags of a section: those of `names` (all when none), not `without`.
+
+    Args:
+        usual: by setting, what this command takes without its flag, in words, where that is not the default.
+    """
+    known, usual = settings_of(section), usual or {}
 
     def decorate(function: DecoratedT) -> DecoratedT:
         # subtle: click's decorators put later ones first
         for name in reversed(names or tuple(known)):
             if name not in without:
-                click.option(*_flags(known[name]), cls=Option, **_attributes(known[name]))(function)
+                click.option(*_flags(known[name]), cls=Option, **_attributes(known[name], usual.get(name)))(function)
         return function
 
     return decorate
@@ -87,10 +93,10 @@ def _flags(setting: Setting) -> tuple[str, ...]:
     return (f"{flag_name(setting)}/--{off}", setting.name)
 
 
-def _attributes(setting: Setting) -> dict[str, Any]:
+def _attributes(setting: Setting, usual: str | None) -> dict[str, Any]:
     attributes: dict[str, Any] = {
         "group": "common" if setting.common else setting.group,
-        "help": help_line(setting),
+        "help": help_line(setting, usual),
         "default": None,
     }
     if setting.type is bool:
@@ -99,14 +105,16 @@ def _attributes(setting: Setting) -> dict[str, Any]:
     return attributes | {"type": SettingType(setting), "metavar": metavar, "multiple": setting.type is tuple}
 
 
-def help_line(setting: Setting) -> str:
-    """Help, default and range: ``units in each layer [256] (1 to 65536)``."""
+def help_line(setting: Setting, usual: str | None = None) -> str:
+    """Help, default and range: ``units in each layer [256] (1 to 65536)``; `usual` in place of the default."""
     text = setting.help
     if setting.names:
         text += f": {', '.join(setting.names[:-1])} or {setting.names[-1]}"
     if setting.type is bool:
         return f"{text} [{'on' if setting.default else 'off'}]"
-    if setting.default not in (None, (), ""):
+    if usual is not None:
+        text += f" [{usual}]"
+    elif setting.default not in (None, (), ""):
         text += f" [{setting.default:g}]" if setting.type is float else f" [{setting.default}]"
     if setting.type is tuple:
         text += "; may be given several times"

@@ -169,7 +169,9 @@ def _precision(found: RunSummary) -> str | None:
     nats = found.precision_nats
     if not nats or "exact" not in nats:
         return None
-    costs = [f"{name} {value - nats['exact']:+.4f} nats" for name, value in nats.items() if name != "exact"]
+    # + 0.0: a zero that was rounded from below has no minus
+    added = {name: round(value - nats["exact"], 4) + 0.0 for name, value in nats.items() if name != "exact"}
+    costs = [f"{name} {value:+.4f} nats" for name, value in added.items()]
     return f"{fastest(nats)} ({', '.join(costs)})"
 
 

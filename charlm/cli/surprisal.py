@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from charlm.cli import console
 from charlm.cli.escape import to_json_line
+from charlm.cli.whole_file import why_not_written
 from charlm.errors import OutputError
 
 if TYPE_CHECKING:
@@ -95,8 +96,10 @@ def _new_file(name: str) -> Iterator[TextIO]:
         file = path.open("w" if _is_device(path) else "x", encoding="utf-8", newline="")
     except FileExistsError:
         raise OutputError(f"{name} is there already: give --surprisal another name, or remove it") from None
-    except (OSError, ValueError) as error:
-        raise OutputError(f"cannot write {name}: {getattr(error, 'strerror', None) or error}") from None
+    except OSError as error:
+        raise OutputError(f"cannot write {name}: {why_not_written(name, error)}") from None
+    except ValueError as error:  # a NUL in the name
+        raise OutputError(f"cannot write {name}: {error}") from None
     try:
         yield file
         _close(file, name)

@@ -37,7 +37,13 @@ EXAMPLES = (
 )
 @run_option("whose tokenizer to use [the latest run]", group="common")
 @click.option("--ids", cls=Option, group="common", is_flag=True, help="print ids, not pieces")
-@setting_options(TokenizerConfig, "tokenizer", "unknown", "min_count")
+@setting_options(
+    TokenizerConfig,
+    "tokenizer",
+    "unknown",
+    "min_count",
+    usual={"tokenizer": "a run's", "unknown": "the tokenizer's own"},
+)
 @json_option("{tokenizer, vocab_size, ids, pieces} in JSON")
 def tokenize(text: str | None, path: str | None, run: str | None, ids: bool, json: bool, **settings: Any) -> None:
     """Show TEXT as the pieces or ids that a model sees; without TEXT, standard input."""
@@ -77,6 +83,8 @@ def _tokenizer(run: str | None, flags: dict[str, Any], content: str) -> Tokenize
         if run is not None:
             raise ConfigError("give --run or --tokenizer, not both")
         return train_tokenizer(TokenizerConfig(**flags), [content])
+    if "min_count" in flags:
+        raise ConfigError("--min-count goes with --tokenizer: the vocabulary of a run is learnt already")
     return find_run(run, checkpoints_folder()).run.tokenizer
 
 

@@ -64,5 +64,5 @@ def train(
             flags, config_file, preset, run=run, accept_change=accept_change, plan=plan, json=json, quiet=quiet
         )
     if plan:
-        return training_run.plan(resolved, json=json, quiet=quiet)
+        return training_run.plan(resolved, run=run, json=json, quiet=quiet)
     return training_run.start(resolved, run=run, json=json, quiet=quiet)

@@ -17,6 +17,7 @@ from charlm.cli.view import View, choose_view
 from charlm.config import CHOSEN, Config, Resolved, file_layer
 from charlm.config.shapes import count_parameters
 from charlm.errors import ConfigError, OutputError
+from charlm.evaluation.of_run import split_to_name
 from charlm.runs import checkpoints_folder
 from charlm.tokenizers import parse_spec
 from charlm.training import Training, plan_training, resume_training, start_training
@@ -76,11 +77,16 @@ def resume(
     return watch(training, view)
 
 
-def plan(resolved: Resolved, *, json: bool, quiet: bool) -> int:
+def plan(resolved: Resolved, *, run: str | None, json: bool, quiet: bool) -> int:
     """Print what a training would cost."""
     with memory_advice(resolved.config):
-        progress = choose_progress(quiet=json or quiet)
-        found = plan_training(resolved.config, free=free_settings(resolved), progress=progress)
+        found = plan_training(
+            resolved.config,
+            run=run,
+            root=checkpoints_folder(),
+            free=free_settings(resolved),
+            progress=choose_progress(quiet=json or quiet),
+        )
     if json:
         console.print_json(dataclasses.asdict(found))
     else:
@@ -115,10 +121,11 @@ def watch(training: Training, view: View) -> int:
             view.close()
         # also where the last step was done when the signal came: what is left to do takes seconds
         if received.number is not None:
-            view.end(interrupted_facts(training.run.name, complete=reason != "interrupted"))
+            complete = reason != "interrupted"
+            view.end(interrupted_facts(training.run.folder, complete=complete, split=split_to_name(training.data)))
             return received.exit_code
     summary = training.summary()
-    view.end(summary_facts(summary, training.config))
+    view.end(summary_facts(summary, training.config, split_to_name(training.data)))
     view.end_record(summary_record(summary))
     return 0
 

@@ -135,7 +135,7 @@ def warning_line(event: Event) -> str:
     if isinstance(event, RolledBack):
         return (
             f"back to step {event.step:,}: {event.reason}; learning rate now {event.learning_rate:.2g},"
-            f" {event.retries_left} more tries"
+            f" {event.retries_left} more {'try' if event.retries_left == 1 else 'tries'}"
         )
     if isinstance(event, Stopped):
         return (

@@ -54,13 +54,13 @@ def written(path: str, *, force: bool, text: bool) -> Iterator[BinaryIO]:
         text: it may go to a terminal, where it is shown escaped.
 
     Raises:
-        ConfigError: there is such a file, or a terminal is no place for this.
-        OutputError: it cannot be written.
+        ConfigError: a terminal is no place for this.
+        OutputError: there is such a file, or it cannot be written.
     """
     if path == STANDARD and not text and console.is_terminal(sys.stdout):
         raise ConfigError("compressed bytes are not for a terminal: name a file with --output")
     if path != STANDARD and os.path.lexists(path) and not force and not _is_channel(path):
-        raise ConfigError(f"{shown(path)} is there already: --force replaces it, --output names another")
+        raise OutputError(f"{shown(path)} is there already: --force replaces it, --output names another")
     try:
         if path == STANDARD or _is_channel(path):
             with tempfile.TemporaryFile() as kept:
@@ -73,7 +73,15 @@ def written(path: str, *, force: bool, text: bool) -> Iterator[BinaryIO]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OutputError(f"cannot write {shown(path)}: {in_words(error)}") from None
+        raise OutputError(f"cannot write {shown(path)}: {why_not_written(path, error)}") from None
+
+
+def why_not_written(path: str, error: OSError) -> str:
+    """Why `path` could not be written, in words: what is not there is never the file itself, but its folder."""
+    folder = os.path.dirname(path)
+    if isinstance(error, FileNotFoundError) and folder and not os.path.exists(folder):
+        return f"the folder {shown(folder)} is not there"
+    return in_words(error)
 
 
 def _is_channel(path: str) -> bool:

@@ -100,7 +100,14 @@ def make_whole(config: ModelConfig, arrays: Mapping[str, npt.NDArray[Any]], voca
     """
     weights = checked(arrays, config, vocab_size)
     if config.cell not in CELLS:
-        raise ConfigError(f"compress computes in whole numbers, for the cells {', '.join(CELLS)}; was {config.cell!r}")
+        raise ConfigError(
+            f"compress and decompress compute in whole numbers, for the cells {', '.join(CELLS)}; was {config.cell!r}"
+        )
+    if config.attention_window:
+        raise ConfigError(
+            "compress and decompress compute in whole numbers, which there are none of for attention: "
+            f"take a run without --attention-window, was {config.attention_window}"
+        )
     tensors = _Tensors(weights)
     layers = tuple(_layer(config, tensors, index) for index in range(config.layers))
     embedding = tensors.fixed("embedding")
@@ -162,8 +169,8 @@ class _Tensors:
         found = np.rint(np.ldexp(self.weights[name].astype(np.float64), fraction))
         if found.size and np.abs(found).max() > LIMIT:
             raise ConfigError(
-                f"tensor {name!r} holds {np.abs(self.weights[name]).max():g}: compress computes in whole numbers, "
-                f"which end at {LIMIT / 2**fraction:g}"
+                f"tensor {name!r} holds {np.abs(self.weights[name]).max():g}: "
+                f"compress and decompress compute in whole numbers, which end at {LIMIT / 2**fraction:g}"
             )
         return found.astype(np.int64)
 
@@ -173,7 +180,7 @@ class _Tensors:
         found = whole_rows(self.weights[name] if rows is None else self.weights[name][rows])
         if found is None:
             raise ConfigError(
-                f"tensor {name!r} holds weights too large for the whole numbers that compress computes in"
+                f"tensor {name!r} holds weights too large for the whole numbers that compress and decompress compute in"
             )
         return found
 
@@ -181,7 +188,9 @@ class _Tensors:
         """Raise `ConfigError` for a tensor that was not asked for: the model has a part that is not computed here."""
         others = sorted(set(self.weights) - self._used)
         if others:
-            raise ConfigError(f"compress cannot compute this model in whole numbers: it has no part for {others[0]!r}")
+            raise ConfigError(
+                f"compress and decompress compute in whole numbers, and have none for tensor {others[0]!r}"
+            )
 
 
 def whole_rows(matrix: Floats) -> WholeMatrix | None:

@@ -1,7 +1,7 @@
 """Settings: frozen, complete, checked once. The same names in flags, TOML, environment and code."""
 
 from charlm.config.presets import PRESETS
-from charlm.config.resolve import Layer, Resolved, environment_layer, file_layer, resolve, to_toml
+from charlm.config.resolve import Layer, Resolved, call_layer, environment_layer, file_layer, resolve, to_toml
 from charlm.config.sections import (
     CHOSEN,
     SECTIONS,
@@ -27,6 +27,7 @@ __all__ = [
     "Setting",
     "TokenizerConfig",
     "TrainingConfig",
+    "call_layer",
     "environment_layer",
     "file_layer",
     "resolve",

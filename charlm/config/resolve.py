@@ -20,6 +20,8 @@ from charlm.registry import suggestion
 # Environment variables that name folders, not settings.
 FOLDER_VARIABLES = ("CHARLM_CACHE", "CHARLM_CHECKPOINTS", "CHARLM_CORPORA")
 PREFIX = "CHARLM_"
+# subtle: charlm config show would list them too, but not with that variable set
+UNKNOWN_VARIABLE = ": unset it; charlm train --help lists the settings"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,17 @@ def resolve(layers: Iterable[Layer]) -> Resolved:
             origins[name] = layer.origin
     built: dict[str, Any] = {name: SECTIONS[name](**values) for name, values in sections.items()}
     return Resolved(config=Config(**built), origins=origins)
+
+
+def call_layer(texts: tuple[str, ...], settings: Mapping[str, Any]) -> Layer:
+    """The settings of a call from Python: `texts` by their place, all others by name.
+
+    Raises:
+        ConfigError: the texts are given by name as well.
+    """
+    if texts and "corpus" in settings:
+        raise ConfigError(f"give texts or corpus, not both, was {shown(texts)} and {shown(settings['corpus'])}")
+    return Layer(origin="flag", values={"corpus": texts, **settings} if texts else settings)
 
 
 def file_layer(path: Path) -> Layer:
@@ -115,7 +128,7 @@ def environment_layer(environment: Mapping[str, str]) -> Layer:
             # subtle: compared without the prefix, which alone makes any two of them look alike
             choices = [*map(str.upper, known), *(folder.removeprefix(PREFIX) for folder in FOLDER_VARIABLES)]
             near = suggestion(name.upper(), choices, PREFIX)
-            raise ConfigError(f"environment: {variable} is no setting{near or '; charlm config show lists them'}")
+            raise ConfigError(f"environment: {variable} is no setting{near or UNKNOWN_VARIABLE}")
         try:
             values[name] = known[name][1].parse(text)
         except ConfigError as error:

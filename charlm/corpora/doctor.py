@@ -166,9 +166,8 @@ def _notes(report: CorpusReport) -> list[str]:
     found = report.facts
     sizes = ", ".join(f"{part} {end - start:,}" for part, (start, end) in found.parts.items())
     notes = [
-        f"{found.characters:,} characters, {found.bytes:,} bytes,"
-        f" {found.documents:,} document{'s' * (found.documents != 1)},"
-        f" {report.distinct_characters:,} distinct characters; "
+        f"{_counted(found.characters, 'character')}, {_counted(found.bytes, 'byte')},"
+        f" {_counted(found.documents, 'document')}, {_counted(report.distinct_characters, 'distinct character')}; "
         + (f"encoding {', '.join(report.encodings)}" if report.encodings else "read as bytes"),
         f"split {found.split}: {sizes}",
     ]
@@ -179,14 +178,19 @@ def _notes(report: CorpusReport) -> list[str]:
     ]
     notes += [f"the same content {len(names)} times: {_listed(map(repr, names))}" for names in report.duplicates]
     if report.crlf:
-        notes.append(f"{report.crlf:,} line ends are CRLF: --newlines unix makes them one character")
+        several = _counted(report.crlf, "line end is", "line ends are")
+        notes.append(f"{several} CRLF: --newlines unix makes each one character")
     if report.cr:
-        notes.append(f"{report.cr:,} carriage returns stand alone: --newlines unix makes them line ends")
+        several = _counted(report.cr, "carriage return stands", "carriage returns stand")
+        notes.append(f"{several} alone: --newlines unix makes each a line end")
     if report.controls:
-        shown = _listed(f"{_spelled(character)} {count:,} times" for character, count in report.controls.items())
+        shown = _listed(
+            f"{_spelled(character)} {_counted(count, 'time')}" for character, count in report.controls.items()
+        )
         notes.append(f"control and format characters: {shown}")
     if report.once_only:
-        notes.append(f"{len(report.once_only):,} characters occur once: {_listed(map(_spelled, report.once_only))}")
+        several = _counted(len(report.once_only), "character occurs", "characters occur")
+        notes.append(f"{several} once: {_listed(map(_spelled, report.once_only))}")
     if report.unseen:
         notes.append(f"not in train: {_listed(map(_spelled, report.unseen))}; they are written as bytes")
     return notes + _suggestions(report)
@@ -203,6 +207,11 @@ def _suggestions(report: CorpusReport) -> list[str]:
     if report.min_count > 1:
         notes.append(f"--min-count {report.min_count} leaves characters too rare to learn out of the vocabulary")
     return notes
+
+
+def _counted(count: int, one: str, several: str = "") -> str:
+    """``1 byte``, ``2,000 bytes``."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
 
 
 def _listed(items: Iterable[str]) -> str:

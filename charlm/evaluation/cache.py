@@ -44,7 +44,7 @@ class Cache(Addition):
     @property
     def words(self) -> str:
         """What is done, with the numbers found."""
-        return f"a cache of the last {LENGTH} outputs, theta {self.theta:.3g}, lambda {self.weight:.3f}"
+        return f"a cache of the last {LENGTH:,} outputs, theta {self.theta:.3g}, lambda {self.weight:.3f}"
 
     def tune(self, advance: Advance = None) -> None:
         """Find theta in its grid, with the best lambda for each."""

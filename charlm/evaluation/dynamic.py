@@ -69,7 +69,7 @@ class Dynamic(Addition):
     def words(self) -> str:
         """What is done, with the numbers found, out of which."""
         lanes = self.learning.lanes
-        side_by_side = f" in {lanes} lanes that take turns, each begun without memory" if lanes > 1 else ""
+        side_by_side = f", in {lanes} lanes that take turns, each begun without memory" if lanes > 1 else ""
         return (
             f"a gradient step after every {STEPS} symbols, once they are scored{side_by_side}; rate {self.rate:g} of "
             f"{_listed(RATES)}, decay to the trained weights {self.decay:g} of {_listed(DECAYS)}"

@@ -125,6 +125,11 @@ def first_that_predicts(data: Data) -> str:
     return next((part for part in there if len(data.store.part(part)) > 1), there[-1])
 
 
+def split_to_name(data: Data) -> str | None:
+    """The split that `charlm eval` has to be told: train, where test and validation have nothing to predict."""
+    return None if len(data.store.part(first_that_predicts(data))) > 1 else "train"
+
+
 def _none_such(split: str, data: Data) -> Ids:
     raise CorpusError(f"{data.corpus_name} has no {split} split: choose {', '.join(data.store.parts)} or all")
 

@@ -1,7 +1,7 @@
 """Run folders: one training each, saved so that nothing but a whole, verified checkpoint is ever believed."""
 
 from charlm.runs.data import Data, open_run_data, prepare
-from charlm.runs.find import RunAt, checkpoints_folder, find_folder, find_run, new_run_name
+from charlm.runs.find import RunAt, checkpoints_folder, find_folder, find_run, new_run_name, run_argument
 from charlm.runs.listing import RunSummary, list_runs, summarise
 from charlm.runs.loading import Checkpoint, TrainingCheckpoint, Which
 from charlm.runs.opening import create_run, open_run, refuse_taken, remove_run
@@ -26,5 +26,6 @@ __all__ = [
     "prepare",
     "refuse_taken",
     "remove_run",
+    "run_argument",
     "summarise",
 ]

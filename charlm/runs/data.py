@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from charlm.config import CorpusConfig, TokenizerConfig
 from charlm.config.folders import cache_folder
 from charlm.errors import ConfigError, CorpusError, TokenizerError
+from charlm.runs.find import run_argument
 from charlm.runs.run import Run
 
 if TYPE_CHECKING:
@@ -165,9 +166,10 @@ def open_run_data(
         return _encode(text, run.tokenizer, progress)
     changed = f"the corpus {text.name} has changed since run {run.name} was made: {change}"
     if not accept_change:
+        named = run_argument(run.folder)
         raise CorpusError(
-            f"{changed}; start a new run with it, go on with charlm train --resume --accept-change, "
-            "or measure it with charlm eval TEXT"
+            f"{changed}; start a new run with it, go on with charlm train --resume --run {named} --accept-change, "
+            f"or measure it with charlm eval TEXT --run {named}"
         )
     data = _encode(text, run.tokenizer, progress)
     return dataclasses.replace(data, notices=(*data.notices, f"{changed}; from here on it is the run's text"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,8 +15,8 @@ from charlm.runs.files import shown
 from charlm.runs.listing import holds_run, list_runs, run_names
 from charlm.runs.loading import Checkpoint, Which
 from charlm.runs.manifest import STEP_NAME, STEPS
-from charlm.runs.opening import open_run
-from charlm.runs.run import RUN, Run
+from charlm.runs.opening import no_run, open_run
+from charlm.runs.run import Run
 
 VARIABLE = "CHARLM_CHECKPOINTS"
 PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt")
@@ -56,6 +57,11 @@ def find_run(name: str | None, root: Path) -> RunAt:
     return RunAt(run=open_run(folder), which=which)
 
 
+def run_argument(folder: Path) -> str:
+    """What ``--run`` takes for the run in `folder`, quoted for a shell: its name, or a path where it lies elsewhere."""
+    return shlex.quote(folder.name if folder.parent == checkpoints_folder() else str(folder))
+
+
 def find_folder(name: str, root: Path) -> Path:
     """The folder of the run that `name` means, as in `find_run`, but damaged or not: to list or remove it.
 
@@ -65,7 +71,7 @@ def find_folder(name: str, root: Path) -> Path:
     folder = _place(name, root)[0]
     # before anybody adds up the sizes of all that is in it
     if not holds_run(folder):
-        raise RunError(f"{shown(folder)} is no run folder: it has no {RUN}")
+        raise no_run(folder)
     return folder
 
 

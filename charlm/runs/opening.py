@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 # All that a run folder of ours holds, beside the steps.
 RUN_FILES = (RUN, *TOKENIZER_FILES, METRICS, LOCK, POINTERS)
+# What a sweep's folder has in the place of `RUN`; `charlm.sweeps` writes it.
+SWEEP = "sweep.json"
 # A run folder that is being made or removed lies beside its place under this name.
 STEM = ".charlm"
 LONGEST_REASON = 300
@@ -116,7 +119,7 @@ def open_run(folder: Path, *, clock: Clock = time.time) -> Run:
     try:
         with Folder.open(folder) as run:
             if run.status(RUN) is None:
-                raise RunError(f"{shown(folder)} is no run folder: it has no {RUN}")
+                raise no_run(folder)
             content = read_file(run, RUN, records.LARGEST)
     except OSError as error:
         raise RunError(f"run folder {shown(folder)} cannot be read: {in_words(error)}") from None
@@ -141,6 +144,16 @@ def open_run(folder: Path, *, clock: Clock = time.time) -> Run:
         )
     except (LookupError, TypeError, ValueError, AttributeError):
         raise RunError(f"{where} is damaged: not the fields of a run") from None
+
+
+def no_run(folder: Path) -> RunError:
+    """The error for a folder that has nothing of a run in it."""
+    if (folder / SWEEP).is_file():
+        return RunError(
+            f"{shown(folder)} is a sweep, not a run: name one of the runs in it; "
+            f"rm -r {shlex.quote(shown(folder))} removes it with all of them"
+        )
+    return RunError(f"{shown(folder)} is no run folder: it has no {RUN}")
 
 
 def remove_run(folder: Path) -> None:
@@ -178,7 +191,7 @@ def _refuse_strangers(parent: Folder, name: str) -> None:
     with parent.child(name) as run:
         names = run.names()
         if RUN not in names and STEPS not in names:
-            raise RunError(f"{shown(name)} is no run folder: it has no {RUN}")
+            raise no_run(parent.path / name)
         strangers = [member for member in names if not _is_ours(run, member)]
         if run.is_folder(STEPS):
             with run.child(STEPS) as steps:

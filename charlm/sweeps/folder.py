@@ -18,9 +18,10 @@ from charlm.runs.facts import checked_facts
 from charlm.runs.files import Folder, in_words, shown, temporary_of
 from charlm.runs.lock import LOCK, hold
 from charlm.runs.manifest import is_count, read_file
+from charlm.runs.opening import SWEEP
 from charlm.sweeps.plan import Plan
 
-SWEEP, RESULTS = "sweep.json", "results.jsonl"
+RESULTS = "results.jsonl"
 FORMAT = 1
 STATUSES = ("trained", "diverged", "failed")
 

@@ -10,16 +10,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from charlm.config import PRESETS, Config, Layer, resolve
+from charlm.config import PRESETS, Config, Layer, call_layer, resolve
 from charlm.config.ranges import Range, SweepConfig, draw_trials, parse_ranges
 from charlm.corpora import Progress
 from charlm.errors import ConfigError, CorpusError, RunError
 from charlm.registry import lookup, suggestion
 from charlm.runs import Data, checkpoints_folder, new_run_name, prepare
 from charlm.runs.files import shown
+from charlm.runs.opening import SWEEP
 from charlm.sweeps import folder as files
 from charlm.sweeps.events import SweepEvent
-from charlm.sweeps.folder import SWEEP, Search
+from charlm.sweeps.folder import Search
 from charlm.sweeps.plan import make_plan
 from charlm.sweeps.sweep import Sweep
 from charlm.training.device import choose_machine
@@ -119,7 +120,7 @@ def sweep(
     layers = [Layer(origin=f"preset {preset}", values=lookup(PRESETS, preset, "preset"))] if preset else []
     if twice := sorted(set(ranges) & set(settings)):
         raise ConfigError(f"{twice[0]} is given beside its range: give one of them")
-    layers.append(Layer(origin="flag", values={"corpus": texts, **settings} if texts else settings))
+    layers.append(call_layer(texts, settings))
     found = start_sweep(
         resolve(layers).config,
         [f"{name}={text}" for name, text in ranges.items()],

@@ -93,7 +93,7 @@ class CharTokenizer(Tokenizer):
         ids = np.take(self._table, codes)
         missing = np.flatnonzero(ids == self.vocab_size)
         if len(missing) and unknown == "error":
-            raise _unknown_character(int(codes[missing[0]]), start + int(missing[0]))
+            raise _unknown_character(int(codes[missing[0]]), start + int(missing[0]), self.unknown == "bytes")
         if len(missing) and unknown == "drop":
             ids = np.delete(ids, missing)
         elif len(missing):
@@ -148,10 +148,11 @@ def _count(text: str, counts: npt.NDArray[np.int64]) -> None:
         counts[: len(found)] += found
 
 
-def _unknown_character(code: int, position: int) -> TokenizerError:
+def _unknown_character(code: int, position: int, has_bytes: bool) -> TokenizerError:
+    """`has_bytes`: whether the vocabulary has byte ids; without them, `unknown` cannot be bytes any more."""
     shown = f"{chr(code)!r} (U+{code:04X})" if not 0xD800 <= code < 0xE000 else f"U+{code:04X}"
+    as_bytes = "--unknown bytes writes it as bytes" if has_bytes else "a run trained with --unknown bytes can write it"
     return TokenizerError(
-        f"character {shown} at position {position} is not in the vocabulary; "
-        "--unknown bytes writes it as bytes, --unknown drop leaves it out",
+        f"character {shown} at position {position} is not in the vocabulary; {as_bytes}, --unknown drop leaves it out",
         position,
     )

@@ -29,7 +29,7 @@ SIZES: tuple[int, ...] = (*range(64, 256, 32), *range(256, 768, 64), *range(768,
 # and so does each doubling of the weights beyond one for each symbol; docs/training.md has what that was found on.
 PASSES_WITHOUT_DROPOUT = 2.0
 DROPOUT_PER_DOUBLING, MOST_DROPOUT = 0.06, 0.5
-LEAST_DECAY, DECAY_PER_DOUBLING, MOST_DECAY = 0.08, 0.09, 0.5
+LEAST_DECAY, DECAY_PER_DOUBLING, MOST_DECAY = 0.1, 0.1, 0.5
 # The share of a time budget that goes into steps; the rest is for evaluations, checkpoints and the last scoring.
 SHARE_OF_STEPS = 0.9
 

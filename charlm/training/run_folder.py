@@ -23,6 +23,11 @@ def check_place(run: str | None, root: Path) -> None:
         raise OutputError(f"folder for runs {root} cannot be made: {error.strerror}; set CHARLM_CHECKPOINTS") from None
     if not os.access(root, os.W_OK | os.X_OK):
         raise OutputError(f"folder for runs {root} cannot be written to; set CHARLM_CHECKPOINTS to another")
+    check_name(run, root)
+
+
+def check_name(run: str | None, root: Path) -> None:
+    """Find out whether a new run in `root` can be called `run`; nothing is made. Raises `CharlmError`."""
     if run is not None:
         refuse_taken(_named(run, root))
 

@@ -43,7 +43,7 @@ from charlm.training.machine import Machine
 from charlm.training.pace import Pace
 from charlm.training.plan import Plan, make_plan
 from charlm.training.progress import check_progress
-from charlm.training.run_folder import check_place, make_folder
+from charlm.training.run_folder import check_name, check_place, make_folder
 from charlm.training.scoring import validation_scorer
 from charlm.training.summary import MOST_SCORED
 from charlm.training.trainer import Trainer
@@ -163,16 +163,28 @@ def _refuse_complete(run: Run, trainer: Trainer) -> None:
     if reason is None and patience is not None and trainer.standing.without_improvement >= patience:
         reason = "patience"
     if reason is not None:
+        lasted = f"{seconds:.1f} seconds" if seconds < 60 else f"{seconds / 60:.1f} minutes"
         raise ConfigError(
-            f"run {run.name} is complete ({steps:,} steps, {seconds / 60:.1f} minutes): "
+            f"run {run.name} is complete ({steps:,} step{'s' * (steps != 1)}, {lasted}): "
             f"to go on, give --{reason} a larger number"
         )
 
 
 def plan_training(
-    config: Config, *, fetch: bool = True, free: Collection[str] = (), progress: Progress | None = None
+    config: Config,
+    *,
+    run: str | None = None,
+    root: Path = Path(),
+    fetch: bool = True,
+    free: Collection[str] = (),
+    progress: Progress | None = None,
 ) -> Plan:
-    """What a training of `config` would cost; leaves no run behind. Arguments as of `start_training`."""
+    """What a training of `config` would cost; leaves no run behind. Arguments as of `start_training`.
+
+    Raises:
+        CharlmError: of the kind that `start_training` raises, for a name that is taken too.
+    """
+    check_name(run, root)
     config, data = _prepared(config, fetch, free, progress)
     config, data, machine = _chosen(config, free, data, lambda: 0.0, progress)
     learner = make_learner(config, data, machine)

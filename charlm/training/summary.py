@@ -11,7 +11,7 @@ from charlm.evaluation import evaluate
 from charlm.evaluation.passages import passages
 from charlm.evaluation.score import Score
 from charlm.models import LanguageModel
-from charlm.runs import Data, Run
+from charlm.runs import Data, Run, run_argument
 from charlm.training.choices import dropout_for, multiplied_weights
 from charlm.training.judgement import judge
 from charlm.training.machine import Machine
@@ -70,7 +70,7 @@ def summarise(
         if whole > MOST_SCORED:
             judgement.append(
                 f"measured on {score.tokens:,} of {whole:,} validation symbols, in evenly spaced passages; "
-                "charlm eval --split validation measures all"
+                f"charlm eval --run {run_argument(run.folder)} --split validation measures all"
             )
     return Summary(
         run=run.folder,

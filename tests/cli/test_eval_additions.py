@@ -88,7 +88,7 @@ def test_additions_in_words(run):
         (["--mix", "ngram", "--split", "train"], 2, "the run was trained on"),
         (["--mix", "bigram"], 2, "bigram"),
         (["--surprisal", "tale.txt"], 5, "tale.txt is there already"),
-        (["--surprisal", "absent/out.jsonl"], 5, "cannot write absent/out.jsonl"),
+        (["--surprisal", "absent/out.jsonl"], 5, "cannot write absent/out.jsonl: the folder absent is not there"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(run, place, arguments, code, message):

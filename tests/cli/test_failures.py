@@ -73,6 +73,8 @@ BAD = [
     (["tokenize", "x", "--tokenizer", "chra"], 2, "no tokenizer 'chra'", "did you mean char?"),
     (["tokenize", "--file", "absent.txt"], 3, "cannot read absent.txt"),
     (["tokenize", "x", "--run", "a", "--tokenizer", "byte"], 2, "give --run or --tokenizer, not both"),
+    (["tokenize", "x", "--run", "a", "--min-count", "5"], 2, "--min-count goes with --tokenizer"),
+    (["tokenize", "x", "--min-count", "5"], 2, "--min-count goes with --tokenizer"),
     (["score", "x", "--top", str(2**70)], 2, "--top must be a whole number >= 1, was 1180591620717411303424"),
     (["completion", "tcsh"], 2, "no shell 'tcsh': choose bash, fish, zsh"),
     (["completion"], 2, "missing argument"),
@@ -101,6 +103,17 @@ def test_bad_input_is_one_line_and_a_code(arguments, code, words, capsys):
     assert err.rstrip("\n").isprintable(), repr(err)
     for word in words:
         assert word in err
+
+
+def test_a_plan_is_refused_where_its_training_would_be(tmp_path, capsys):
+    (tmp_path / "tale.txt").write_text("a cat sat. " * 200)
+    (tmp_path / "checkpoints" / "mine").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "mine" / "run.json").write_text("")
+    line = ["train", "tale.txt", "--steps", "1", "--run", "mine"]
+    assert [entry.run([*line, *plan]) for plan in ([], ["--plan"])] == [4, 4]
+    first, second = capsys.readouterr().err.splitlines()
+    assert "mine is there already" in first
+    assert second == first
 
 
 @pytest.mark.parametrize(

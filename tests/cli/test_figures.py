@@ -1,8 +1,11 @@
 import math
+from pathlib import Path
 
 import pytest
 
 from charlm.cli.figures import duration, figure, size
+from charlm.cli.runs import _precision
+from charlm.runs import RunSummary
 
 
 @pytest.mark.parametrize(
@@ -23,3 +26,9 @@ def test_size(count, expected):
 
 def test_figure_has_no_nan():
     assert [figure(value) for value in (1234.5678, None, math.nan, math.inf)] == ["1,234.568", "-", "-", "-"]
+
+
+def test_what_a_number_format_costs_has_no_minus_before_a_zero():
+    nats = {"exact": 1.5, "int16": 1.49998, "int8": 1.4988}
+    found = _precision(RunSummary(name="a", folder=Path("a"), precision_nats=nats))
+    assert "int16 +0.0000 nats, int8 -0.0012 nats" in found

@@ -35,6 +35,16 @@ def test_every_sampling_setting_has_exactly_one_flag_of_its_name(name):
     assert flags[0] == "--" + name.replace("_", "-")
 
 
+def test_help_says_what_a_command_takes_without_the_flag():
+    helps = {
+        name: {one.name: one.help for one in command(name).params if one.name} for name in ("tokenize", "eval", "train")
+    }
+    assert helps["train"]["tokenizer"].endswith("[char]")
+    assert helps["tokenize"]["tokenizer"].endswith("[a run's]")
+    assert helps["tokenize"]["unknown"].endswith("[the tokenizer's own]")
+    assert helps["eval"]["unknown"].endswith("[the run's own]")
+
+
 def test_switches_can_be_turned_off():
     assert flags_of(command("train"), "tie_weights") == [["--tie-weights", "--no-tie-weights"]]
     assert flags_of(command("train"), "locked_dropout") == [["--locked-dropout", "--plain-dropout"]]

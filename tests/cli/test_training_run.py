@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ from charlm.config import Config, ModelConfig, TokenizerConfig, TrainingConfig
 from charlm.config.shapes import count_parameters
 from charlm.errors import OutputError
 from charlm.training.events import Stopped
+from charlm.training.summary import Summary
 
 ALLOCATION = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
 
@@ -49,14 +51,16 @@ def test_a_vocabulary_of_a_known_size_is_counted():
     assert needed("bpe:30000") > needed("char") + 100
 
 
-def training_of(events, vocab_size=9):
-    """What the command needs of a training with these events."""
+def training_of(events, vocab_size=9, split=2, folder=Path("checkpoints/tale")):
+    """What the command needs of a training with these events; `split`: symbols of validation and test each."""
     tokenizer = SimpleNamespace(vocab_size=vocab_size)
-    data = SimpleNamespace(tokenizer=tokenizer, facts={"characters": 9})
+    parts = {"train": range(7), "validation": range(split), "test": range(split)}
+    store = SimpleNamespace(parts=parts, part=parts.get)
+    data = SimpleNamespace(tokenizer=tokenizer, facts={"characters": 9}, store=store)
     machine = SimpleNamespace(describe=lambda: "cpu")
     return SimpleNamespace(
-        config=Config(), notices=[], data=data, machine=machine, run=SimpleNamespace(name="tale"), events=events,
-        request_stop=lambda: True,
+        config=Config(), notices=[], data=data, machine=machine, run=SimpleNamespace(name=folder.name, folder=folder),
+        events=events, request_stop=lambda: True,
     )  # fmt: skip
 
 
@@ -80,7 +84,7 @@ def test_other_errors_pass():
         raise RuntimeError("no such operator")
 
 
-def training_that(*acts):
+def training_that(*acts, **facts):
     """One that does the first act in its last step, the second when all is saved, the third at its end."""
 
     unfinished = [True]
@@ -92,7 +96,7 @@ def training_that(*acts):
         unfinished.clear()
         acts[1]()
 
-    training = training_of(events)
+    training = training_of(events, **facts)
     training.request_stop = lambda: bool(unfinished)
     training.summary = acts[2]
     return training
@@ -112,6 +116,37 @@ def test_a_signal_in_the_last_step_ends_a_training_that_is_complete(capsys):
     assert "the training is complete and saved" in said
     assert "charlm eval --run tale" in said
     assert "--resume" not in said
+
+
+@pytest.fixture
+def ended(monkeypatch, capsys):
+    """What is told at the end of a training with these facts: by its summary, and after a signal in its last step."""
+    monkeypatch.delenv("CHARLM_CHECKPOINTS", raising=False)
+
+    def run(**facts):
+        folder = facts.get("folder", Path("checkpoints/tale"))
+        summary = Summary(
+            run=folder, checkpoint=folder, score=None, training=None, baselines={}, judgement=[], division="by hand"
+        )
+        assert watch(training_that(nothing, nothing, lambda: summary, **facts), PlainView()) == 0
+        whole = capsys.readouterr().err
+        assert watch(training_that(a_signal, nothing, pytest.fail, **facts), PlainView()) == 143
+        return whole, capsys.readouterr().err
+
+    return run
+
+
+def test_the_end_suggests_an_evaluation_of_a_split_that_has_something_to_measure(ended):
+    assert ["charlm eval --run tale\n" in told for told in ended()] == [True, True]
+    assert ["charlm eval --run tale --split train\n" in told for told in ended(split=0)] == [True, True]
+    assert ["charlm eval --run tale --split train\n" in told for told in ended(split=1)] == [True, True]
+
+
+def test_the_end_names_the_run_as_it_can_be_typed(ended, monkeypatch):
+    assert "charlm generate --run 'my tale' --prompt" in ended(folder=Path("checkpoints/my tale"))[0]
+    assert all("charlm eval --run 'other place/tale'\n" in told for told in ended(folder=Path("other place/tale")))
+    monkeypatch.setenv("CHARLM_CHECKPOINTS", "other place")
+    assert all("charlm eval --run tale\n" in told for told in ended(folder=Path("other place/tale")))
 
 
 def test_a_signal_when_all_is_saved_ends_at_once():

@@ -6,7 +6,7 @@ import pytest
 
 from charlm.cli.console import width_of
 from charlm.cli.live_view import LiveView
-from charlm.cli.view import PLAIN_INTERVAL, JsonView, PlainView, QuietView
+from charlm.cli.view import PLAIN_INTERVAL, JsonView, PlainView, QuietView, plain_line
 from charlm.training.events import Evaluated, LogFailed, RolledBack, Sampled, Saved, SaveFailed, Stepped, Stopped
 
 HOSTILE = "[/x] \x1b]52;c;aGVsbG8=\x07 :smile: \x9b31m \u202e a[i]"
@@ -148,6 +148,12 @@ def test_plain_view_escapes_and_warns(capsys):
     assert "back to step 200: the loss is not finite; learning rate now 0.001" in err
     assert "ended at step 400 after 0:04: the time is up" in err
     assert "\x1b" not in err
+
+
+@pytest.mark.parametrize(("left", "words"), [(2, "2 more tries"), (1, "1 more try"), (0, "0 more tries")])
+def test_a_rollback_counts_the_tries_that_are_left(left, words):
+    event = RolledBack(**at(200), reason="the loss is not finite", learning_rate=1e-3, retries_left=left)
+    assert plain_line(event).endswith(f", {words}")
 
 
 def test_json_view_has_one_strict_line_for_each_event(capsys):

@@ -109,7 +109,9 @@ def test_the_environments_mistakes_are_named():
         environment_layer({"CHARLM_HIDEN_SIZE": "1"})
     with pytest.raises(ConfigError, match=r"CHARLM_CASHE is no setting \(did you mean CHARLM_CACHE\?\)"):
         environment_layer({"CHARLM_CASHE": "/x"})
-    with pytest.raises(ConfigError, match=r"CHARLM_FOO is no setting; charlm config show lists them$"):
+    with pytest.raises(
+        ConfigError, match=r"CHARLM_FOO is no setting: unset it; charlm train --help lists the settings$"
+    ):
         environment_layer({"CHARLM_FOO": "1"})  # no neighbour: what all names have in common makes none
     with pytest.raises(ConfigError, match="environment CHARLM_LAYERS: layers must be a whole number"):
         environment_layer({"CHARLM_LAYERS": "two"})

@@ -28,6 +28,20 @@ def test_a_plain_text_has_nothing_odd(tmp_path):
     assert len(report.notes) == 5
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"aaab", ["4 characters, 4 bytes, 1 document, 2 distinct characters", "1 character occurs once: 'b' U+0062"]),
+        (b"a", ["1 character, 1 byte, 1 document, 1 distinct character;"]),
+        (b"aab\r\nc", ["1 line end is CRLF", "4 characters occur once"]),
+    ],
+)
+def test_one_is_no_plural(tmp_path, content, words):
+    (tmp_path / "t").write_bytes(content)
+    notes = "\n".join(check(tmp_path / "t").notes)
+    assert [word for word in words if word not in notes] == []
+
+
 def test_what_is_odd_is_found(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"one\r\ntwo\r\nthree\rfour\x00\x1b[0m\x1b" + "\u202e".encode() + b"Q\n")
     (tmp_path / "b.txt").write_bytes(b"same")
@@ -40,8 +54,8 @@ def test_what_is_odd_is_found(tmp_path):
     notes = "\n".join(report.notes)
     for words in (
         "2 line ends are CRLF: --newlines unix",
-        "1 carriage returns stand alone",
-        "U+0000 1 times, U+001B 2 times, U+202E 1 times",
+        "1 carriage return stands alone",
+        "U+0000 1 time, U+001B 2 times, U+202E 1 time",
         "the same content 2 times:",
         "--split 80/20",
     ):

@@ -78,6 +78,10 @@ def test_lanes_have_caches_of_their_own(model, monkeypatch):
     np.testing.assert_allclose(found[1], found[0], atol=1e-3)
 
 
+def test_the_caches_words_have_its_length(model):
+    assert Cache(LaneReader(model, 1), LEARNING).words.startswith("a cache of the last 2,000 outputs, theta ")
+
+
 def test_with_lambda_0_the_cache_is_the_model_itself(model):
     addition = Cache(LaneReader(model, 1), LEARNING)
     addition.theta, addition.weight = 1.0, 0.0

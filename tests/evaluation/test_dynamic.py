@@ -45,6 +45,17 @@ def test_with_rate_0_it_is_the_model_itself(model, monkeypatch):
     np.testing.assert_allclose(nats_of(addition, cycle(500, 1)), score_stream(model, cycle(500, 1)).nats, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("lanes", "words"),
+    [
+        (1, "a gradient step after every 32 symbols, once they are scored; rate"),
+        (2, "once they are scored, in 2 lanes that take turns, each begun without memory; rate"),
+    ],
+)
+def test_its_words_say_what_lanes_do(model, lanes, words):
+    assert words in dynamic_of(model, lanes=lanes).words
+
+
 def test_each_step_is_that_of_the_formula(model):
     """Two stretches, the step between them computed once more from the formula in this module's words."""
     addition = dynamic_of(model)

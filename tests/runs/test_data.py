@@ -142,12 +142,14 @@ def test_a_run_opens_its_own_text_again(made):
     [
         (
             lambda text: text + "more\n",
-            rf"had {len(TEXT):,} characters, has {len(TEXT) + 5:,}; start a new run .*--accept-change",
+            rf"had {len(TEXT):,} characters, has {len(TEXT) + 5:,}; start a new run with it, "
+            "go on with charlm train --resume --run a --accept-change, or measure it with charlm eval TEXT --run a$",
         ),
         (lambda text: text.replace("not", "now", 1), rf"had {len(TEXT):,} characters, has .*, not the same ones"),
     ],
 )
-def test_a_changed_text_is_refused_and_may_be_accepted(made, poem, change, message):
+def test_a_changed_text_is_refused_and_may_be_accepted(made, poem, change, message, monkeypatch):
+    monkeypatch.setenv("CHARLM_CHECKPOINTS", str(made.folder.parent))
     poem.write_text(change(TEXT))
     with pytest.raises(CorpusError, match=f"the corpus poem has changed since run a was made: {message}"):
         open_run_data(made)

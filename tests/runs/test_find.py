@@ -85,6 +85,19 @@ def test_what_is_no_run_is_an_error_of_one_line(new_run, root, name, message):
     assert str(caught.value).isprintable()
 
 
+def test_a_sweep_is_no_run_and_says_how_it_is_removed(new_run, root):
+    new_run("shakespeare", steps=(100,))
+    (root / "my sweep").mkdir()
+    (root / "my sweep" / "sweep.json").write_text("{}")
+    for find in (find_run, find_folder):
+        with pytest.raises(
+            RunError, match=r"my sweep is a sweep, not a run: name one of the runs in it; rm -r '.*/my sweep'"
+        ):
+            find("my sweep", root)
+    with pytest.raises(RunError, match="is a sweep, not a run"):
+        remove_run(root / "my sweep")
+
+
 @pytest.mark.parametrize("name", [None, "a"])
 def test_no_runs_yet(tmp_path, name):
     for root in (tmp_path, tmp_path / "not there"):

@@ -62,6 +62,20 @@ def test_error_names_character_and_position(text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text, "drop")) == text.replace("→", "")
 
 
+@pytest.mark.parametrize("unknown", ["bytes", "drop", "error"])
+def test_error_suggests_only_what_this_vocabulary_can_do(unknown: str) -> None:
+    tokenizer = CharTokenizer("abc", unknown)
+    with pytest.raises(TokenizerError) as caught:
+        tokenizer.encode("ad", "error")
+    told = str(caught.value)
+    assert tokenizer.encode("ad", "drop").tolist() == [0]
+    assert told.endswith(", --unknown drop leaves it out")
+    if unknown == "bytes":
+        assert "; --unknown bytes writes it as bytes" in told
+    else:
+        assert "; a run trained with --unknown bytes can write it" in told
+
+
 def test_a_control_character_is_named_without_being_written() -> None:
     with pytest.raises(TokenizerError, match=r"character '\\x1b' \(U\+001B\) at position 1"):
         CharTokenizer("ab", "error").encode("a\x1b")

@@ -1,8 +1,10 @@
 """Start and resume through real run folders: names, refusals, what is left behind."""
 
 import random
+import re
 import shutil
 from datetime import datetime
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,6 +23,7 @@ from charlm.training import plan_training, precision, resume_training, start_tra
 from charlm.training.events import Stopped
 from charlm.training.plan import CUDA_BYTES, memory_estimate
 from charlm.training.precision import note_precision
+from charlm.training.start import _refuse_complete
 
 SMALL = {"hidden_size": 8, "layers": 1, "batch_size": 4, "window_length": 8, "threads": 1}
 NOW = datetime(2026, 11, 21, 14, 32)
@@ -179,7 +182,7 @@ def test_resume_goes_on_to_a_longer_end_and_remembers_it(place):
     events = list(longer.events())
     assert events[-1].step == 20
     assert [event.step for event in events if event.kind == "evaluate"] == [12, 14, 16, 18, 20]
-    with pytest.raises(ConfigError, match=r"is complete \(20 steps.*--steps a larger number"):
+    with pytest.raises(ConfigError, match=r"is complete \(20 steps, \d+\.\d seconds\): .*--steps a larger number"):
         go_on(place)
     assert go_on(place, epochs=50.0).trainer.pace.steps > 20  # a new end takes the place of the old one
 
@@ -212,6 +215,20 @@ def test_a_run_tells_the_settings_of_its_last_sitting(place):
     list(go_on(place, epochs=3.0, learning_rate=1e-3).events())
     training = find_run("tale", place / "runs").run.last_config().training
     assert (training.steps, training.epochs, training.learning_rate) == (None, 3.0, 1e-3)
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.04, "0.0 seconds"), (59.4, "59.4 seconds"), (90.0, "1.5 minutes")])
+def test_a_complete_run_says_how_long_it_took(seconds, words):
+    trainer = SimpleNamespace(
+        learner=SimpleNamespace(steps=1),
+        standing=SimpleNamespace(seconds=seconds),
+        pace=SimpleNamespace(ended=lambda steps, seconds: "steps"),
+        config=SimpleNamespace(patience=None),
+    )
+    with pytest.raises(
+        ConfigError, match=rf"run rr is complete \(1 step, {re.escape(words)}\): to go on, give --steps"
+    ):
+        _refuse_complete(SimpleNamespace(name="rr"), trainer)
 
 
 def test_resume_refuses_what_would_make_another_training(place):
@@ -282,6 +299,15 @@ def test_a_log_that_cannot_be_written_does_not_end_a_training(place, monkeypatch
     assert find_run("tale", place / "runs").load().step == 6
 
 
+def test_a_plan_refuses_a_name_that_its_training_would(place):
+    with pytest.raises(ConfigError, match="is no name for a new run"):
+        plan_training(config(place, steps=1), run="a@b", root=place / "runs")
+    assert not (place / "runs").exists()
+    begin(place)
+    with pytest.raises(RunError, match="tale is there already"):
+        plan_training(config(place, steps=1), run="tale", root=place / "runs")
+
+
 def test_a_plan_counts_and_times_without_a_run(place):
     plan = plan_training(config(place, steps=100))
     assert plan.steps == 100
@@ -319,6 +345,14 @@ def test_a_summary_is_of_the_best_checkpoint(place):
     assert summary.judgement
     with pytest.raises(RunError, match="is there already"):
         begin(place)
+
+
+def test_a_summary_of_a_part_says_how_all_of_it_is_measured(place, monkeypatch):
+    monkeypatch.setenv("CHARLM_CHECKPOINTS", str(place / "runs"))
+    monkeypatch.setattr("charlm.training.summary.MOST_SCORED", 100)
+    training = begin(place, steps=2)
+    list(training.events())
+    assert training.summary().judgement[-1].endswith("charlm eval --run tale --split validation measures all")
 
 
 def test_a_finished_training_notes_what_each_number_format_costs_and_finds_it_in_little_memory(place, monkeypatch):
