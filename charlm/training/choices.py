@@ -29,7 +29,9 @@ SIZES: tuple[int, ...] = (*range(64, 256, 32), *range(256, 768, 64), *range(768,
 # and so does each doubling of the weights beyond one for each symbol; docs/training.md has what that was found on.
 PASSES_WITHOUT_DROPOUT = 2.0
 DROPOUT_PER_DOUBLING, MOST_DROPOUT = 0.06, 0.5
-LEAST_DECAY, DECAY_PER_DOUBLING, MOST_DECAY = 0.1, 0.1, 0.5
+DECAY_PER_DOUBLING, MOST_DECAY = 0.06, 0.5
+# In few steps weights have to grow, and decay holds them back.
+DECAY_PER_STEP, STEPS_OF_DECAY = 4e-5, 4000
 # The share of a time budget that goes into steps; the rest is for evaluations, checkpoints and the last scoring.
 SHARE_OF_STEPS = 0.9
 
@@ -67,9 +69,10 @@ def dropout_for(passes: float, weights_a_symbol: float = 1.0) -> float:
     return min(round(DROPOUT_PER_DOUBLING * _doublings(passes, weights_a_symbol), 2), MOST_DROPOUT)
 
 
-def weight_decay_for(passes: float, weights_a_symbol: float = 1.0) -> float:
-    """AdamW's weight decay, likewise."""
-    return min(round(LEAST_DECAY + DECAY_PER_DOUBLING * _doublings(passes, weights_a_symbol), 2), MOST_DECAY)
+def weight_decay_for(steps: float, passes: float, weights_a_symbol: float = 1.0) -> float:
+    """AdamW's weight decay, likewise, and for so many steps."""
+    decay = DECAY_PER_STEP * min(steps, STEPS_OF_DECAY) + DECAY_PER_DOUBLING * _doublings(passes, weights_a_symbol)
+    return min(round(decay, 2), MOST_DECAY)
 
 
 def _doublings(passes: float, weights_a_symbol: float) -> float:
@@ -142,16 +145,18 @@ def with_passes(config: Config, tokens_per_epoch: int, passes: float) -> tuple[C
 
 
 def with_regularisation(
-    config: Config, free: Collection[str], passes: float, weights_a_symbol: float
+    config: Config, free: Collection[str], vocab_size: int, tokens_per_epoch: int, passes: float
 ) -> tuple[Config, str | None]:
     """The settings with the dropout and the weight decay that so many passes ask for, and what to say about it."""
     chosen = []
+    weights_a_symbol = multiplied_weights(config.model, vocab_size) / tokens_per_epoch
     if "dropout" in free:
         dropout = dropout_for(passes, weights_a_symbol)
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, dropout=dropout))
         chosen.append(("dropout", "--dropout", dropout))
     if "weight_decay" in free and config.training.optimizer == "adamw":
-        decay = weight_decay_for(passes, weights_a_symbol)
+        steps = passes * tokens_per_epoch / Pace.tokens_per_step(config.training)
+        decay = weight_decay_for(steps, passes, weights_a_symbol)
         config = dataclasses.replace(config, training=dataclasses.replace(config.training, weight_decay=decay))
         chosen.append(("weight decay", "--weight-decay", decay))
     if not chosen:

@@ -20,6 +20,7 @@ class Standing:
         rate_scale: what rollbacks and plateaus have made of the learning rate.
         rollbacks: how often it went back.
         seconds: training time before this sitting; in a checkpoint, until then.
+        first_step: seconds of training time that were over when the first step began.
         reserve: seconds of a time budget that the last scoring needs, as far as known.
         evaluated_symbols: how many symbols each evaluation reads, always the same ones; 0 before the first.
     """
@@ -30,6 +31,7 @@ class Standing:
     rate_scale: float = 1.0
     rollbacks: int = 0
     seconds: float = 0.0
+    first_step: float = 0.0
     reserve: float = 0.0
     evaluated_symbols: int = 0
 

@@ -29,7 +29,6 @@ from charlm.training.assembly import (
     run_facts,
 )
 from charlm.training.choices import (
-    multiplied_weights,
     passes_of,
     with_batch_that_fits,
     with_lanes,
@@ -247,9 +246,7 @@ def _chosen(
             machine = choose_machine(config.training, config.model, V, progress=progress)
         pace = Pace.of(config.training, tokens)
     if {"dropout", "weight_decay"} & set(free):
-        config, regular = with_regularisation(
-            config, free, passes(config), multiplied_weights(config.model, V) / tokens
-        )
+        config, regular = with_regularisation(config, free, V, tokens, passes(config))
         data = _noted(data, regular)
     return config, data, machine
 

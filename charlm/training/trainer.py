@@ -57,8 +57,6 @@ class Trainer:
         self.saves = Saves(keeper)
         self._validation_nats: float | None = None
         self.speed = Speed(clock, learner.characters)
-        # how far the time before the first step, for reading the text, had brought the position
-        self._first_position = 0.0
 
     def request_stop(self) -> None:
         """Finish the step, save, and end. Safe to call from a signal handler."""
@@ -102,9 +100,11 @@ class Trainer:
 
     def learning_rate(self) -> float:
         """The rate of the next step."""
-        position = self.position()
-        since_first_step = position - self._first_position
-        factor = warmup_factor(self.learner.steps, since_first_step, self.config.warmup) * self.schedule(position)
+        # reading the text and compiling take of the time, but not of the schedule
+        first = self.pace.position(0, self.standing.first_step)
+        since = self.position() - first
+        factor = warmup_factor(self.learner.steps, since, self.config.warmup)
+        factor *= self.schedule(since / (1 - first) if first < 1 else 1.0)
         return self.config.learning_rate * factor * self.standing.rate_scale
 
     def run(self) -> Iterator[Event]:
@@ -114,9 +114,9 @@ class Trainer:
             DivergedError: the loss left the rails more often than `MOST_ROLLBACKS`.
             OutputError: the last checkpoint could not be written.
         """
-        self.rails.renew(self.capture)
         if self.learner.steps == 0:
-            self._first_position = self.position()
+            self.standing.first_step = self.seconds()
+        self.rails.renew(self.capture)
         reason = None
         while reason is None:
             rate = self.learning_rate()

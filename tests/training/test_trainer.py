@@ -434,6 +434,22 @@ def test_time_before_the_first_step_is_no_warmup(make_learner, make_trainer):
     assert first.learning_rate < 0.1
 
 
+def test_time_before_the_first_step_takes_nothing_of_the_schedule(make_learner, make_trainer):
+    """Compiling takes long: the rate falls from its height all the same, also in a run that is taken up again."""
+    settings = {"steps": None, "minutes": 1.0, "warmup": 0, "learning_rate": 1.0, "schedule": "linear"}
+    clock, keeper = Clock(tick=0.0), Notebook()
+    trainer = make_trainer(make_learner(**settings), keeper=keeper, clock=clock)
+    clock.now, trainer.stop_requested = 20.0, True
+    list(trainer.run())
+    assert trainer.learning_rate() == pytest.approx(1.0)
+    clock.now += 20.0
+    assert trainer.learning_rate() == pytest.approx(0.5, abs=0.01)
+    again = make_trainer(make_learner(**settings), clock=(later := Clock(tick=0.0)))
+    again.restore(keeper.captures[-1][0])
+    later.now += 20.0
+    assert again.learning_rate() == pytest.approx(0.5, abs=0.01)
+
+
 def test_a_longer_end_is_evaluated_and_saved_on_the_way(make_learner, make_trainer):
     keeper = Notebook()
     list(make_trainer(make_learner(steps=20), keeper=keeper, evaluate=scores(1.0)).run())
