@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charlm.config import CHOSEN, PRESETS, Config, CorpusConfig, Layer, SamplingConfig, call_layer, resolve
+from charlm.config import PRESETS, Config, CorpusConfig, Layer, SamplingConfig, call_layer, resolve
 from charlm.errors import ConfigError, CorpusError
 from charlm.registry import lookup
 from charlm.runs import RunAt, checkpoints_folder, find_run, open_run_data
@@ -309,11 +309,9 @@ def train(
     from charlm.training import start_training
 
     layers = [Layer(origin=f"preset {preset}", values=lookup(PRESETS, preset, "preset"))] if preset else []
-    config = resolve([*layers, call_layer(texts, settings)]).config
+    resolved = resolve([*layers, call_layer(texts, settings)])
     root = root or checkpoints_folder()
-    fixed = set(settings) | (set(layers[0].values) - {"batch_size"} if layers else set())
-    free = [name for name in CHOSEN if name not in fixed]
-    training = start_training(config, run=run, root=root, now=datetime.now(), free=free)
+    training = start_training(resolved.config, run=run, root=root, now=datetime.now(), free=resolved.free)
     for event in training.events():
         if on_event is not None:
             on_event(event)

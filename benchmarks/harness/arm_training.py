@@ -18,7 +18,7 @@ from charlm.corpora import open_corpus
 from charlm.errors import DivergedError
 from charlm.runs import Data, prepare
 from charlm.training.assembly import make_learner
-from charlm.training.choices import dropout_for, multiplied_weights
+from charlm.training.choices import with_regularisation
 from charlm.training.device import choose_machine
 from harness.arms import ADDED
 from harness.command import charlm
@@ -69,15 +69,13 @@ class Text:
 
 
 def arm_config(text: Text, settings: Settings, steps: int) -> Config:
-    """What `charlm train` makes of an arm's settings, with the dropout that so many steps get where none is set."""
+    """What `charlm train` makes of an arm's settings, with the dropout and the decay that so many steps get."""
     values = {"corpus": [str(text.path)], "device": "cpu", "threads": 1, "steps": steps, **settings}
     config = resolve([Layer(origin="arm", values=values)]).config
-    if "dropout" not in settings:
-        training = config.training
-        passes = steps * training.batch_size * training.window_length / (TRAINED * text.characters)
-        weights = multiplied_weights(config.model, text.vocabulary)
-        values["dropout"] = dropout_for(passes, weights / (TRAINED * text.characters))
-    return resolve([Layer(origin="arm", values=values)]).config
+    training, tokens = config.training, int(TRAINED * text.characters)
+    passes = steps * training.batch_size * training.window_length / tokens
+    free = {"dropout", "weight_decay"} - set(settings)
+    return with_regularisation(config, free, text.vocabulary, tokens, lambda config: passes)[0]
 
 
 def machine_for(config: Config, vocab_size: int) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def _facts(record: dict[str, Any]) -> list[tuple[str, str]]:
     bits, evaluated = record["bits_per_character"], record["evaluated_bits_per_character"]
     share = f", {100 * after / before:.1f} %" if before else ""
     dropped = record["dropped_characters"]
-    others = f", without the {dropped:,} characters that the vocabulary drops" if dropped else ""
+    others = f", without what is kept beside ({dropped:,} of the characters)" if dropped else ""
     facts = {
         "run": f"{record['run']}, {record['checkpoint']}",
         "text": f"{before:,} bytes, {characters:,} characters",

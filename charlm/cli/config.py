@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -12,7 +11,7 @@ from charlm.cli.command import Command, Group
 from charlm.cli.completion import complete_texts
 from charlm.cli.layers import config_options, resolve_layers
 from charlm.cli.options import given, json_option
-from charlm.config import CHOSEN, SECTIONS, Config, TokenizerConfig, settings_of, to_toml
+from charlm.config import SECTIONS, Config, Resolved, TokenizerConfig, settings_of, to_toml
 
 COMMANDS = {"show": ("charlm.cli.config:show", "Show every setting and where its value came from.")}
 
@@ -30,7 +29,7 @@ config = Group(name="config", table=COMMANDS, help="Show settings.", examples=EX
 @config_options
 @json_option("{setting: {value, origin}} in JSON")
 def show(text: tuple[str, ...], config_file: str | None, preset: str | None, json: bool, **settings: Any) -> None:
-    """Show every setting that charlm train would use, with its origin, as TOML.
+    """Show every setting that charlm train would use, with its origin, as TOML; what it chooses itself stays open.
 
     Flags go before environment (CHARLM_HIDDEN_SIZE=512), environment before file, file before preset,
     preset before default.
@@ -39,10 +38,10 @@ def show(text: tuple[str, ...], config_file: str | None, preset: str | None, jso
     check_forms(resolved.config)
     if json:
         values = {name: value for section in resolved.config.to_json().values() for name, value in section.items()}
-        values |= dict.fromkeys(left_open(resolved.origins))
+        values |= dict.fromkeys(left_open(resolved))
         console.print_json({name: {"value": value, "origin": resolved.origins[name]} for name, value in values.items()})
         return
-    for line in annotated(resolved.config, resolved.origins):
+    for line in annotated(resolved):
         console.print_line(line)
 
 
@@ -63,16 +62,17 @@ def check_forms(config: Config) -> None:
         parse_split(config.corpus.split)
 
 
-def left_open(origins: Mapping[str, str]) -> list[str]:
-    """The settings that a training chooses: their defaults are used where it cannot."""
-    return [name for name in CHOSEN if origins[name] == "default"]
+def left_open(resolved: Resolved) -> list[str]:
+    """The settings that a training chooses, whose defaults are used only where it cannot."""
+    return [name for name in resolved.free if resolved.origins[name] == "default"]
 
 
-def annotated(config: Config, origins: Mapping[str, str]) -> list[str]:
+def annotated(resolved: Resolved) -> list[str]:
     """The configuration as TOML, with the origin of each value as a comment; what is left to its rule too."""
     lines: list[str] = []
-    assignments = dict(line.split(" = ", 1) for line in to_toml(config).splitlines() if " = " in line)
-    for name in left_open(origins):
+    assignments = dict(line.split(" = ", 1) for line in to_toml(resolved.config).splitlines() if " = " in line)
+    origins = {**resolved.origins, **dict.fromkeys(left_open(resolved), "chosen by charlm train")}
+    for name in left_open(resolved):
         assignments.pop(name, None)
     width = max(len(f"{name} = {value}") for name, value in assignments.items() if len(value) < 32)
     for section, cls in SECTIONS.items():

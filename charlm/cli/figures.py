@@ -32,6 +32,6 @@ def figure(value: float | None, digits: int = 3) -> str:
 
 def nats_unit(nats: float | None, bits_per_character: float | None) -> str:
     """What a loss is nats of: ``nats``, or ``nats/token`` where a prediction is not just a character."""
-    if nats is None or bits_per_character is None:
+    if nats is None or bits_per_character is None or not math.isfinite(nats):
         return "nats"
     return "nats" if math.isclose(nats, bits_per_character * math.log(2), rel_tol=1e-6) else "nats/token"

@@ -122,7 +122,10 @@ def export_config(named: str | None, run: str | None) -> None:
     from charlm.runs import checkpoints_folder, find_run
 
     found = find_run(one_name(named, run), checkpoints_folder()).run
-    console.print_line(to_toml(found.last_config()).rstrip("\n"))
+    config, notices = found.last_config()
+    for notice in notices:
+        console.note(notice)
+    console.print_line(to_toml(config).rstrip("\n"))
 
 
 def one_name(named: str | None, run: str | None) -> str | None:

@@ -90,7 +90,6 @@ def sweep(
     # torch comes with these, and takes a second: behind what can be refused without it
     from charlm.cli import sweep_run
     from charlm.cli.progress import choose_progress
-    from charlm.cli.training_run import free_settings
     from charlm.runs import checkpoints_folder
     from charlm.sweeps import resume_sweep, start_sweep
 
@@ -101,7 +100,7 @@ def sweep(
     else:
         found = start_sweep(
             resolved.config, ranges, SweepConfig(**kept), folder=folder, root=root, now=datetime.now(),
-            fit_batch="batch_size" in free_settings(resolved), progress=progress,
+            fit_batch="batch_size" in resolved.free, progress=progress,
         )  # fmt: skip
     return sweep_run.watch(found, json=json, quiet=quiet)
 

@@ -15,9 +15,6 @@ ALWAYS = ("hidden_size", "dropout")
 
 def train_command(config: Config) -> str:
     """``charlm train TEXT --hidden-size 512 ...``: the texts, a flag for each setting that is not the default."""
-    if config.training.weight_decay is None and config.training.decay:
-        # nor is this to be chosen
-        config = config.with_training({"weight_decay": config.training.decay}, "training")
     usual, words = resolve([]).config, []
     for section, cls in SECTIONS.items():
         for name, known in settings_of(cls).items():

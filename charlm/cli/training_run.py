@@ -14,7 +14,7 @@ from charlm.cli.ending import interrupted_facts, summary_facts, summary_record
 from charlm.cli.progress import choose_progress
 from charlm.cli.signals import stop_requests
 from charlm.cli.view import View, choose_view
-from charlm.config import CHOSEN, Config, Resolved, file_layer
+from charlm.config import Config, Resolved, file_layer
 from charlm.config.shapes import count_parameters
 from charlm.errors import ConfigError, OutputError
 from charlm.evaluation.of_run import split_to_name
@@ -39,7 +39,7 @@ def start(resolved: Resolved, *, run: str | None, json: bool, quiet: bool) -> in
             run=run,
             root=checkpoints_folder(),
             now=datetime.now(),
-            free=free_settings(resolved),
+            free=resolved.free,
             progress=choose_progress(quiet=json or quiet),
             samples=view.wants_samples or config.training.sample_every is not None,
         )
@@ -84,7 +84,7 @@ def plan(resolved: Resolved, *, run: str | None, json: bool, quiet: bool) -> int
             resolved.config,
             run=run,
             root=checkpoints_folder(),
-            free=free_settings(resolved),
+            free=resolved.free,
             progress=choose_progress(quiet=json or quiet),
         )
     if json:
@@ -95,12 +95,6 @@ def plan(resolved: Resolved, *, run: str | None, json: bool, quiet: bool) -> int
         for line in found.lines():
             console.print_line(line)
     return 0
-
-
-def free_settings(resolved: Resolved) -> tuple[str, ...]:
-    """Settings that nobody asked for and a training may choose by itself; a preset is fixed but for what cannot be."""
-    origins = {name: ("default", "preset") if name == "batch_size" else ("default",) for name in CHOSEN}
-    return tuple(name for name in CHOSEN if resolved.origins[name].startswith(origins[name]))
 
 
 def watch(training: Training, view: View) -> int:

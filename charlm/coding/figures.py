@@ -35,16 +35,14 @@ def figures_of(
 ) -> Figures:
     """Read `source` to its end, as `Coder.compress` does; its ids are held in memory."""
     packer, characters, xz_bytes, ids = lzma.LZMACompressor(preset=XZ_PRESET), 0, 0, [np.empty(0, tokenizer.dtype)]
+    spelled = 0
     for content in read_pieces(source):
         characters += int(np.count_nonzero(np.frombuffer(content, dtype=np.uint8) & 0xC0 != 0x80))
         xz_bytes += len(packer.compress(content))
         ids.append(make_piece(tokenizer, content).ids)
-    spelled = np.concatenate(ids)
-    dropped = 0
-    if tokenizer.unknown != "bytes":
-        dropped = characters - int(tokenizer.characters_per_id[spelled].sum(dtype=np.int64))
+        spelled += int(tokenizer.characters_per_id[ids[-1]].sum(dtype=np.int64))
     engine = open_engine(config, arrays, tokenizer.vocab_size, precision="exact")
     bits = None
     if isinstance(engine, ScoringEngine):
-        bits = evaluate(engine, tokenizer, spelled, split="all").score.total_nats / math.log(2)
-    return Figures(characters, dropped, bits, xz_bytes + len(packer.flush()))
+        bits = evaluate(engine, tokenizer, np.concatenate(ids), split="all").score.total_nats / math.log(2)
+    return Figures(characters, characters - spelled, bits, xz_bytes + len(packer.flush()))

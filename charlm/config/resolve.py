@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from charlm.config.sections import SECTIONS, Config
+from charlm.config.sections import CHOSEN, SECTIONS, Config
 from charlm.config.settings import Setting, settings_of, shown
 from charlm.config.toml import read_toml
 from charlm.errors import ConfigError
@@ -38,6 +38,12 @@ class Resolved:
 
     config: Config
     origins: Mapping[str, str]
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Settings that nobody asked for and a training may choose; a preset is fixed but for what cannot be."""
+        origins = {name: ("default", "preset") if name == "batch_size" else ("default",) for name in CHOSEN}
+        return tuple(name for name in CHOSEN if self.origins[name].startswith(origins[name]))
 
 
 def all_settings() -> dict[str, tuple[str, Setting]]:

@@ -15,7 +15,7 @@ CHOSEN = ("batch_size", "hidden_size", "epochs", "dropout", "weight_decay")
 """Settings that `charlm train` chooses by text and time where nobody asked for anything; `charlm.training.choices`."""
 
 ADAMW_DECAY = 0.15
-"""Where nothing is chosen: it helps in short trainings and long ones; docs/recipes.md has what that was found on."""
+"""Where nothing is chosen; docs/recipes.md has what that was found on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +204,7 @@ class TrainingConfig(Section):
     warmup: int = setting(50, "steps over which the rate rises from zero", group="optimisation", minimum=0)
     weight_decay: float | None = setting(
         None,
-        "decoupled for adamw and muon, an L2 term for the others [adamw: by the number of passes; else 0]",
+        "decoupled for adamw and muon, an L2 term for the others [adamw: by passes and steps; else 0]",
         group="optimisation",
         minimum=0,
         maximum=1e6,

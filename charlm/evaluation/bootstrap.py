@@ -62,7 +62,11 @@ def bootstrap_interval(nats: Numbers, characters: Numbers) -> tuple[float, float
     tail = _expanded_tail(n)
     low, high = np.quantile(np.concatenate(ratios), [tail, 1 - tail])
     figure, wider = nats.sum() / characters.sum(), _widening(nats, characters)
-    return float(figure + wider * (low - figure)), float(figure + wider * (high - figure))
+    # no text of such blocks has less than the easiest, or more than the hardest
+    blocks = nats / characters
+    wide = figure + wider * (np.array([low, high]) - figure)
+    low, high = np.clip(wide, blocks.min(), blocks.max())
+    return float(low), float(high)
 
 
 def _widening(nats: Numbers, characters: Numbers) -> float:

@@ -89,20 +89,22 @@ def evaluate_run(
             progress=progress,
         )
         found = dataclasses.replace(found, additions=added)
-    notices = (*data.notices, *_left_out(run, data, split, ids, found, unknown), *notices, *scorer.notices)
+    left_out = _left_out(run, data, split, ids, found, None if own else unknown)
+    notices = (*data.notices, *left_out, *notices, *scorer.notices)
     return dataclasses.replace(found, notices=notices, division=data.facts["split"])
 
 
 def _left_out(run: Run, data: Data, split: str, ids: Ids, found: Evaluation, unknown: str | None) -> tuple[str, ...]:
     """A notice of the characters that a vocabulary without bytes drops, which no figure speaks of."""
-    if (unknown or run.tokenizer.unknown) != "drop":
+    # bytes leave nothing out, and count no character where they stand for none
+    if (unknown or run.tokenizer.unknown) != "drop" or run.config.tokenizer.tokenizer == "byte":
         return ()
     start, end = (0, data.facts["characters"]) if split == "all" else data.facts["parts"][split]
     kept = found.score.characters + int(run.tokenizer.characters_per_id[ids[:1]].sum())
     if kept == end - start:
         return ()
-    dropped = f"{end - start - kept:,} of {end - start:,} characters"
-    return (f"{dropped} are not in the vocabulary and were dropped: no figure speaks of them",)
+    dropped, whole = end - start - kept, end - start
+    return (f"dropped, as the vocabulary has no such characters: {dropped:,} of {whole:,}; no figure speaks of them",)
 
 
 def _tuning_text(run: Run, data: Data, own: bool, split: str, progress: Progress | None) -> TuningText:

@@ -40,22 +40,27 @@ LOOKS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """A run at a step, as generation and evaluation need it.
+class Loaded:
+    """What was read of a run at a step.
 
     Attributes:
         step: optimiser steps applied.
-        weights: float32 arrays by parameter name, writable.
         folder: where it was read from.
         manifest: what it says of itself: whether it was the best, when it was saved, its figures.
         notices: lines for the user: what was passed over, and why.
     """
 
     step: int
-    weights: dict[str, npt.NDArray[np.float32]]
     folder: Path
     manifest: Manifest
     notices: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint(Loaded):
+    """A run at a step, as generation and evaluation need it: `weights` are float32 by parameter name, writable."""
+
+    weights: dict[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +71,14 @@ class TrainingCheckpoint(Checkpoint):
     progress: dict[str, Any]
 
 
-LoadedT = TypeVar("LoadedT", bound=Checkpoint)
+@dataclass(frozen=True, kw_only=True)
+class ProgressAlone(Loaded):
+    """Of a checkpoint only the `progress` that `Run.save` was given."""
+
+    progress: dict[str, Any]
+
+
+LoadedT = TypeVar("LoadedT", bound=Loaded)
 
 
 def load(path: Path, which: Which, vocabulary: str) -> Checkpoint:
@@ -81,6 +93,11 @@ def load(path: Path, which: Which, vocabulary: str) -> Checkpoint:
 def load_training(path: Path, which: Which, vocabulary: str, notices: tuple[str, ...]) -> TrainingCheckpoint:
     """As `load`, with all that training needs, and with `notices` of earlier; None: the latest."""
     return _first_sound(path, "latest" if which is None else which, TrainingCheckpoint, vocabulary, notices)
+
+
+def load_progress(path: Path, vocabulary: str) -> ProgressAlone:
+    """Of the latest checkpoint, without its arrays, and without NumPy."""
+    return _first_sound(path, "latest", ProgressAlone, vocabulary)
 
 
 def _first_sound(
@@ -140,9 +157,12 @@ def _read(run: Folder, path: Path, one: Found, kind: type[LoadedT], vocabulary: 
             manifest = read_manifest(folder, one.step)
             if manifest.vocabulary != vocabulary:
                 raise RunError("its vocabulary does not match the run's tokenizer: it is of another run")
-            parts: dict[str, Any] = {"weights": _arrays(folder, WEIGHTS, manifest)}
+            parts: dict[str, Any] = {}
+            if issubclass(kind, Checkpoint):
+                parts["weights"] = _arrays(folder, WEIGHTS, manifest)
             if issubclass(kind, TrainingCheckpoint):
                 parts["training"] = _arrays(folder, TRAINING, manifest)
+            if issubclass(kind, TrainingCheckpoint | ProgressAlone):
                 parts["progress"] = records.parse(_sound(folder, PROGRESS, manifest), PROGRESS)
     except OSError as error:
         raise RunError(f"its folder cannot be read: {in_words(error)}") from None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charlm.config import Config
-from charlm.errors import OutputError, RunError
+from charlm.errors import ConfigError, OutputError, RunError
 from charlm.runs import loading, lock, pruning, records, saving
 from charlm.runs import metrics as log
 from charlm.runs.files import FileFacts, Folder, in_words, shown
@@ -167,17 +167,28 @@ class Run:
         """As `load`, with `training` and `progress`; the notices include what an interrupted save left."""
         return loading.load_training(self.folder, which, self.fingerprint, tuple(self._leftovers))
 
-    def last_config(self) -> Config:
-        """`config` with the settings of training that the last sitting had: an end given anew, another rate.
+    def last_config(self) -> tuple[Config, tuple[str, ...]]:
+        """`config` with the settings of training that the last sitting had, an end given anew or another rate; notices.
+
+        Where no checkpoint can be read it is `config`, and a notice says so.
 
         Raises:
-            RunError: there were checkpoints, and none can be read.
+            RunError: a checkpoint's settings are none.
         """
-        if not self.was_saved():
-            return self.config
-        checkpoint = self.load_training()
-        settings = checkpoint.progress.get("training", {})
-        return self.config.with_training(settings, f"run {shown(self.name)}, {checkpoint.folder.name} [training]")
+        try:
+            if not self.was_saved():
+                return self.config, ()
+            found = loading.load_progress(self.folder, self.fingerprint)
+        except RunError as error:
+            return self.config, (f"{error}; these are the settings that the run began with",)
+        settings = found.progress.get("training", {})
+        where = f"run {self._shown}, {found.folder.name} [training]"
+        if not isinstance(settings, dict):
+            raise RunError(f"{where} is damaged: it is no table")
+        try:
+            return self.config.with_training(settings, where), found.notices
+        except ConfigError as error:
+            raise RunError(f"{where} is damaged: {error}") from None
 
     def checkpoints(self) -> list[Found]:
         """The checkpoints, newest first, from their manifests alone."""

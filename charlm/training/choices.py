@@ -26,7 +26,8 @@ SIZES: tuple[int, ...] = (*range(64, 256, 32), *range(256, 768, 64), *range(768,
 
 # A model that reads its training split about twice sees nothing often enough to learn it by heart, and learns most
 # without dropout and with little weight decay. From there on each doubling of the passes asks for so much more of both,
-# and so does each doubling of the weights beyond one for each symbol; docs/training.md has what that was found on.
+# and so does each doubling of the weights beyond one for each symbol; docs/training.md and docs/recipes.md have what
+# that was found on.
 PASSES_WITHOUT_DROPOUT = 2.0
 DROPOUT_PER_DOUBLING, MOST_DROPOUT = 0.06, 0.5
 DECAY_PER_DOUBLING, MOST_DECAY = 0.06, 0.5
@@ -70,13 +71,13 @@ def dropout_for(passes: float, weights_a_symbol: float = 1.0) -> float:
 
 
 def weight_decay_for(steps: float, passes: float, weights_a_symbol: float = 1.0) -> float:
-    """AdamW's weight decay, likewise, and for so many steps."""
+    """AdamW's weight decay for so many steps, passes over the training split, and weights for each of its symbols."""
     decay = DECAY_PER_STEP * min(steps, STEPS_OF_DECAY) + DECAY_PER_DOUBLING * _doublings(passes, weights_a_symbol)
     return min(round(decay, 2), MOST_DECAY)
 
 
 def _doublings(passes: float, weights_a_symbol: float) -> float:
-    """By how much a text is read, and a model is large, beyond what nothing is learnt by heart in."""
+    """Doublings of the passes, and of the weights, beyond those at which nothing is learnt by heart."""
     doublings = math.log2(max(passes, PASSES_WITHOUT_DROPOUT) / PASSES_WITHOUT_DROPOUT)
     # what is hardly seen twice is not learnt by heart by a large model either
     return doublings + min(doublings, 1.0) * math.log2(max(weights_a_symbol, 1.0))
@@ -145,26 +146,34 @@ def with_passes(config: Config, tokens_per_epoch: int, passes: float) -> tuple[C
 
 
 def with_regularisation(
-    config: Config, free: Collection[str], vocab_size: int, tokens_per_epoch: int, passes: float
+    config: Config, free: Collection[str], vocab_size: int, tokens_per_epoch: int, passes: Callable[[Config], float]
 ) -> tuple[Config, str | None]:
-    """The settings with the dropout and the weight decay that so many passes ask for, and what to say about it."""
-    chosen = []
+    """The settings with the dropout and the weight decay that passes and steps ask for, and what to say about it.
+
+    Args:
+        passes: that a training of such settings will make; asked only where something is chosen.
+    """
+    wanted = [name for name in ("dropout", "weight_decay") if name in free]
+    if config.training.optimizer != "adamw" and "weight_decay" in wanted:
+        wanted.remove("weight_decay")
+    if not wanted:
+        return config, None
+    made, chosen = passes(config), []
     weights_a_symbol = multiplied_weights(config.model, vocab_size) / tokens_per_epoch
-    if "dropout" in free:
-        dropout = dropout_for(passes, weights_a_symbol)
+    if "dropout" in wanted:
+        dropout = dropout_for(made, weights_a_symbol)
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, dropout=dropout))
         chosen.append(("dropout", "--dropout", dropout))
-    if "weight_decay" in free and config.training.optimizer == "adamw":
-        steps = passes * tokens_per_epoch / Pace.tokens_per_step(config.training)
-        decay = weight_decay_for(steps, passes, weights_a_symbol)
+    steps = made * tokens_per_epoch / Pace.tokens_per_step(config.training)
+    if "weight_decay" in wanted:
+        decay = weight_decay_for(steps, made, weights_a_symbol)
         config = dataclasses.replace(config, training=dataclasses.replace(config.training, weight_decay=decay))
         chosen.append(("weight decay", "--weight-decay", decay))
-    if not chosen:
-        return config, None
     what = ", ".join(f"{name} {value:g}" for name, _, value in chosen)
     flags = " and ".join(flag for _, flag, _ in chosen)
     decides = "decide" if len(chosen) > 1 else "decides"
-    return config, f"{what}: about {passes:.1f} passes over the training split; {flags} {decides} otherwise"
+    count = f" in {steps:,.0f} step{'s' * (round(steps) != 1)}" if "weight_decay" in wanted else ""
+    return config, f"{what}: about {made:.1f} passes over the training split{count}; {flags} {decides} otherwise"
 
 
 def with_batch_that_fits(config: Config, symbols: int) -> tuple[Config, str | None]:

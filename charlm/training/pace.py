@@ -67,14 +67,18 @@ class Pace:
         most = math.inf if self.seconds is None else LARGEST_RESERVE * self.seconds
         return dataclasses.replace(self, reserve=min(seconds, most))
 
-    def position(self, step: int, seconds: float) -> float:
-        """The share of the training that is done, in [0, 1]."""
+    def position(self, step: int, seconds: float, first_step: float = 0.0) -> float:
+        """The share of the training that is done, in [0, 1].
+
+        Args:
+            first_step: seconds that are not counted, from the beginning on.
+        """
         shares = []
         if self.steps is not None:
             shares.append(step / self.steps)
         if self.seconds is not None:
-            shares.append(seconds / max(self.seconds - self.reserve, 1e-9))
-        return min(1.0, max(shares))
+            shares.append((seconds - first_step) / max(self.seconds - self.reserve - first_step, 1e-9))
+        return max(0.0, min(1.0, max(shares)))
 
     def ended(self, step: int, seconds: float) -> str | None:
         """``steps``, ``epochs`` or ``minutes`` when that end is reached."""

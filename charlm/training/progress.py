@@ -35,7 +35,7 @@ def check_progress(progress: Mapping[str, Any], step: int) -> None:
         raise RunError(f"checkpoint: progress is damaged: figures was {figures!r:.40}")
     # older ones do not say when the first step began
     first_step = progress["standing"].get("first_step", 0.0)
-    if not _is_amount(first_step):
+    if not _is_amount(first_step) or first_step > progress["standing"]["seconds"]:
         raise RunError(f"checkpoint: progress is damaged: standing.first_step was {first_step!r:.40}")
     for name, known in _TABLES.items():
         table = progress.get(name, {})

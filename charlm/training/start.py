@@ -18,6 +18,8 @@ from charlm.evaluation.aside import BaselinesAside
 from charlm.runs import Data, Run, create_run, find_run, open_run_data, prepare
 from charlm.runs.data import text_change
 from charlm.training.assembly import (
+    CHANGEABLE,
+    CHECKPOINT,
     ENDS,
     changed_config,
     final_tokens,
@@ -79,6 +81,8 @@ def start_training(
     check_place(run, root)
     config, data = _prepared(config, fetch, free, progress)
     config, data, machine = _chosen(config, free, data, lambda: clock() - started, progress)
+    # a run says what it was trained with, whatever becomes of the default
+    config = config.with_training({"weight_decay": config.training.decay}, "training")
     learner = make_learner(config, data, machine)
     # the last thing that can fail for a reason of the user's: before it, nothing is left behind
     facts = run_facts(data, machine)
@@ -140,10 +144,12 @@ def resume_training(
         if checkpoint is not None:
             capture = Capture(weights=checkpoint.weights, training=checkpoint.training, progress=checkpoint.progress)
             trainer.restore(onto_another_text(capture, data) if other_text else capture)
-            if any(name in changes for name in (*ENDS, "patience")):
+            last = opened.config.with_training(then["training"], CHECKPOINT).training if "training" in then else None
+            others = {name for name in CHANGEABLE if last and getattr(config.training, name) != getattr(last, name)}
+            if others & {*ENDS, "patience"}:
                 trainer.lengthen()
-            if "learning_rate" in changes:
-                trainer.begin_anew_at_rate()
+            if "learning_rate" in others:
+                trainer.forget_rate_scale()
             _refuse_complete(opened, trainer)
         if other_text:
             # subtle: the checkpoint first; a run whose text is the new one has no place in the old one any more
@@ -233,8 +239,8 @@ def _chosen(
     # the trial computes on the processor, whose speed says nothing of a GPU's
     if "hidden_size" in free and pace.seconds is not None and machine.device.type == "cpu":
         tried = config.model, config.training.batch_size
-        config, notice = with_size(config, V, tokens, passes)
-        data = _noted(data, notice)
+        config, size = with_size(config, V, tokens, passes)
+        data = _noted(data, size)
         if pace.steps is None:  # time alone ends it
             if "batch_size" in free:
                 config, lanes = with_lanes(config, tokens)
@@ -245,10 +251,8 @@ def _chosen(
         if (config.model, config.training.batch_size) != tried:
             machine = choose_machine(config.training, config.model, V, progress=progress)
         pace = Pace.of(config.training, tokens)
-    if {"dropout", "weight_decay"} & set(free):
-        config, regular = with_regularisation(config, free, V, tokens, passes(config))
-        data = _noted(data, regular)
-    return config, data, machine
+    config, notice = with_regularisation(config, free, V, tokens, passes)
+    return config, _noted(data, notice), machine
 
 
 def _noted(data: Data, notice: str | None) -> Data:

@@ -51,7 +51,7 @@ def summarise(
 ) -> Summary:
     """Load the best checkpoint back from the disk and score it."""
     checkpoint = run.load(None)
-    V = data.tokenizer.vocab_size
+    V, tokens = data.tokenizer.vocab_size, max(1, len(data.store.part("train")) - 1)
     model = LanguageModel.from_arrays(config.model, V, checkpoint.weights)
     model.to(machine.device)
     score = _score(model, data, "validation", machine, most=MOST_SCORED)
@@ -64,7 +64,7 @@ def summarise(
             epochs=epochs,
             baselines=nats,
             dropout=max(config.model.between, config.model.output, config.model.dropout_input),
-            enough_dropout=dropout_for(epochs, multiplied_weights(config.model, V) / len(data.store.part("train"))),
+            enough_dropout=dropout_for(epochs, multiplied_weights(config.model, V) / tokens),
         )
         whole = len(data.store.part("validation"))
         if whole > MOST_SCORED:

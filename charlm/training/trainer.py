@@ -86,7 +86,7 @@ class Trainer:
         self.standing.evaluations = int(self.position() * self.pace.evaluations())
         self.standing.without_improvement = 0
 
-    def begin_anew_at_rate(self) -> None:
+    def forget_rate_scale(self) -> None:
         """After `restore`, when another rate was asked for: what rollbacks and plateaus made of the old one is over."""
         self.standing.rate_scale, self.standing.rollbacks = 1.0, 0
 
@@ -101,10 +101,8 @@ class Trainer:
     def learning_rate(self) -> float:
         """The rate of the next step."""
         # reading the text and compiling take of the time, but not of the schedule
-        first = self.pace.position(0, self.standing.first_step)
-        since = self.position() - first
-        factor = warmup_factor(self.learner.steps, since, self.config.warmup)
-        factor *= self.schedule(since / (1 - first) if first < 1 else 1.0)
+        position = self.pace.position(self.learner.steps, self.seconds(), self.standing.first_step)
+        factor = warmup_factor(self.learner.steps, position, self.config.warmup) * self.schedule(position)
         return self.config.learning_rate * factor * self.standing.rate_scale
 
     def run(self) -> Iterator[Event]:

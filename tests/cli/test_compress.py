@@ -62,9 +62,9 @@ def test_what_the_vocabulary_leaves_out_is_counted_and_told(charlm, workplace, h
     found = json.loads(charlm("compress", name, "--output", "x", "--json"))
     assert (found["characters"], found["dropped_characters"]) == (2003, 3)
     assert found["evaluated_bits_per_character"] == pytest.approx(8 * found["evaluated_bytes"] / 2000)
-    assert "without the 3 characters that the vocabulary drops" in charlm("compress", name).decode()
+    assert "without what is kept beside (3 of the characters)" in charlm("compress", name).decode()
     charlm("eval", name, "--unknown", "drop")
-    assert b"3 of 2,003 characters are not in the vocabulary and were dropped" in charlm.err
+    assert b"as the vocabulary has no such characters: 3 of 2,003; no figure speaks of them" in charlm.err
 
 
 def test_through_pipes(charlm, monkeypatch):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from charlm.cli.figures import duration, figure, size
+from charlm.cli.figures import duration, figure, nats_unit, size
 from charlm.cli.runs import _precision
 from charlm.runs import RunSummary
 
@@ -22,6 +22,19 @@ def test_duration(seconds, expected):
 )
 def test_size(count, expected):
     assert size(count) == expected
+
+
+@pytest.mark.parametrize(
+    ("nats", "bits", "unit"),
+    [
+        (1.0, 1 / math.log(2), "nats"),
+        (1.2, 1 / math.log(2), "nats/token"),
+        (math.nan, math.nan, "nats"),
+        (2.0, None, "nats"),
+    ],
+)
+def test_a_loss_that_is_not_per_character_says_so(nats, bits, unit):
+    assert nats_unit(nats, bits) == unit
 
 
 def test_figure_has_no_nan():

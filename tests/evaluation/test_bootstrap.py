@@ -34,6 +34,18 @@ def test_blocks_of_unequal_worth():
     assert low < nats.sum() / characters.sum() < high < np.mean(nats / characters)
 
 
+def test_lies_within_what_blocks_have():
+    """However alike neighbours are: all of the loss in a row of blocks, and none elsewhere."""
+    nats, characters = np.zeros(30), np.full(30, 100)
+    nats[10:13] = 300.0
+    low, high = bootstrap_interval(nats, characters)
+    assert 0 <= low < 0.3 < high <= 3.0
+    # neighbours that are unlike make no interval narrower than blocks drawn singly
+    nats = np.array([100.0, 200.0] * 15)
+    low, high = bootstrap_interval(nats, characters)
+    assert high - low == pytest.approx(np.ptp(bootstrap_interval(np.sort(nats), characters)) / 2**0.5, rel=0.05)
+
+
 def test_is_the_same_every_time_and_leaves_the_global_generator_alone():
     nats, characters = losses(np.random.default_rng(1), 20_000).reshape(-1, 500).sum(axis=1), np.full(40, 500)
     np.random.seed(3)

@@ -40,7 +40,7 @@ LINE = re.compile(
     r"^step ([\d,]+)  validation (\S+) nats(?:/token)?  perplexity (\S+)  (\S+) bits/character(  best so far)?$"
 )
 STEP = re.compile(r"^step ([\d,]+) of [\d,]+  epoch (\S+)  train (\S+)  ([\d,]+) characters/s")
-ENDED = re.compile(r"(\S+) nats per character · perplexity (\S+) · (\S+) bits per character")
+ENDED = re.compile(r"(\S+) nats per character · perplexity (\S+)(?: per token)? · (\S+) bits per character")
 
 
 def drawn_model(draws: random.Random, cells: tuple[str, ...]) -> ModelConfig:

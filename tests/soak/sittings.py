@@ -46,7 +46,7 @@ TOO_LONG = 300.0  # seconds; no command here takes so long
 LOOK = 0.002  # seconds between two looks at a process
 DATA = ("weights.safetensors", "training.safetensors")
 # What a training notes of the time it took.
-TIMES = ("seconds", "reserve")
+TIMES = ("seconds", "first_step", "reserve")
 
 
 def preload(modules: Iterable[str]) -> None:

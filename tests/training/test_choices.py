@@ -13,7 +13,6 @@ import pytest
 import torch
 
 import charlm
-from charlm.cli.training_run import free_settings
 from charlm.config import CHOSEN, PRESETS, Config, Layer, resolve
 from charlm.config.sections import ADAMW_DECAY, ModelConfig, TrainingConfig
 from charlm.training import Training, plan_training, start, start_training
@@ -159,12 +158,13 @@ def test_a_training_takes_the_dropout_of_its_passes_and_says_why(
     assert training.config.model.dropout == training.run.config.model.dropout == dropout
     assert training.trainer.learner.model.config.between == dropout
     decay = training.config.training.decay
+    steps = f"{training.trainer.pace.steps:,} step{'s' * (training.trainer.pace.steps != 1)}"
     assert decay == weight_decay_for(training.trainer.pace.steps, settings.get("epochs", 0.0))
     assert all(group["weight_decay"] == decay for group in training.trainer.learner.optimizer.param_groups)
     said = [notice for notice in training.notices if notice.startswith("dropout")]
     passes = settings.get("epochs", 0.0)
     assert said == [
-        f"dropout {dropout:g}, weight decay {decay:g}: about {passes:.1f} passes over the training split; "
+        f"dropout {dropout:g}, weight decay {decay:g}: about {passes:.1f} passes over the training split in {steps}; "
         "--dropout and --weight-decay decide otherwise"
     ]
 
@@ -172,11 +172,10 @@ def test_a_training_takes_the_dropout_of_its_passes_and_says_why(
 @pytest.mark.parametrize(("optimizer", "free", "decay"), [("adamw", ("weight_decay",), 0.25), ("sgd", CHOSEN, 0.0)])
 def test_only_adamw_is_given_weight_decay(place: Path, optimizer: str, free: tuple[str, ...], decay: float) -> None:
     training = begin(place, asked(place, epochs=16.0, optimizer=optimizer, dropout=0.0), free)
-    assert training.config.training.decay == pytest.approx(decay, abs=0.1 if decay else 0)
+    assert training.config.training.decay == decay
     assert TrainingConfig(optimizer=optimizer).decay == (ADAMW_DECAY if optimizer == "adamw" else 0.0)
-    said = ": about 16.0 passes over the training split; --weight-decay decides otherwise"
-    alone = [notice for notice in training.notices if notice.endswith(said)]
-    assert alone == ([f"weight decay {training.config.training.decay:g}{said}"] if decay else [])
+    alone = [notice for notice in training.notices if notice.endswith("; --weight-decay decides otherwise")]
+    assert [notice.partition(":")[0] for notice in alone] == ([f"weight decay {decay}"] if decay else [])
 
 
 def test_time_becomes_passes_by_the_speed_of_the_machine(place: Path) -> None:
@@ -284,6 +283,7 @@ def test_for_a_gpu_nothing_follows_from_the_speed_of_the_processor_but_regularis
     regular = replace(config.model, dropout=chosen.model.dropout)
     decayed = replace(config.training, weight_decay=chosen.training.weight_decay)
     assert chosen == replace(config, model=regular, training=decayed)
+    assert chosen.training.weight_decay == MOST_DECAY
     assert [notice.partition(" ")[0] for notice in data.notices] == ["dropout"]
 
 
@@ -294,14 +294,14 @@ def test_what_was_asked_for_stays(place: Path) -> None:
 
 
 def test_free_is_what_neither_a_flag_nor_a_preset_says() -> None:
-    assert free_settings(resolve([])) == CHOSEN
-    assert free_settings(resolve([Layer(origin="flag", values={"dropout": 0.1})])) == tuple(
+    assert resolve([]).free == CHOSEN
+    assert resolve([Layer(origin="flag", values={"dropout": 0.1})]).free == tuple(
         name for name in CHOSEN if name != "dropout"
     )
-    assert free_settings(resolve([Layer(origin="environment", values={"batch_size": 7})])) == CHOSEN[1:]
+    assert resolve([Layer(origin="environment", values={"batch_size": 7})]).free == CHOSEN[1:]
     preset = Layer(origin="preset small", values=PRESETS["small"])
     # a batch that a text cannot fill could not be trained at all
-    assert free_settings(resolve([preset])) == ("batch_size", "epochs")
+    assert resolve([preset]).free == ("batch_size", "epochs")
 
 
 @pytest.mark.parametrize(
@@ -313,3 +313,4 @@ def test_python_chooses_alike(place: Path, preset: str | None, settings: dict[st
         str(place / "tale.txt"), root=place / "runs", preset=preset, epochs=4.0, **{**small, **settings}
     )
     assert model.config.model.dropout == dropout
+    assert (model.config.training.weight_decay == 0.0) == (preset is not None)

@@ -2,14 +2,15 @@
 
 import hashlib
 import shutil
+from contextlib import suppress
 from datetime import datetime
 
 import numpy as np
 import pytest
 
 from charlm.config import Layer, resolve
-from charlm.errors import RunError
-from charlm.runs import arrays, records
+from charlm.errors import ConfigError, RunError
+from charlm.runs import arrays, find_run, records
 from charlm.training import resume_training, start_training
 
 
@@ -70,6 +71,7 @@ HOSTILE = {
     "standing.best_nats": ["2.0", []],
     "standing.evaluations": ["1", None],
     "standing.seconds": [-1.0, "1", 10**400],
+    "standing.first_step": [-1.0, "1", 1e9],
     "standing.more": [1],
     "watch": [None, {}],
     "watch.fast": ["1"],
@@ -92,6 +94,32 @@ def test_hostile_progress_is_refused_by_name(step, place):
     if first in ("steps", "characters", "lanes", "standing", "watch"):
         with pytest.raises(RunError, match=f"progress is incomplete: it has no {first}"):
             resume(step, without)
+    resume(step, sound)
+
+
+@pytest.mark.parametrize("settings", [5, [1], {"x": 1}, {"steps": -1}])
+def test_hostile_settings_are_not_exported(step, settings):
+    run = find_run("tale", step.parents[2]).run
+    assert run.last_config() == (run.config, ())
+    sound = records.parse((step / "training.json").read_bytes(), "training.json")
+    with suppress(RunError, ConfigError):
+        resume(step, {**sound, "training": settings})
+    with pytest.raises(RunError, match=rf"run tale, {step.name} \[training\] is damaged"):
+        run.last_config()
+
+
+def test_settings_are_exported_without_a_sound_checkpoint(step):
+    run = find_run("tale", step.parents[2]).run
+    for one in step.parent.iterdir():
+        (one / "training.json").write_bytes(b"")
+    config, notices = run.last_config()
+    assert config == run.config
+    assert notices[0].endswith("these are the settings that the run began with")
+
+
+def test_a_checkpoint_of_old_does_not_say_when_its_first_step_began(step):
+    sound = records.parse((step / "training.json").read_bytes(), "training.json")
+    del sound["standing"]["first_step"]
     resume(step, sound)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from charlm.api import load
-from charlm.config import Config, Layer, resolve
+from charlm.config import Config, Layer, file_layer, resolve, to_toml
 from charlm.errors import ConfigError, CorpusError, DivergedError, OutputError, RunError, UnknownNameError
 from charlm.evaluation import scorer
 from charlm.evaluation.scorer import weigh
@@ -205,6 +205,11 @@ def test_a_rate_given_anew_is_not_halved_by_what_the_old_one_did(place):
     same = go_on(place, steps=6)
     assert (same.trainer.standing.rollbacks, same.trainer.standing.rate_scale) == (4, 1 / 16)
     same.held.close()
+    file = place / "same.toml"
+    file.write_text(to_toml(find_run("tale", place / "runs").run.last_config()[0]))
+    same = go_on(place, **{**file_layer(file).values, "steps": 6})
+    assert (same.trainer.standing.rollbacks, same.trainer.standing.rate_scale) == (4, 1 / 16)
+    same.held.close()
     anew = go_on(place, steps=6, learning_rate=1e-3)
     assert (anew.trainer.standing.rollbacks, anew.trainer.standing.rate_scale) == (0, 1.0)
     anew.held.close()
@@ -213,7 +218,7 @@ def test_a_rate_given_anew_is_not_halved_by_what_the_old_one_did(place):
 def test_a_run_tells_the_settings_of_its_last_sitting(place):
     list(begin(place, steps=4).events())
     list(go_on(place, epochs=3.0, learning_rate=1e-3).events())
-    training = find_run("tale", place / "runs").run.last_config().training
+    training = find_run("tale", place / "runs").run.last_config()[0].training
     assert (training.steps, training.epochs, training.learning_rate) == (None, 3.0, 1e-3)
 
 

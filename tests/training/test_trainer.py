@@ -431,7 +431,7 @@ def test_time_before_the_first_step_is_no_warmup(make_learner, make_trainer):
     events = trainer.run()
     clock.tick = 0.2
     first = next(event for event in events if event.kind == "train")
-    assert first.learning_rate < 0.1
+    assert first.learning_rate < 0.15
 
 
 def test_time_before_the_first_step_takes_nothing_of_the_schedule(make_learner, make_trainer):
@@ -448,6 +448,17 @@ def test_time_before_the_first_step_takes_nothing_of_the_schedule(make_learner, 
     again.restore(keeper.captures[-1][0])
     later.now += 20.0
     assert again.learning_rate() == pytest.approx(0.5, abs=0.01)
+
+
+def test_steps_are_not_moved_by_the_time_before_the_first(make_learner, make_trainer):
+    clock = Clock(tick=0.0)
+    settings = {"steps": 100, "minutes": 1.0, "warmup": 0, "learning_rate": 1.0, "schedule": "linear"}
+    trainer = make_trainer(make_learner(**settings), clock=clock)
+    clock.now = 20.0
+    for event in trainer.run():
+        trainer.stop_requested = trainer.stop_requested or event.step >= 50
+    assert trainer.learner.steps == 50
+    assert trainer.learning_rate() == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_longer_end_is_evaluated_and_saved_on_the_way(make_learner, make_trainer):
