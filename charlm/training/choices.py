@@ -31,8 +31,10 @@ SIZES: tuple[int, ...] = (*range(64, 256, 32), *range(256, 768, 64), *range(768,
 PASSES_WITHOUT_DROPOUT = 2.0
 DROPOUT_PER_DOUBLING, MOST_DROPOUT = 0.06, 0.5
 DECAY_PER_DOUBLING, MOST_DECAY = 0.06, 0.5
-# In few steps weights have to grow, and decay holds them back.
+# In few steps weights have to grow, and decay holds them back; and it should not make a model forget much within a pass
+# (Wang and Aitchison, 2024, arXiv:2405.13698), which is the fewer for each step the longer the text.
 DECAY_PER_STEP, STEPS_OF_DECAY = 4e-5, 4000
+DECAY_OF_A_PASS = 500.0
 # The share of a time budget that goes into steps; the rest is for evaluations, checkpoints and the last scoring.
 SHARE_OF_STEPS = 0.9
 
@@ -72,7 +74,9 @@ def dropout_for(passes: float, weights_a_symbol: float = 1.0) -> float:
 
 def weight_decay_for(steps: float, passes: float, weights_a_symbol: float = 1.0) -> float:
     """AdamW's weight decay for so many steps, passes over the training split, and weights for each of its symbols."""
-    decay = DECAY_PER_STEP * min(steps, STEPS_OF_DECAY) + DECAY_PER_DOUBLING * _doublings(passes, weights_a_symbol)
+    early = DECAY_PER_STEP * min(steps, STEPS_OF_DECAY)
+    of_passes = DECAY_OF_A_PASS * passes / steps if steps > 0 else 0.0
+    decay = min(early, of_passes) + DECAY_PER_DOUBLING * _doublings(passes, weights_a_symbol)
     return min(round(decay, 2), MOST_DECAY)
 
 

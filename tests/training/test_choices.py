@@ -47,7 +47,9 @@ def test_dropout_rises_with_every_doubling_of_the_passes_and_never_falls() -> No
 def test_weight_decay_rises_alike_from_little_to_a_bound() -> None:
     assert [weight_decay_for(0, passes) for passes in (0, 2, 4, 8)] == [0, 0, 0.06, 0.12]
     assert [weight_decay_for(0, 8, weights) for weights in (0.5, 2, 1e9)] == [0.12, 0.18, MOST_DECAY]
-    assert [weight_decay_for(steps, 8) for steps in (1, 1000, 2500, 4000, 1e9)] == [0.12, 0.16, 0.22, 0.28, 0.28]
+    assert [weight_decay_for(steps, 8) for steps in (1, 1000, 2500, 4000, 9000)] == [0.12, 0.16, 0.22, 0.28, 0.28]
+    # a longer text is a longer pass
+    assert [weight_decay_for(4000, passes) for passes in (2, 1, 0.5, 0.1)] == [0.16, 0.12, 0.06, 0.01]
 
 
 def test_dropout_rises_with_every_doubling_of_the_weights_beyond_one_a_symbol() -> None:
