@@ -11,6 +11,7 @@ from charlm.cli.signals import stop_requests
 from charlm.cli.sweep_view import choose_sweep_view, end_of
 from charlm.cli.train_command import train_command
 from charlm.config.ranges import parse_range, shown_value
+from charlm.runs import run_argument
 from charlm.sweeps import Outcome, Sweep
 from charlm.sweeps.events import SweepEnded
 
@@ -61,8 +62,8 @@ def _conclude(sweep: Sweep) -> None:
     end = end_of(sweep, sweep.search.plan.longest)
     console.print_line(f"\nbest: {run.folder}; trained anew with its settings, to {end}, by the first of")
     console.print_line(train_command(run.config))
-    console.print_line(f"charlm eval --run {shlex.quote(str(run.folder))}")
-    console.print_line(f"charlm generate --run {shlex.quote(str(run.folder))}")
+    console.print_line(f"charlm eval --run {run_argument(run.folder)}")
+    console.print_line(f"charlm generate --run {run_argument(run.folder)}")
 
 
 def _row(one: Outcome, names: list[str]) -> tuple[str, ...]:

@@ -149,10 +149,9 @@ def open_run(folder: Path, *, clock: Clock = time.time) -> Run:
 def no_run(folder: Path) -> RunError:
     """The error for a folder that has nothing of a run in it."""
     if (folder / SWEEP).is_file():
-        return RunError(
-            f"{shown(folder)} is a sweep, not a run: name one of the runs in it; "
-            f"rm -r {shlex.quote(shown(folder))} removes it with all of them"
-        )
+        # what cannot be printed cannot be typed either
+        remedy = f"; rm -r {shlex.quote(str(folder))} removes it with all of them" if str(folder).isprintable() else ""
+        return RunError(f"{shown(folder)} is a sweep, not a run: name one of the runs in it{remedy}")
     return RunError(f"{shown(folder)} is no run folder: it has no {RUN}")
 
 
