@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from charlm.runtime.packing import aligned
 from harness.tile_product import tile_product
 from harness.timing import Side, measure
 
@@ -21,7 +22,6 @@ from harness.timing import Side, measure
 SHAPES = ((64, 128, 512), (64, 512, 2048), (4096, 512, 2048), (1024, 1024, 1024), (2048, 2048, 2048))
 QUICK_SHAPES = ((64, 128, 512), (64, 512, 2048))
 FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-LINE = 64  # bytes of a cache line
 
 Shape = tuple[int, int, int]
 Product = Callable[[torch.dtype, Shape], "Callable[[int], object] | None"]
@@ -82,7 +82,9 @@ def _product_sides(shapes: tuple[Shape, ...]) -> dict[str, Side]:
 
 def read_bandwidth(size: int, threads: int, *, repeats: int = 5, seconds: float = 0.1) -> float:
     """Bytes a second that so many threads read of an fp32 array of `size` bytes, again and again, at their best."""
-    array = _array(max(size // 4, 1024))
+    # where charlm's weights begin, with a line of the cache: elsewhere loads read two lines
+    array = aligned(max(size // 4, 1024), np.float32)
+    array.fill(1.0)  # subtle: zeros would be one page of memory, read from the nearest cache
     parts = np.array_split(array, threads)
     with ThreadPoolExecutor(threads) as pool:
         sides = {
@@ -90,16 +92,6 @@ def read_bandwidth(size: int, threads: int, *, repeats: int = 5, seconds: float 
         }
         rates = measure(sides, repeats=repeats, seconds=seconds)
     return max(max(found.values) for found in rates.values())
-
-
-def _array(length: int) -> npt.NDArray[Any]:
-    """So many fp32 numbers that begin with a line of the cache, as charlm's weights do: elsewhere loads read two lines.
-
-    Not zeros, all of which would be one page of memory, read from the nearest cache.
-    """
-    room = np.ones(length + LINE // 4, dtype=np.float32)
-    first = -room.ctypes.data % LINE // 4
-    return room[first : first + length]
 
 
 def _read_all(

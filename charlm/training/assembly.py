@@ -117,7 +117,7 @@ def run_facts(data: Data, machine: Machine) -> dict[str, Any]:
     }
 
 
-def changed_config(config: Config, progress: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
+def changed_config(last: Config, changes: Mapping[str, Any]) -> Config:
     """The settings to resume with: those of the last sitting, and `changes` over them.
 
     A new end (minutes, epochs or steps) takes the place of all old ones.
@@ -125,7 +125,6 @@ def changed_config(config: Config, progress: Mapping[str, Any], changes: Mapping
     Raises:
         ConfigError: a change of what cannot change, naming both values.
     """
-    last = config.with_training(progress.get("training", {}), CHECKPOINT)
     own = {name: value for section in last.to_json().values() for name, value in section.items()}
     for name, value in changes.items():
         # a file has lists where flags have tuples

@@ -18,7 +18,6 @@ from charlm.evaluation.aside import BaselinesAside
 from charlm.runs import Data, Run, create_run, find_run, open_run_data, prepare
 from charlm.runs.data import text_change
 from charlm.training.assembly import (
-    CHANGEABLE,
     CHECKPOINT,
     ENDS,
     changed_config,
@@ -132,7 +131,8 @@ def resume_training(
         if checkpoint is not None:
             check_progress(checkpoint.progress, checkpoint.step)
         then = {} if checkpoint is None else checkpoint.progress
-        config = changed_config(opened.config, then, changes)
+        last = opened.config.with_training(then.get("training", {}), CHECKPOINT)
+        config = changed_config(last, changes)
         data = open_run_data(opened, progress=progress, accept_change=accept_change)
         other_text = text_change(opened.facts.get("corpus", {}), data.facts) is not None
         machine = machine_again(config, then.get("machine"), data.tokenizer.vocab_size, progress)
@@ -144,11 +144,9 @@ def resume_training(
         if checkpoint is not None:
             capture = Capture(weights=checkpoint.weights, training=checkpoint.training, progress=checkpoint.progress)
             trainer.restore(onto_another_text(capture, data) if other_text else capture)
-            last = opened.config.with_training(then["training"], CHECKPOINT).training if "training" in then else None
-            others = {name for name in CHANGEABLE if last and getattr(config.training, name) != getattr(last, name)}
-            if others & {*ENDS, "patience"}:
+            if any(getattr(config.training, name) != getattr(last.training, name) for name in (*ENDS, "patience")):
                 trainer.lengthen()
-            if "learning_rate" in others:
+            if config.training.learning_rate != last.training.learning_rate:
                 trainer.forget_rate_scale()
             _refuse_complete(opened, trainer)
         if other_text:
