@@ -92,6 +92,8 @@ class Model:
             if precision not in ("auto", "exact"):
                 raise ConfigError(f"precision must be exact with engine torch, was {precision}: take engine numba")
             device = choose_device("auto")
+            if device.type != "cuda":
+                device = choose_device("cpu")  # what it draws with is in float64, which MPS does not have
             # one row at a time on a CPU: a product of several would sum each in another order
             rows = 64 if device.type == "cuda" else 1
             return TorchModel(self.config.model, weights, vocab_size, device=device, rows=rows)
@@ -272,7 +274,7 @@ class Model:
         )
 
 
-def load(run: str | Path | None = None, *, root: Path | None = None) -> Model:
+def load(run: str | Path | None = None, *, root: str | Path | None = None) -> Model:
     """A trained model.
 
     Args:
@@ -283,13 +285,13 @@ def load(run: str | Path | None = None, *, root: Path | None = None) -> Model:
     Raises:
         RunError: there is no such run, or it is damaged.
     """
-    return Model(find_run(None if run is None else str(run), root or checkpoints_folder()))
+    return Model(find_run(None if run is None else str(run), _folder_of_runs(root)))
 
 
 def train(
     *texts: str,
     run: str | None = None,
-    root: Path | None = None,
+    root: str | Path | None = None,
     preset: str | None = None,
     on_event: Callable[[Event], None] | None = None,
     **settings: Any,
@@ -310,9 +312,14 @@ def train(
 
     layers = [Layer(origin=f"preset {preset}", values=lookup(PRESETS, preset, "preset"))] if preset else []
     resolved = resolve([*layers, call_layer(texts, settings)])
-    root = root or checkpoints_folder()
-    training = start_training(resolved.config, run=run, root=root, now=datetime.now(), free=resolved.free)
+    training = start_training(
+        resolved.config, run=run, root=_folder_of_runs(root), now=datetime.now(), free=resolved.free
+    )
     for event in training.events():
         if on_event is not None:
             on_event(event)
-    return load(training.run.folder)
+    return Model(RunAt(run=training.run, which=None))
+
+
+def _folder_of_runs(root: str | Path | None) -> Path:
+    return checkpoints_folder() if root is None else Path(root)

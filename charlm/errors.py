@@ -2,7 +2,8 @@
 
     CharlmError              1   (never raised itself)
     ├── ConfigError          2   a setting, flag, key or argument that cannot be used
-    │   └── UnknownNameError 2   a name that is in no table; carries the choices
+    │   ├── UnknownNameError 2   a name that is in no table; carries the choices
+    │   └── CompleteError    2   a training that is to go on, but has come to its end
     ├── CorpusError          3   a text that cannot be found, fetched, read or split
     │   └── TokenizerError   3   a text that the tokenizer cannot represent
     ├── RunError             4   a run or checkpoint that is missing, damaged or of another kind
@@ -15,6 +16,8 @@ A message is one line: what is wrong, where, what to do. Signals end with 128 + 
 """
 
 from __future__ import annotations
+
+import errno
 
 
 class CharlmError(Exception):
@@ -31,6 +34,10 @@ class ConfigError(CharlmError):
 
 class UnknownNameError(ConfigError):
     """A name that is in no table. The message lists the choices and the nearest one."""
+
+
+class CompleteError(ConfigError):
+    """A training that is to go on, but has come to its end. The message says which one a larger number moves."""
 
 
 class CorpusError(CharlmError):
@@ -80,3 +87,13 @@ class RunInUseError(CharlmError):
     """A run folder that another live process holds."""
 
     exit_code = 7
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on the processor or a device; torch has an error of its own for either."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    names = {cls.__name__ for cls in type(error).__mro__}
+    return "OutOfMemoryError" in names or (
+        isinstance(error, RuntimeError) and "alloc" in str(error) and "memory" in str(error)
+    )

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import charlm
-from charlm.errors import ConfigError, CorpusError, RunError, TokenizerError
+from charlm.errors import ConfigError, CorpusError, RunError, TokenizerError, UnknownNameError
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +147,19 @@ def test_importing_charlm_is_light():
     code = "import sys, charlm; charlm.load; print(sorted({'torch', 'numpy', 'rich', 'click'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.strip() in ("[]", "['numpy']")
+
+
+def test_a_model_is_that_of_the_training_wherever_it_lies(place, monkeypatch):
+    monkeypatch.chdir(place)
+    small = {"steps": 2, "hidden_size": 8, "layers": 1, "batch_size": 8, "window_length": 16, "threads": 1}
+    mine = charlm.train("tale.txt", root=".", run="tale", seed=2, **small)
+    assert (mine.run.folder.resolve(), mine.config.training.seed) == (place / "tale", 2)
+    assert charlm.load("tale", root=str(place / "runs")).config.training.seed == 1
+
+
+def test_names_that_are_none_are_refused(model):
+    for ask in (model.evaluate, lambda **given: model.engine(**given)):
+        with pytest.raises(UnknownNameError, match="no precision 'bf16': choose"):
+            ask(precision="bf16")
+        with pytest.raises(UnknownNameError, match="no engine 'onnx': choose"):
+            ask(engine="onnx")

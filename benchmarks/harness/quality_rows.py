@@ -14,7 +14,7 @@ BY_SEED = Mapping[int, Mapping[str, Any]]
 HEAD = ("arm", "settings", "steps", "passes", "nats", "its seeds", "beside the default", "its pairs", "better in")
 FIVE_GRAM = "5-gram"
 # Of the rows that are no training, in place of settings.
-BESIDE = {FIVE_GRAM: "Witten-Bell, of the same training text"} | {
+BESIDE = {FIVE_GRAM: "modified Kneser-Ney, of the same training text"} | {
     f"{REFERENCE} + {name}": f"`charlm eval {' '.join(flags)}`, test split" for name, (flags, _) in ADDED.items()
 }
 

@@ -10,8 +10,7 @@ from charlm.cli.command import Command
 from charlm.errors import CharlmError
 from charlm.registry import lookup
 
-# Where each shell reads completions from; the examples show it.
-SHELLS = {"bash": "~/.bashrc", "zsh": "~/.zshrc", "fish": "~/.config/fish/completions/charlm.fish"}
+SHELLS = ("bash", "zsh", "fish")
 EXAMPLES = (
     ("charlm completion bash >> ~/.bashrc", "bash"),
     ("charlm completion zsh >> ~/.zshrc", "zsh"),
@@ -26,7 +25,7 @@ def completion(context: click.Context, shell: str) -> None:
     """Print the completion script of a shell, to be read by it when it starts."""
     from charlm.cli.entry import COMPLETION_VARIABLE
 
-    lookup(SHELLS, shell, "shell")
+    lookup(dict.fromkeys(SHELLS), shell, "shell")
     script = get_completion_class(shell)
     assert script is not None, "click knows the three shells"
     root = context.find_root()

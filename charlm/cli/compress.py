@@ -11,7 +11,8 @@ from charlm.cli import console
 from charlm.cli.command import Command, Option
 from charlm.cli.facts import fact_lines, print_facts, width_for
 from charlm.cli.figures import figure
-from charlm.cli.options import json_option, run_option, setting_options
+from charlm.cli.layers import machine_settings
+from charlm.cli.options import given, json_option, run_option, setting_options
 from charlm.cli.progress import choose_progress
 from charlm.config import SamplingConfig, TrainingConfig
 from charlm.errors import ConfigError
@@ -38,7 +39,7 @@ EXAMPLES = (
 @click.option("--force", cls=Option, group="common", is_flag=True, help="replace a file that is there")
 @click.option("--quiet", cls=Option, is_flag=True, help="no figures: they take as long as the compressing")
 @setting_options(TrainingConfig, "threads")
-@setting_options(SamplingConfig, "engine")
+@setting_options(SamplingConfig, "engine", choices={"engine": ("auto", "numba", "numpy")})
 @json_option("the figures in JSON")
 def compress(
     file: str,
@@ -57,22 +58,30 @@ def compress(
     """
     from charlm.api import load
     from charlm.cli.whole_file import STANDARD, opened, written
-    from charlm.cli.writing import COMPILING
+    from charlm.cli.writing import note_compiling
     from charlm.coding.figures import figures_of
 
     target = output or (STANDARD if file == STANDARD else file + SUFFIX)
     if json and target == STANDARD:
         raise ConfigError("--json and the compressed text cannot both go to standard output: name a file with --output")
+    threads = machine_settings(given({"threads": threads})).threads
     model = load(run)
     progress = choose_progress(quiet=json or quiet)
     with opened(file) as source, written(target, force=force, text=False) as out:
-        coder = model.coder(engine or "auto", threads, on_compile=lambda: console.note(COMPILING))
+        coder = model.coder(engine or "auto", threads, on_compile=note_compiling)
         progress.start("compressing", None)
         sizes = coder.compress(source, out, progress.advance)
         progress.finish()
         if not quiet:
             source.seek(0)
-            found = figures_of(source, model.config.model, model.checkpoint.weights, model.tokenizer)
+            found = figures_of(
+                source,
+                model.config.model,
+                model.checkpoint.weights,
+                model.tokenizer,
+                threads=threads,
+                on_compile=note_compiling,
+            )
     for notice in model.checkpoint.notices:
         console.note(notice)
     if quiet:

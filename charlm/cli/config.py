@@ -70,7 +70,7 @@ def left_open(resolved: Resolved) -> list[str]:
 def annotated(resolved: Resolved) -> list[str]:
     """The configuration as TOML, with the origin of each value as a comment; what is left to its rule too."""
     lines: list[str] = []
-    assignments = dict(line.split(" = ", 1) for line in to_toml(resolved.config).splitlines() if " = " in line)
+    assignments = dict(line.split(" = ", 1) for line in to_toml(resolved.config).split("\n") if " = " in line)
     origins = {**resolved.origins, **dict.fromkeys(left_open(resolved), "chosen by charlm train")}
     for name in left_open(resolved):
         assignments.pop(name, None)

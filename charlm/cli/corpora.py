@@ -11,6 +11,7 @@ from charlm.cli import console
 from charlm.cli.command import Command, Group, Option
 from charlm.cli.completion import complete_corpora, complete_texts
 from charlm.cli.facts import print_facts
+from charlm.cli.layers import resolve_layers
 from charlm.cli.options import given, json_option, setting_options
 from charlm.cli.progress import choose_progress
 from charlm.config import CorpusConfig
@@ -101,7 +102,8 @@ def check(text: tuple[str, ...], json: bool, **settings: Any) -> None:
     """Examine TEXT, named corpora, files or folders: size, characters, flaws, and what model fits."""
     from charlm.corpora import check_corpus
 
-    report = check_corpus(CorpusConfig(corpus=text, **given(settings)), progress=choose_progress(quiet=json))
+    wanted = resolve_layers(given({"corpus": text, **settings}), None, None).config.corpus
+    report = check_corpus(wanted, progress=choose_progress(quiet=json))
     if json:
         console.print_json(dataclasses.asdict(report))
     else:

@@ -5,28 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-BLOCKS = "▁▂▃▄▅▆▇█"
 _BRAILLE = 0x2800
 # Bit of each dot of a braille cell, by column and row from the top (Unicode chart U2800).
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 
 
 def curve(values: Sequence[float], width: int, height: int) -> list[str]:
-    """`values`, first to last, as `height` lines of `width` characters; the largest is at the top.
+    """`values`, first to last, as `height` lines of `width` characters of braille dots (2 x 4 in each).
 
-    One line is drawn with blocks, more with braille dots (2 x 4 in a cell). No values, no lines.
+    The largest is at the top. No values, no lines.
     """
     if not values or width < 1 or height < 1:
         return []
-    return [_blocks(values, width)] if height == 1 else _braille(values, width, height)
-
-
-def _blocks(values: Sequence[float], width: int) -> str:
-    columns = _resample(values, width)
-    return "".join(BLOCKS[level] for level in _levels(columns, len(BLOCKS)))
-
-
-def _braille(values: Sequence[float], width: int, height: int) -> list[str]:
     levels = _levels(_resample(values, 2 * width), 4 * height)
     cells = [[0] * ((len(levels) + 1) // 2) for _ in range(height)]
     last = levels[0]

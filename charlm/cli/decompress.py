@@ -7,7 +7,8 @@ import click
 from charlm.cli import console
 from charlm.cli.command import Command, Option
 from charlm.cli.compress import SUFFIX
-from charlm.cli.options import run_option, setting_options
+from charlm.cli.layers import machine_settings
+from charlm.cli.options import given, run_option, setting_options
 from charlm.cli.progress import choose_progress
 from charlm.config import SamplingConfig, TrainingConfig
 from charlm.errors import ConfigError
@@ -32,7 +33,7 @@ EXAMPLES = (
 )
 @click.option("--force", cls=Option, group="common", is_flag=True, help="replace a file that is there")
 @setting_options(TrainingConfig, "threads")
-@setting_options(SamplingConfig, "engine")
+@setting_options(SamplingConfig, "engine", choices={"engine": ("auto", "numba", "numpy")})
 def decompress(
     file: str, run: str | None, output: str | None, force: bool, threads: int | None, engine: str | None
 ) -> None:
@@ -42,15 +43,16 @@ def decompress(
     """
     from charlm.api import load
     from charlm.cli.whole_file import STANDARD, opened, written
-    from charlm.cli.writing import COMPILING
+    from charlm.cli.writing import note_compiling
 
     target = output or _without_suffix(file)
+    threads = machine_settings(given({"threads": threads})).threads
     model = load(run)
     for notice in model.checkpoint.notices:
         console.note(notice)
     progress = choose_progress(quiet=target == STANDARD)
     with opened(file) as source, written(target, force=force, text=True) as out:
-        coder = model.coder(engine or "auto", threads, on_compile=lambda: console.note(COMPILING))
+        coder = model.coder(engine or "auto", threads, on_compile=note_compiling)
         progress.start("decompressing", None)
         coder.decompress(source, out, file, progress.advance)
         progress.finish()

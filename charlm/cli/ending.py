@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     from charlm.training import Summary
 
 
-def summary_facts(summary: Summary, config: Config, split: str | None = None) -> list[Fact]:
-    """The end of a training for a person. `split` is what an evaluation has to be told to measure."""
+def summary_facts(summary: Summary, config: Config, reason: str, split: str | None = None) -> list[Fact]:
+    """The end of a training for a person.
+
+    Args:
+        reason: why it ended, as `Stopped` has it.
+        split: what an evaluation has to be told to measure.
+    """
     facts = [("saved", str(summary.checkpoint))]
     score = summary.score
     if score is not None:
@@ -41,12 +46,12 @@ def summary_facts(summary: Summary, config: Config, split: str | None = None) ->
         ("", ""),
         ("next", _evaluation(name, split)),
         ("", f"charlm generate --run {name}{prompt}"),
-        ("", f"charlm train --resume --run {name} {_longer(config)}"),
+        ("", f"charlm train --resume --run {name} {_longer(config, reason)}"),
     ]
 
 
 def interrupted_facts(run: Path, *, complete: bool, split: str | None = None) -> list[Fact]:
-    """The end of a training that was told to stop, or was `complete` by then. Arguments as of `summary_facts`."""
+    """The end of a training that was told to stop, or was `complete` by then; `split` as of `summary_facts`."""
     name = run_argument(run)
     if complete:
         return [("stopped", "the training is complete and saved"), ("next", _evaluation(name, split))]
@@ -78,8 +83,10 @@ def _evaluation(name: str, split: str | None) -> str:
     return f"charlm eval --run {name}" + ("" if split is None else f" --split {split}")
 
 
-def _longer(config: Config) -> str:
-    """The flag that makes the training twice as long: the one it was given, or the default's double."""
+def _longer(config: Config, reason: str) -> str:
+    """The flag that makes the training twice as long: of the end that it reached, or of one that it was given."""
     ends = {name: getattr(config.training, name) for name in ("steps", "epochs", "minutes")}
-    name, end = next(((name, end) for name, end in ends.items() if end is not None), ("minutes", DEFAULT_MINUTES))
-    return f"--{name} {2 * end:g}" if isinstance(end, float) else f"--{name} {2 * end}"
+    given = {name: end for name, end in ends.items() if end is not None} or {"minutes": DEFAULT_MINUTES}
+    name = reason if reason in given else next(iter(given))
+    end = 2 * given[name]
+    return f"--{name} {end:g}" if isinstance(end, float) else f"--{name} {end}"

@@ -69,7 +69,7 @@ EXAMPLES = (
 @setting_options(CorpusConfig, without=("corpus", "split"))
 @setting_options(TokenizerConfig, "unknown", usual={"unknown": "the run's own"})
 @setting_options(TrainingConfig, "device", "threads")
-@setting_options(SamplingConfig, "engine")
+@setting_options(SamplingConfig, "engine", choices={"engine": ("auto", "numba", "torch")})
 @click.option(
     "--precision",
     cls=Option,
@@ -121,7 +121,8 @@ def evaluate(
             precision=precision or "exact",
             additions=[name for name, wanted in chosen.items() if wanted],
             surprisal=watch,
-            progress=choose_progress(quiet=json),
+            # a bar has no place in a line of coloured text
+            progress=choose_progress(quiet=json or surprisal == "-"),
         )
     for notice in (*model.checkpoint.notices, *found.notices):
         console.note(notice)

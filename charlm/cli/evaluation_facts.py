@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from charlm.cli.facts import Fact
@@ -68,8 +67,8 @@ def _perplexity(found: Evaluation, tokenizer: str) -> str:
     if score.tokens == score.characters or score.nats_per_character is None:
         return f"{figure(score.perplexity)} per character"
     # per token it can only be compared among models of one tokenizer
-    per_character = math.exp(min(score.nats_per_character, 700.0))
-    return f"{figure(score.perplexity)} per token of {tokenizer}; {figure(per_character)} per character"
+    per_character = figure(score.perplexity_per_character)
+    return f"{figure(score.perplexity)} per token of {tokenizer}; {per_character} per character"
 
 
 def _baselines(found: Evaluation) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import traceback
 
 import click
 
 from charlm.cli.escape import escape_line
-from charlm.errors import CharlmError
+from charlm.errors import CharlmError, is_out_of_memory
 from charlm.registry import suggestion
 
 BROKEN_PIPE = 141
@@ -43,16 +42,6 @@ def line(text: str) -> str:
 def trace(error: BaseException) -> str:
     """The traceback of `error`."""
     return "".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on the processor or a device; torch has an error of its own for either."""
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
-        return True
-    names = {cls.__name__ for cls in type(error).__mro__}
-    return "OutOfMemoryError" in names or (
-        isinstance(error, RuntimeError) and "alloc" in str(error) and "memory" in str(error)
-    )
 
 
 def _usage(error: click.ClickException) -> str:

@@ -6,6 +6,7 @@ layers below it (environment, file, preset, default) can speak.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -62,14 +63,21 @@ def flag_name(setting: Setting) -> str:
 
 
 def setting_options(
-    section: type[Section], *names: str, without: tuple[str, ...] = (), usual: Mapping[str, str] | None = None
+    section: type[Section],
+    *names: str,
+    without: tuple[str, ...] = (),
+    usual: Mapping[str, str] | None = None,
+    choices: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Callable[[Any], Any]:
     """A decorator that gives a command the flags of a section: those of `names` (all when none), not `without`.
 
     Args:
         usual: by setting, what this command takes without its flag, in words, where that is not the default.
+        choices: by setting, which of its choices this command takes, where that is not all.
     """
-    known, usual = settings_of(section), usual or {}
+    known, usual = dict(settings_of(section)), usual or {}
+    for name, some in (choices or {}).items():
+        known[name] = dataclasses.replace(known[name], choices=some)
 
     def decorate(function: DecoratedT) -> DecoratedT:
         # subtle: click's decorators put later ones first
@@ -86,11 +94,15 @@ def given(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None and value != ()}
 
 
+def off_name(setting: Setting) -> str:
+    """``tie_weights`` -> ``--no-tie-weights``: the flag of a switch that is off."""
+    return "--" + OFF_NAMES.get(setting.name, "no-" + setting.name.replace("_", "-"))
+
+
 def _flags(setting: Setting) -> tuple[str, ...]:
     if setting.type is not bool:
         return (flag_name(setting), setting.name)
-    off = OFF_NAMES.get(setting.name, "no-" + setting.name.replace("_", "-"))
-    return (f"{flag_name(setting)}/--{off}", setting.name)
+    return (f"{flag_name(setting)}/{off_name(setting)}", setting.name)
 
 
 def _attributes(setting: Setting, usual: str | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import sys
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -62,11 +63,9 @@ def list_(json: bool) -> None:
 @json_option("the same in JSON")
 def show(named: str | None, run: str | None, json: bool) -> None:
     """Show RUN, a name or folder; the latest when it is left out."""
-    from charlm.runs import checkpoints_folder, find_folder, find_run, summarise
+    from charlm.runs import summarise
 
-    run = one_name(named, run)
-    root = checkpoints_folder()
-    found = summarise(find_run(None, root).run.folder if run is None else find_folder(run, root))
+    found = summarise(_whole_run(one_name(named, run)))
     if json:
         console.print_json(_record(found))
         return
@@ -100,12 +99,14 @@ def rm(named: tuple[str, ...], run: str | None, yes: bool) -> None:
     names_given = named if run is None else (*named, run)
     if not names_given:
         raise ConfigError("which run? runs rm takes no run but those that are named; charlm runs list shows them")
-    folders = [find_folder(name, checkpoints_folder()) for name in names_given]
+    folders = list(dict.fromkeys(find_folder(name, checkpoints_folder()) for name in names_given))
     if not yes:
         names = ", ".join(escape_line(folder.name) for folder in folders)
         if not console.is_terminal(sys.stdin):
             raise ConfigError(f"to remove {names} without asking, add --yes")
-        click.confirm(f"remove {names} and all checkpoints?", abort=True, err=True)
+        if not click.confirm(f"remove {names} and all checkpoints?", err=True):
+            console.note("nothing is removed")
+            return
     for folder in folders:
         remove_run(folder)
         console.note(f"removed {escape_line(str(folder))}")
@@ -119,10 +120,9 @@ def rm(named: tuple[str, ...], run: str | None, yes: bool) -> None:
 def export_config(named: str | None, run: str | None) -> None:
     """Print the settings that RUN (the latest when it is left out) had last, as TOML for charlm train --config."""
     from charlm.config import to_toml
-    from charlm.runs import checkpoints_folder, find_run
+    from charlm.runs import open_run
 
-    found = find_run(one_name(named, run), checkpoints_folder()).run
-    config, notices = found.last_config()
+    config, notices = open_run(_whole_run(one_name(named, run))).last_config()
     for notice in notices:
         console.note(notice)
     console.print_line(to_toml(config).rstrip("\n"))
@@ -137,6 +137,14 @@ def one_name(named: str | None, run: str | None) -> str | None:
     if named is not None and run is not None:
         raise ConfigError(f"give RUN or --run, not both, was {named!r} and {run!r}")
     return run if named is None else named
+
+
+def _whole_run(name: str | None) -> Path:
+    """The folder of a run, damaged or not; of the latest for None."""
+    from charlm.runs import checkpoints_folder, find_folder, find_run
+
+    root = checkpoints_folder()
+    return find_run(None, root).run.folder if name is None else find_folder(name, root)
 
 
 def _record(found: RunSummary) -> dict[str, object]:

@@ -6,14 +6,13 @@ import dataclasses
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO
 
 from charlm.cli import console
 from charlm.cli.escape import to_json_line
-from charlm.cli.whole_file import why_not_written
-from charlm.errors import OutputError
+from charlm.cli.whole_file import written
 
 if TYPE_CHECKING:
     from charlm.evaluation.surprisal import Surprisal
@@ -44,8 +43,8 @@ def writing_surprisals(target: str | None) -> Iterator[Callable[[Surprisal], Non
             yield lambda symbol: out.write(line_of(symbol))
             console.flush()
     else:
-        with _new_file(target) as file:
-            yield lambda symbol: _write(file, line_of(symbol), target)
+        with written(target, text=True, remedy="give --surprisal another name, or remove it") as file:
+            yield partial(_write, file)
 
 
 def line_of(symbol: Surprisal) -> str:
@@ -88,44 +87,5 @@ def style_of(nats: float) -> str:
     return next((style for most, style in STYLES if bits <= most), STYLES[-1][1])
 
 
-@contextmanager
-def _new_file(name: str) -> Iterator[TextIO]:
-    """A file that is made here, and is gone again if it is not finished."""
-    path = Path(name)
-    try:
-        file = path.open("w" if _is_device(path) else "x", encoding="utf-8", newline="")
-    except FileExistsError:
-        raise OutputError(f"{name} is there already: give --surprisal another name, or remove it") from None
-    except OSError as error:
-        raise OutputError(f"cannot write {name}: {why_not_written(name, error)}") from None
-    except ValueError as error:  # a NUL in the name
-        raise OutputError(f"cannot write {name}: {error}") from None
-    try:
-        yield file
-        _close(file, name)
-    except BaseException:
-        with suppress(OSError):
-            file.close()
-        if not _is_device(path):
-            path.unlink(missing_ok=True)
-        raise
-
-
-def _is_device(path: Path) -> bool:
-    with suppress(OSError, ValueError):
-        return path.exists() and not path.is_file() and not path.is_dir()
-    return False
-
-
-def _write(file: TextIO, line: str, name: str) -> None:
-    try:
-        file.write(line)
-    except OSError as error:
-        raise OutputError(f"cannot write {name}: {error.strerror}") from None
-
-
-def _close(file: TextIO, name: str) -> None:
-    try:
-        file.close()
-    except OSError as error:
-        raise OutputError(f"cannot write {name}: {error.strerror}") from None
+def _write(file: BinaryIO, symbol: Surprisal) -> None:
+    file.write(line_of(symbol).encode("utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,10 @@ import click
 from charlm.cli.command import Command, Option
 from charlm.cli.completion import complete_texts
 from charlm.cli.layers import config_options, refuse_missing, resolve_layers
-from charlm.cli.options import given, json_option, setting_options
+from charlm.cli.options import given, help_line, json_option, setting_options
 from charlm.config.ranges import SweepConfig, parse_ranges
+from charlm.config.resolve import all_settings
+from charlm.config.sections import ADAMW_DECAY
 from charlm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -78,6 +81,8 @@ def sweep(
     """
     flags = given({"corpus": text, **settings})
     kept = given({"trials": trials, "halving": halving})
+    if "sample_every" in flags:
+        raise ConfigError("--sample-every is for charlm train: the trials of a sweep write no samples")
     if resume is None:
         resolved = _resolved(flags, ranges, config_file, preset)
         refuse_missing(resolved.config.corpus)
@@ -114,6 +119,14 @@ def _resolved(flags: dict[str, Any], ranges: tuple[str, ...], config_file: str |
     return resolved
 
 
+def _unchosen(name: str) -> str:
+    """The help of a setting that a training chooses, and a sweep does not."""
+    _, known = all_settings()[name]
+    usual = f"{ADAMW_DECAY:g} for adamw, else 0" if name == "weight_decay" else None
+    return help_line(dataclasses.replace(known, help=known.help.partition(" [")[0]), usual)
+
+
+HELP |= {name: _unchosen(name) for name in ("hidden_size", "dropout", "weight_decay")}
 for parameter in sweep.params:
     if isinstance(parameter, Option) and parameter.name in HELP:
         parameter.help = HELP[parameter.name]

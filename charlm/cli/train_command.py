@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from charlm.cli.options import OFF_NAMES, flag_name
+from charlm.cli.options import flag_name, off_name
 from charlm.config import SECTIONS, Config, Setting, resolve, settings_of
 from charlm.config.ranges import shown_value
 
@@ -29,7 +29,6 @@ def train_command(config: Config) -> str:
 
 def _flag(known: Setting, value: Any) -> list[str]:
     if known.type is bool:
-        off = OFF_NAMES.get(known.name, "no-" + known.name.replace("_", "-"))
-        return [flag_name(known) if value else f"--{off}"]
+        return [flag_name(known) if value else off_name(known)]
     values = value if known.type is tuple else (value,)
     return [word for one in values for word in (flag_name(known), shown_value(one))]

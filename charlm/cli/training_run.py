@@ -9,14 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from charlm.cli import console, failure
+from charlm.cli import console
 from charlm.cli.ending import interrupted_facts, summary_facts, summary_record
 from charlm.cli.progress import choose_progress
 from charlm.cli.signals import stop_requests
 from charlm.cli.view import View, choose_view
 from charlm.config import Config, Resolved, file_layer
 from charlm.config.shapes import count_parameters
-from charlm.errors import ConfigError, OutputError
+from charlm.errors import ConfigError, OutputError, is_out_of_memory
 from charlm.evaluation.of_run import split_to_name
 from charlm.runs import checkpoints_folder
 from charlm.tokenizers import parse_spec
@@ -119,7 +119,7 @@ def watch(training: Training, view: View) -> int:
             view.end(interrupted_facts(training.run.folder, complete=complete, split=split_to_name(training.data)))
             return received.exit_code
     summary = training.summary()
-    view.end(summary_facts(summary, training.config, split_to_name(training.data)))
+    view.end(summary_facts(summary, training.config, reason, split_to_name(training.data)))
     view.end_record(summary_record(summary))
     return 0
 
@@ -146,7 +146,7 @@ def memory_advice(config: Config, vocab_size: int | None = None) -> Iterator[Non
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not failure.is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         V = vocab_size or parse_spec(config.tokenizer.tokenizer)[1] or USUAL_VOCABULARY
         needed = memory_estimate(config, V)

@@ -46,12 +46,15 @@ def opened(path: str) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def written(path: str, *, force: bool, text: bool) -> Iterator[BinaryIO]:
+def written(
+    path: str, *, force: bool = False, text: bool, remedy: str = "--force replaces it, --output names another"
+) -> Iterator[BinaryIO]:
     """What is written in here becomes the file `path` when all of it was; ``-`` is standard output.
 
     Args:
         force: put it in the place of a file that is there.
         text: it may go to a terminal, where it is shown escaped.
+        remedy: for where there is such a file.
 
     Raises:
         ConfigError: a terminal is no place for this.
@@ -60,7 +63,7 @@ def written(path: str, *, force: bool, text: bool) -> Iterator[BinaryIO]:
     if path == STANDARD and not text and console.is_terminal(sys.stdout):
         raise ConfigError("compressed bytes are not for a terminal: name a file with --output")
     if path != STANDARD and os.path.lexists(path) and not force and not _is_channel(path):
-        raise OutputError(f"{shown(path)} is there already: --force replaces it, --output names another")
+        raise OutputError(f"{shown(path)} is there already: {remedy}")
     try:
         if path == STANDARD or _is_channel(path):
             with tempfile.TemporaryFile() as kept:
@@ -73,10 +76,10 @@ def written(path: str, *, force: bool, text: bool) -> Iterator[BinaryIO]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OutputError(f"cannot write {shown(path)}: {why_not_written(path, error)}") from None
+        raise OutputError(f"cannot write {shown(path)}: {_why_not_written(path, error)}") from None
 
 
-def why_not_written(path: str, error: OSError) -> str:
+def _why_not_written(path: str, error: OSError) -> str:
     """Why `path` could not be written, in words: what is not there is never the file itself, but its folder."""
     folder = os.path.dirname(path)
     if isinstance(error, FileNotFoundError) and folder and not os.path.exists(folder):

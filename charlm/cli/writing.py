@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +11,6 @@ from charlm.api import DRAWN_SEEDS, load
 from charlm.cli import console
 from charlm.config import SamplingConfig
 from charlm.generation import Ending, Piece, generate, notices
-
-COMPILING = "compiling for this processor: some seconds, once"
 
 
 def write(sampling: SamplingConfig, *, run: str | None, json: bool) -> None:
@@ -24,7 +21,7 @@ def write(sampling: SamplingConfig, *, run: str | None, json: bool) -> None:
     for notice in (*model.checkpoint.notices, *notices(sampling, model.tokenizer.vocab_size)):
         console.note(notice)
     seed = secrets.randbelow(DRAWN_SEEDS) if sampling.seed is None else sampling.seed
-    engine = model.engine(sampling.engine, sampling.precision, on_compile=lambda: console.note(COMPILING))
+    engine = model.engine(sampling.engine, sampling.precision, on_compile=note_compiling)
     text = model.training_text() if sampling.max_copy is not None else None
     pieces = generate(engine, model.tokenizer, sampling, seed, training_text=text)
     if json:
@@ -32,8 +29,13 @@ def write(sampling: SamplingConfig, *, run: str | None, json: bool) -> None:
         write_records(pieces, {"prompt": sampling.prompt, **facts})
         return
     write_texts(pieces, several=sampling.samples > 1)
-    if sampling.seed is None and console.is_terminal(sys.stderr):
+    if sampling.seed is None and sampling.beam is None:
         console.note(f"seed {seed}")
+
+
+def note_compiling() -> None:
+    """Say why nothing happens for a while."""
+    console.note("compiling for this processor: some seconds, once")
 
 
 def write_texts(pieces: Iterator[Piece], *, several: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import lzma
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -31,9 +31,20 @@ class Figures(NamedTuple):
 
 
 def figures_of(
-    source: BinaryIO, config: ModelConfig, arrays: Mapping[str, npt.NDArray[Any]], tokenizer: Tokenizer
+    source: BinaryIO,
+    config: ModelConfig,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    tokenizer: Tokenizer,
+    *,
+    threads: int | None = None,
+    on_compile: Callable[[], None] | None = None,
 ) -> Figures:
-    """Read `source` to its end, as `Coder.compress` does; its ids are held in memory."""
+    """Read `source` to its end, as `Coder.compress` does; its ids are held in memory.
+
+    Args:
+        threads: that score, at most; None for all processors.
+        on_compile: told when a loop has to be compiled, which takes seconds.
+    """
     packer, characters, xz_bytes, ids = lzma.LZMACompressor(preset=XZ_PRESET), 0, 0, [np.empty(0, tokenizer.dtype)]
     spelled = 0
     for content in read_pieces(source):
@@ -41,7 +52,9 @@ def figures_of(
         xz_bytes += len(packer.compress(content))
         ids.append(make_piece(tokenizer, content).ids)
         spelled += int(tokenizer.characters_per_id[ids[-1]].sum(dtype=np.int64))
-    engine = open_engine(config, arrays, tokenizer.vocab_size, precision="exact")
+    engine = open_engine(
+        config, arrays, tokenizer.vocab_size, precision="exact", threads=threads, on_compile=on_compile
+    )
     bits = None
     if isinstance(engine, ScoringEngine):
         bits = evaluate(engine, tokenizer, np.concatenate(ids), split="all").score.total_nats / math.log(2)

@@ -31,7 +31,7 @@ class SweepConfig(Section):
 
     trials: int | None = setting(
         None,
-        "trials to begin with [as many as leave each 20 seconds; 9 without --minutes]",
+        "trials to begin with [as many as leave each 20 seconds; the square of --halving without --minutes]",
         group="length",
         minimum=1,
         maximum=1000,

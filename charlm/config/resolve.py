@@ -43,7 +43,16 @@ class Resolved:
     def free(self) -> tuple[str, ...]:
         """Settings that nobody asked for and a training may choose; a preset is fixed but for what cannot be."""
         origins = {name: ("default", "preset") if name == "batch_size" else ("default",) for name in CHOSEN}
-        return tuple(name for name in CHOSEN if self.origins[name].startswith(origins[name]))
+        found = [name for name in CHOSEN if self.origins[name].startswith(origins[name])]
+        training = self.config.training
+        by_steps = training.steps is not None or training.epochs is not None
+        if "hidden_size" in found and by_steps and training.minutes is None:
+            found.remove("hidden_size")  # what fits into the time
+        if "epochs" in found and (by_steps or "hidden_size" not in found):
+            found.remove("epochs")  # when a size that was chosen has learnt the text
+        if "weight_decay" in found and training.optimizer != "adamw":
+            found.remove("weight_decay")
+        return tuple(found)
 
 
 def all_settings() -> dict[str, tuple[str, Setting]]:

@@ -294,7 +294,7 @@ class SamplingConfig(Section):
     )
     engine: str = setting(
         "auto",
-        "what computes: a compiled loop, NumPy or torch",
+        "what computes; numba is a compiled loop",
         group="machine",
         choices=("auto", "numba", "numpy", "torch"),
     )

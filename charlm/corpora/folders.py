@@ -35,7 +35,7 @@ def recipe_paths(environment: Mapping[str, str] | None = None) -> dict[str, Path
         except OSError:
             continue
         for name in names:
-            if not name.startswith(".") and (folder / name / RECIPE_FILE).is_file():
+            if not name.startswith(".") and os.path.isfile(folder / name / RECIPE_FILE):
                 found.setdefault(name, folder / name / RECIPE_FILE)
     return dict(sorted(found.items()))
 

@@ -179,7 +179,7 @@ def _bad_byte(document: Document, offset: int, byte: int) -> CorpusError:
                 break
     return CorpusError(
         f"{document.name!r}: byte 0x{byte:02X} at offset {offset}, line {line} is not"
-        f" {document.form.encoding.upper()}; try --encoding or --bytes"
+        f" {document.form.encoding.upper()}; try --encoding, or --bytes with --tokenizer byte"
     )
 
 

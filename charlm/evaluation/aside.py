@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 
 from charlm.evaluation.remembered import remembered_baselines
@@ -47,9 +48,9 @@ class BaselinesAside:
         return remembered_baselines(self._data, part, self._most[part])
 
     def _work(self) -> None:
-        # where a thread can be nicer than its process, which is on Linux
-        with contextlib.suppress(AttributeError, OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        if sys.platform == "linux":  # where a thread can be nicer than its process
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         for part, ready in self._ready.items():
             # whatever goes wrong here goes wrong again, and is told, where they are asked for
             with contextlib.suppress(Exception):

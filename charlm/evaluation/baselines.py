@@ -6,10 +6,12 @@ first, so that all figures have the same denominators.
 
 from __future__ import annotations
 
+import itertools
 import lzma
 import math
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,10 +90,9 @@ def xz_nats(train_ids: Ids, ids: Ids, tokenizer: Tokenizer) -> float:
     """
     tail = b"".join(_last_bytes(train_ids, tokenizer))[-XZ_DICTIONARY:] + tokenizer.decode_bytes(ids[:1])
     text = map(tokenizer.decode_bytes, stretches(ids, PIECE, 1))
-    with ThreadPoolExecutor(2) as pool:  # lzma lets go of the interpreter
-        before = pool.submit(_xz_size, tail, iter(()))
-        after = pool.submit(_xz_size, tail, text)
-        return max(0, after.result() - before.result()) * 8 * math.log(2)
+    before = _beside(lambda: _xz_size(tail, ()))
+    after = _xz_size(tail, text)
+    return max(0, after - before.result()) * 8 * math.log(2)
 
 
 BASELINES: dict[str, Baseline] = {
@@ -137,8 +138,23 @@ def _last_bytes(ids: Ids, tokenizer: Tokenizer) -> list[bytes]:
     return pieces
 
 
-def _xz_size(tail: bytes, text: Iterator[bytes]) -> int:
+def _xz_size(tail: bytes, text: Iterable[bytes]) -> int:
     compressor = lzma.LZMACompressor(lzma.FORMAT_XZ, preset=XZ_PRESET)
-    size = len(compressor.compress(tail))
-    size += sum(len(compressor.compress(piece)) for piece in text)
+    # in pieces, so that a signal does not wait for all of it
+    pieces = (tail[start : start + PIECE] for start in range(0, len(tail), PIECE))
+    size = sum(len(compressor.compress(piece)) for piece in itertools.chain(pieces, text))
     return size + len(compressor.flush())
+
+
+def _beside(work: Callable[[], int]) -> Future[int]:
+    """`work` in a thread of its own, which a process that ends does not wait for, as it does for those of a pool."""
+    found: Future[int] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(work())
+        except BaseException as error:
+            found.set_exception(error)
+
+    threading.Thread(target=run, name="charlm-xz", daemon=True).start()  # lzma lets go of the interpreter
+    return found

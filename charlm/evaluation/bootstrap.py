@@ -18,7 +18,6 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-COVERAGE = 0.95
 LONGEST_BLOCK = 1000
 SHORTEST_BLOCK = 250
 USUAL_BLOCKS = 30

@@ -129,7 +129,7 @@ def _share(scores: Tensor, right: Tensor, theta: float) -> Floats:
     """How much of exp(theta scores), (b, T, W), stands where it is `right`: (b, T)."""
     weights = (scores * theta).exp_()
     total = weights.sum(-1)
-    found: Floats = (weights.mul_(right).sum(-1) / total).double().cpu().numpy()
+    found: Floats = (weights.mul_(right).sum(-1) / total).cpu().double().numpy()
     return found
 
 

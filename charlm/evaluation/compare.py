@@ -15,13 +15,12 @@ import numpy.typing as npt
 
 from charlm.config import CorpusConfig
 from charlm.corpora import NoProgress, Progress
-from charlm.errors import ConfigError, CorpusError
+from charlm.errors import ConfigError, CorpusError, RunError
 from charlm.evaluation.bootstrap import block_length, bootstrap_interval
-from charlm.evaluation.of_run import first_that_predicts
+from charlm.evaluation.of_run import check_split, first_that_predicts, ids_of
 from charlm.evaluation.predictions import Ids, join_predictions
 from charlm.evaluation.protocols import StreamProtocol
 from charlm.evaluation.scorers import open_scorer
-from charlm.registry import lookup
 from charlm.runs import Checkpoint, Data, Run, open_run_data, prepare
 from charlm.runs.data import text_change
 from charlm.tokenizers import Tokenizer
@@ -119,12 +118,14 @@ def compare_runs(
 
     Raises:
         ConfigError: no text given, and the runs' own differ.
-        CorpusError: a text that cannot be read, has too little to predict, or that a tokenizer does not keep whole.
+        CorpusError: a text that cannot be read, has no such split or too little to predict, or that a tokenizer does
+            not keep whole.
+        RunError: a loss that is not finite.
     """
+    check_split(split)
     data = _texts((pair[0][0], pair[1][0]), corpus, progress)
     split = split or (first_that_predicts(data[0]) if corpus is None else "all")
-    lookup(dict.fromkeys(("all", *data[0].store.parts)), split, f"split of {data[0].corpus_name}")
-    ids = tuple(one.store.part(split) for one in data)
+    ids = tuple(ids_of(one, split) for one in data)
     texts = tuple(one.tokenizer.decode(part) for one, part in zip(data, ids, strict=True))
     nats, notices = [], [*data[0].notices]
     if texts[0] != texts[1]:
@@ -136,6 +137,8 @@ def compare_runs(
         with scorer.in_use():
             found = join_predictions(StreamProtocol().pieces(scorer.model, part, advance=report.advance))
         report.finish()
+        if not np.isfinite(found.nats).all():
+            raise RunError(f"run {run.name} gives this text losses that are no finite numbers: nothing to compare")
         nats.append(per_character(run.tokenizer, part, found.nats.astype(np.float64), len(texts[0])))
         notices += scorer.notices
     names = (pair[0][0].name, pair[1][0].name)

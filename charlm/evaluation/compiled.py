@@ -59,7 +59,7 @@ def window_pieces(model: ScoringEngine, ids: Ids, length: int, advance: Advance 
     while start < end:
         steps = min(length, end - start)
         # whole windows together, a shorter last one by itself
-        rows = max(1, min(MOST_ROWS, (end - start) // length))
+        rows = max(1, min(MOST_ROWS, (end - start) // length, PIECE // length))
         text = np.asarray(ids[start : start + rows * steps + 1], dtype=np.int64)
         places = np.arange(rows)[:, None] * steps + np.arange(steps + 1)
         state, parts = model.initial_state(rows), []

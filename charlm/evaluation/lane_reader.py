@@ -54,7 +54,7 @@ def block_of(places: Integers, counted: Any, nats: Tensor, outputs: Tensor, adva
     """What was read, told to `advance`."""
     if advance is not None:
         advance(int(counted.sum()))
-    read = nats.detach().double().cpu().numpy()
+    read = nats.detach().cpu().double().numpy()
     return Block(places=places, counted=counted, nats=read, outputs=outputs.detach().float())
 
 

@@ -48,8 +48,7 @@ def evaluate_run(
     """
     chosen = parse_protocol(protocol)
     names = check_additions(additions, chosen, precision)
-    if split is not None:
-        lookup(dict.fromkeys(SPLITS), split, "split")
+    check_split(split)
     own = corpus is None
     if corpus is None:
         data = open_run_data(run, progress=progress)
@@ -57,7 +56,7 @@ def evaluate_run(
     else:
         data = prepare(corpus, run.tokenizer, unknown=unknown, progress=progress)
         split = split or "all"
-    ids = data.store.part(split) if split == "all" or split in data.store.parts else _none_such(split, data)
+    ids = ids_of(data, split)
     tuning = _tuning_text(run, data, own, split, progress) if names else None
     scorer = open_scorer(run, checkpoint, device, threads, engine, precision)
     compared, notices = _baselines(run, data, own, split, ids, progress) if baselines else ({}, ())
@@ -132,8 +131,17 @@ def split_to_name(data: Data) -> str | None:
     return None if len(data.store.part(first_that_predicts(data))) > 1 else "train"
 
 
-def _none_such(split: str, data: Data) -> Ids:
-    raise CorpusError(f"{data.corpus_name} has no {split} split: choose {', '.join(data.store.parts)} or all")
+def check_split(split: str | None) -> None:
+    """Let only what a split can be called pass; None for the usual one. Raises `UnknownNameError`."""
+    if split is not None:
+        lookup(dict.fromkeys(SPLITS), split, "split")
+
+
+def ids_of(data: Data, split: str) -> Ids:
+    """The ids (N,) of a split of a text, or of all of it. Raises `CorpusError` where it has none of that name."""
+    if split != "all" and split not in data.store.parts:
+        raise CorpusError(f"{data.corpus_name} has no {split} split: choose {', '.join(data.store.parts)} or all")
+    return data.store.part(split)
 
 
 def _baselines(

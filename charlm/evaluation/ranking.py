@@ -17,6 +17,7 @@ from charlm.evaluation.predictions import Ids
 from charlm.evaluation.protocols import StreamProtocol
 from charlm.evaluation.score import Score
 from charlm.evaluation.tally import score_of_total
+from charlm.runs.data import refuse_bytes
 from charlm.tokenizers import Tokenizer
 
 # Lines that are sorted by length before they are scored: rows of one length waste nothing.
@@ -66,8 +67,7 @@ def score_files(
     """
     for corpus in corpora:
         try:
-            text = open_corpus(corpus)
-            _tell(text, notice)
+            text = _opened(corpus, tokenizer, notice)
             ids = np.concatenate([tokenizer.encode(chunk) for chunk in text.chunks("all")])
         except CorpusError as error:
             notice(f"left out: {error}")
@@ -87,8 +87,7 @@ def score_lines(
     before = _line_end(tokenizer)
     for corpus in corpora:
         try:
-            text = open_corpus(corpus)
-            _tell(text, notice)
+            text = _opened(corpus, tokenizer, notice)
             for number, line in _lines(text.chunks("all")):
                 try:
                     ids = tokenizer.encode(line)
@@ -104,10 +103,13 @@ def score_lines(
     yield from _scored(model, tokenizer, held)
 
 
-def _tell(text: Corpus, notice: Callable[[str], None]) -> None:
-    """What there is to say of how it was read."""
+def _opened(corpus: CorpusConfig, tokenizer: Tokenizer, notice: Callable[[str], None]) -> Corpus:
+    """A text, and what there is to say of how it is read."""
+    refuse_bytes(corpus, tokenizer)
+    text = open_corpus(corpus)
     for one in text.notices:
         notice(one)
+    return text
 
 
 def _scored(model: Any, tokenizer: Tokenizer, held: list[tuple[str, int, str, Ids]]) -> Iterator[Ranked]:

@@ -50,8 +50,19 @@ def home_of(model: Model, device: torch.device | str | None) -> torch.device:
 def scoring(device: torch.device, dtype: torch.dtype | None) -> Iterator[None]:
     """No gradients; products in the model's own format, or in bfloat16 where that is asked for."""
     lower = dtype == torch.bfloat16
-    with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower):
+    with exact_products(), torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower):
         yield
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """While in here float32 is float32: cuDNN's recurrent layers would else take TF32, as is torch's default."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def weigh(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from charlm.errors import ConfigError
+from charlm.registry import lookup
 from charlm.runs import Checkpoint, Run
 from charlm.runs.precision import measured_precisions
 from charlm.runtime import NumpyModel, open_engine
+from charlm.runtime.quantised import PRECISIONS
 
+ENGINES = ("auto", "numba", "torch")
+"""What can score; NumPy would take too long."""
 # Where Linux shows a GPU that torch could compute on.
 GPU_PLACES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
@@ -43,8 +47,8 @@ def open_scorer(
     Raises:
         ConfigError: an engine or device that cannot be had, or not with this precision.
     """
-    if engine == "numpy":
-        raise ConfigError("engine numpy does not score: choose auto, numba or torch")
+    lookup(dict.fromkeys(ENGINES), engine, "engine")
+    lookup(dict.fromkeys(("auto", *PRECISIONS)), precision, "precision")
     if engine == "numba" and device not in ("auto", "cpu"):
         raise ConfigError(f"engine numba computes on a CPU, not on {device}: choose engine torch")
     if engine == "numba" or (engine == "auto" and _on_cpu(device)):
@@ -58,6 +62,7 @@ def open_scorer(
             precision=precision,
             measured=measured,
             threads=threads,
+            otherwise="torch",
         )
         if not isinstance(found, NumpyModel):
             coarse = found.precision != "exact"
@@ -73,7 +78,7 @@ def torch_scorer(run: Run, checkpoint: Checkpoint, device: str, threads: int | N
     from charlm.models import LanguageModel
 
     model = LanguageModel.from_arrays(run.config.model, run.tokenizer.vocab_size, checkpoint.weights)
-    return Scorer(model.to(choose_device(device)), lambda: _threads(threads))
+    return Scorer(model.to(choose_device(device)), lambda: _in_use(threads))
 
 
 def _on_cpu(device: str) -> bool:
@@ -88,13 +93,16 @@ def _on_cpu(device: str) -> bool:
 
 
 @contextmanager
-def _threads(wanted: int | None) -> Iterator[None]:
-    """While in here torch computes with so many threads; None for as many as before."""
+def _in_use(threads: int | None) -> Iterator[None]:
+    """While in here torch computes in float32 with so many threads; None for as many as before."""
     import torch
 
+    from charlm.evaluation.scorer import exact_products
+
     before = torch.get_num_threads()
-    torch.set_num_threads(before if wanted is None else wanted)
+    torch.set_num_threads(before if threads is None else threads)
     try:
-        yield
+        with exact_products():
+            yield
     finally:
         torch.set_num_threads(before)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from charlm.errors import ConfigError
+from charlm.evaluation.agreement import PIECE
 from charlm.evaluation.predictions import Ids, Predictions, join_predictions
 from charlm.evaluation.scorer import Model, block_length, home_of, most_lanes, scoring, weigh
 
@@ -61,7 +62,7 @@ def window_pieces(
     while start < end:
         steps = min(length, end - start)
         # whole windows together, a shorter last one by itself
-        rows = max(1, min(most_lanes(home), (end - start) // length))
+        rows = max(1, min(most_lanes(home), (end - start) // length, PIECE // length))
         text = torch.from_numpy(np.asarray(ids[start : start + rows * steps + 1], dtype=np.int64)).to(home)
         with scoring(home, dtype):
             predictions = _score(model, text[:-1].view(rows, steps), text[1:].view(rows, steps))

@@ -4,7 +4,7 @@ from charlm.runs.data import Data, open_run_data, prepare
 from charlm.runs.find import RunAt, checkpoints_folder, find_folder, find_run, new_run_name, run_argument
 from charlm.runs.listing import RunSummary, list_runs, summarise
 from charlm.runs.loading import Checkpoint, TrainingCheckpoint, Which
-from charlm.runs.opening import create_run, open_run, refuse_taken, remove_run
+from charlm.runs.opening import create_run, open_run, refuse_taken, refuse_unkept, remove_run
 from charlm.runs.run import Run
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "open_run_data",
     "prepare",
     "refuse_taken",
+    "refuse_unkept",
     "remove_run",
     "run_argument",
     "summarise",

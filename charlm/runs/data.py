@@ -74,11 +74,16 @@ def prepare(
     """
     from charlm.corpora import open_corpus
 
+    refuse_bytes(corpus, tokenizer)
+    return _encode(open_corpus(corpus, progress=progress, fetch=fetch), tokenizer, progress, unknown)
+
+
+def refuse_bytes(corpus: CorpusConfig, tokenizer: TokenizerConfig | Tokenizer) -> None:
+    """Raises `ConfigError` where a text is to be read as bytes and `tokenizer` needs characters."""
     name = tokenizer.tokenizer if isinstance(tokenizer, TokenizerConfig) else tokenizer.name
     if corpus.bytes and name != "byte":
         remedy = "add --tokenizer byte" if isinstance(tokenizer, TokenizerConfig) else "take a run that was trained so"
         raise ConfigError(f"bytes needs the tokenizer byte, was {name}: {remedy}, or try --encoding")
-    return _encode(open_corpus(corpus, progress=progress, fetch=fetch), tokenizer, progress, unknown)
 
 
 def _encode(

@@ -25,6 +25,8 @@ from charlm.errors import RunError
 BUFFER = 1 << 20
 # A name that is tried again with a number when something that is not ours sits on it.
 TRIES = 100
+# What file systems say that have nothing to wait for in a folder.
+NO_SYNC = frozenset((errno.EINVAL, errno.ENOTSUP))
 TEMPORARY = re.compile(r"(.+)\.tmp(?:-\d+)?", re.ASCII)
 
 
@@ -172,8 +174,12 @@ class Folder:
         os.rename(old, new, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
     def sync(self) -> None:
-        """Wait until the disk has the folder's names."""
-        flush(self.descriptor)
+        """Wait until the disk has the folder's names, where the file system can."""
+        try:
+            flush(self.descriptor)
+        except OSError as error:
+            if error.errno not in NO_SYNC:
+                raise
 
     def discard(self, name: str) -> None:
         """Remove the file or link `name` if that can be done."""
@@ -216,10 +222,11 @@ def write_all(descriptor: int, piece: bytes | memoryview) -> int:
 def flush(descriptor: int) -> None:
     """Wait until the disk itself has the file, not only the kernel."""
     full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync alone stops at the drive's cache
-    if full is None:
-        os.fsync(descriptor)
-    else:
-        fcntl.fcntl(descriptor, full)
+    if full is not None:
+        with suppress(OSError):  # a volume that knows no such request
+            fcntl.fcntl(descriptor, full)
+            return
+    os.fsync(descriptor)
 
 
 def in_words(error: OSError) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from charlm.errors import OutputError, RunError
+from charlm.errors import ConfigError, OutputError, RunError
 from charlm.registry import suggestion
 from charlm.runs.files import shown
 from charlm.runs.listing import holds_run, list_runs, run_names
@@ -59,16 +59,22 @@ def find_run(name: str | None, root: Path) -> RunAt:
 
 def run_argument(folder: Path) -> str:
     """What ``--run`` takes for the run in `folder`, quoted for a shell: its name, or a path where it lies elsewhere."""
-    return shlex.quote(folder.name if folder.parent == checkpoints_folder() else str(folder))
+    if folder.parent == checkpoints_folder():
+        return shlex.quote(folder.name)
+    # a name alone would be looked up among the runs
+    return shlex.quote(str(folder) if os.sep in str(folder) else os.path.join(os.curdir, folder))
 
 
 def find_folder(name: str, root: Path) -> Path:
     """The folder of the run that `name` means, as in `find_run`, but damaged or not: to list or remove it.
 
     Raises:
+        ConfigError: it means a checkpoint, not the whole run.
         RunError: there is none, or nothing of a run in that folder.
     """
-    folder = _place(name, root)[0]
+    folder, which = _place(name, root)
+    if which is not None:
+        raise ConfigError(f"{shown(name)} is one checkpoint, but this is about whole runs: name {run_argument(folder)}")
     # before anybody adds up the sizes of all that is in it
     if not holds_run(folder):
         raise no_run(folder)

@@ -57,7 +57,7 @@ def run_names(root: Path) -> list[str]:
     """Names of the run folders in `root`, sorted."""
     try:
         with os.scandir(root) as entries:
-            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+            names = [entry.name for entry in entries if not entry.name.startswith(".")]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -67,7 +67,8 @@ def run_names(root: Path) -> list[str]:
 
 def holds_run(folder: Path) -> bool:
     """Whether there is a run in `folder`, damaged or not."""
-    return (folder / RUN).exists() or (folder / STEPS).is_dir()
+    # os.path's: pathlib's raise where we may not look
+    return os.path.exists(folder / RUN) or os.path.isdir(folder / STEPS)
 
 
 def list_runs(root: Path) -> list[RunSummary]:

@@ -63,6 +63,21 @@ def create_run(
     return open_run(folder, clock=clock)
 
 
+def refuse_unkept(config: Config) -> None:
+    """Let only settings pass that a run folder can keep: to be asked before any work is done for it.
+
+    Raises:
+        ConfigError: they name more texts than fit into a record.
+    """
+    try:
+        size = len(records.plain(config.to_json()))
+    except ValueError:
+        size = records.LARGEST
+    if size > records.LARGEST // 2:
+        count = len(config.corpus.corpus)
+        raise ConfigError(f"{count:,} texts are more than a run can keep the names of: name the folder they are in")
+
+
 def refuse_taken(folder: Path) -> None:
     """Let only a place pass where a run folder can be made: to be asked before any work is done for it.
 
@@ -89,7 +104,7 @@ def _create(parent: Folder, name: str, config: Config, facts: Mapping[str, Any],
             _fill(run, config, facts, tokenizer)
         parent.rename(temporary, name)
         parent.sync()
-    except OSError:
+    except BaseException:
         _remove_run(parent, temporary)
         raise
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from charlm.config import ModelConfig
 from charlm.config.folders import cache_folder
 from charlm.errors import ConfigError
+from charlm.registry import lookup
 from charlm.runtime.layout import missing_in
 from charlm.runtime.precision import fastest
 from charlm.runtime.quantised import PRECISIONS
@@ -34,35 +35,40 @@ def open_engine(
     measured: Mapping[str, float] | None = None,
     threads: int | None = None,
     on_compile: Callable[[], None] | None = None,
+    otherwise: str = "numpy",
 ) -> NumbaModel | NumpyModel:
     """A model at work.
 
     Args:
         arrays: all tensors by name.
-        engine: one of `ENGINES`; ``auto`` is numba, and numpy where that cannot be imported or keep its machine code,
-            or does not compute such a model.
+        engine: one of `ENGINES`, or ``auto``: numba, and numpy where that cannot be imported or keep its machine
+            code, or does not compute such a model.
         precision: one of `PRECISIONS`; ``auto`` is what `charlm.runtime.precision.fastest` makes of `measured`.
         measured: nats by precision of these very weights; None where they were not measured.
         threads: at most so many share rows that run side by side; None for all processors.
         on_compile: told when the loop has to be compiled, which takes seconds.
+        otherwise: the engine that errors name where numba cannot be had.
 
     Raises:
+        UnknownNameError: there is no such engine, or precision.
         ConfigError: numba was asked for and cannot be imported or does not compute such a model, or numpy with a
             precision other than exact.
         RunError: naming a tensor that is missing, one too many, misshapen, not of floats or not finite.
     """
+    lookup(dict.fromkeys(("auto", *ENGINES)), engine, "engine")
+    lookup(dict.fromkeys(("auto", *PRECISIONS)), precision, "precision")
     if engine == "numpy" and precision not in ("auto", "exact"):
         raise ConfigError(f"precision must be exact with engine numpy, was {precision}: take engine numba")
     missing = missing_in(config)
     if missing is not None and (engine == "numba" or precision in PRECISIONS[1:]):
-        raise ConfigError(f"engine numba does not compute {missing}: take engine numpy, in precision exact")
+        raise ConfigError(f"engine numba does not compute {missing}: take engine {otherwise}, in precision exact")
     wanted = engine == "numba" or (engine == "auto" and (precision in PRECISIONS[1:] or can_keep_code()))
     if wanted and missing is None:
         try:
             return _compiled(config, arrays, vocab_size, precision, measured, threads or processors(), on_compile)
         except ImportError as error:
             if engine == "numba" or precision in PRECISIONS[1:]:
-                raise ConfigError(f"engine numba cannot be imported ({error}): take engine numpy") from None
+                raise ConfigError(f"engine numba cannot be imported ({error}): take engine {otherwise}") from None
     from charlm.runtime.numpy_model import NumpyModel
 
     return NumpyModel(config, arrays, vocab_size)

@@ -109,5 +109,9 @@ def _sync_folder(folder: Path) -> None:
         number = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(number)
+        except OSError as error:
+            # file systems that have nothing to wait for in a folder
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
         finally:
             os.close(number)

@@ -48,7 +48,8 @@ class Plan:
             raise TypeError
         if not all(type(end) in (int, float) for end in ends) or not 0 < len(sizes) == len(ends):
             raise TypeError
-        if not all(before < end for before, end in itertools.pairwise((0, *ends))):
+        # rungs of few steps may end at the same one
+        if ends[0] <= 0 or not all(before <= end for before, end in itertools.pairwise(ends)):
             raise ValueError
         return cls(unit=unit, sizes=sizes, ends=ends)
 

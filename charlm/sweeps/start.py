@@ -15,7 +15,7 @@ from charlm.config.ranges import Range, SweepConfig, draw_trials, parse_ranges
 from charlm.corpora import Progress
 from charlm.errors import ConfigError, CorpusError, RunError
 from charlm.registry import lookup, suggestion
-from charlm.runs import Data, checkpoints_folder, new_run_name, prepare
+from charlm.runs import Data, checkpoints_folder, new_run_name, prepare, refuse_unkept
 from charlm.runs.files import shown
 from charlm.runs.opening import SWEEP
 from charlm.sweeps import folder as files
@@ -57,6 +57,7 @@ def start_sweep(
     found = parse_ranges(ranges)
     if "-" in config.corpus.corpus:
         raise ConfigError("a sweep reads its text again for every trial: save standard input to a file first")
+    refuse_unkept(config)
     make_plan(config.training, wanted)  # what it refuses is refused before the text is read
     named = None if folder is None else _named(folder, root)
     if named is not None:
@@ -95,7 +96,7 @@ def sweep(
     *texts: str,
     ranges: Mapping[str, str],
     folder: str | None = None,
-    root: Path | None = None,
+    root: str | Path | None = None,
     preset: str | None = None,
     on_event: Callable[[SweepEvent], None] | None = None,
     trials: int | None = None,
@@ -126,7 +127,7 @@ def sweep(
         [f"{name}={text}" for name, text in ranges.items()],
         SweepConfig(trials=trials, halving=halving),
         folder=folder,
-        root=root or checkpoints_folder(),
+        root=checkpoints_folder() if root is None else Path(root),
         now=datetime.now(),
         fit_batch="batch_size" not in settings,
     )

@@ -8,10 +8,8 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
-import torch
-
 from charlm.corpora import Progress
-from charlm.errors import ConfigError, DivergedError
+from charlm.errors import ConfigError, DivergedError, is_out_of_memory
 from charlm.evaluation.score import Score
 from charlm.runs import Run, open_run
 from charlm.runs.files import shown
@@ -124,7 +122,9 @@ class Sweep:
             outcome = self._scored(trial, rung, training, score_trial(training))
         except DivergedError as error:
             outcome = self._lost(trial, rung, "diverged", str(error), spent + self._clock() - begun)
-        except (ConfigError, MemoryError, torch.OutOfMemoryError) as error:
+        except (ConfigError, MemoryError, RuntimeError) as error:
+            if not isinstance(error, ConfigError) and not is_out_of_memory(error):
+                raise
             reason = str(error) if isinstance(error, ConfigError) else "out of memory"
             outcome = self._lost(trial, rung, "failed", reason, spent + self._clock() - begun)
         finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from charlm.corpora import Progress
-from charlm.errors import ConfigError, CorpusError
+from charlm.errors import CompleteError, ConfigError, CorpusError, RunError
 from charlm.evaluation import score_of, score_stream
 from charlm.evaluation.passages import passages
 from charlm.evaluation.score import Score
@@ -46,9 +46,10 @@ def open_trial(
     Raises:
         ConfigError: settings that cannot be trained.
         CorpusError: the text is another than the sweep began with.
+        RunError: it was trained in an earlier rung, and cannot be on this machine.
         CharlmError: of the kind that fits; nothing is left behind that is not taken up again.
     """
-    name, started = run_name(trial), clock()
+    name, started, complete = run_name(trial), clock(), False
     if not _has_checkpoint(sweep / name):
         free = ("batch_size",) if search.fit_batch else ()
         training = start_training(
@@ -57,7 +58,7 @@ def open_trial(
         )  # fmt: skip
         _refuse_change(search, training)
     else:
-        training = _resumed(sweep, search, name, progress, clock, started)
+        training, complete = _resumed(sweep, search, name, progress, clock, started)
     # nobody reads what simpler models make of the text until a sweep is over
     training.baselines.stop()
     trainer = training.trainer
@@ -66,7 +67,7 @@ def open_trial(
     tokens = len(training.data.store.part("train")) - 1
     trainer.pace = RungPace.until(trainer.pace, Pace.of(search.plan.training(training.config.training, end), tokens))
     trainer.final_tokens = min(len(training.data.store.part("validation")), MOST_SCORED)
-    if trainer.learner.steps and trainer.pace.ended(trainer.learner.steps, trainer.standing.seconds):
+    if complete or (trainer.learner.steps and trainer.pace.ended(trainer.learner.steps, trainer.standing.seconds)):
         training.held.close()
         return training, False
     return training, True
@@ -86,15 +87,19 @@ def score_trial(training: Training) -> Score | None:
 
 def _resumed(
     sweep: Path, search: Search, name: str, progress: Progress | None, clock: Callable[[], float], started: float
-) -> Training:
+) -> tuple[Training, bool]:
+    """A trial that was saved, and whether its training was over then."""
     resume = partial(
         resume_training, run=name, root=sweep, progress=progress, samples=False, clock=clock, started=started
     )
     try:
-        return resume({})
-    except ConfigError:
+        return resume({}), False
+    except CompleteError:
         # killed behind its last step, or out of patience: it is opened for its figures only
-        return resume({search.plan.unit: 2 * search.plan.longest})
+        return resume({search.plan.unit: 2 * search.plan.longest}), True
+    except ConfigError as error:
+        # what was trained already can be trained: it is this machine that lacks something, for all of the trials
+        raise RunError(f"trial {name} cannot go on here: {error}") from None
 
 
 def _has_checkpoint(folder: Path) -> bool:

@@ -14,6 +14,7 @@ from charlm import __version__
 from charlm.config import Config
 from charlm.corpora import Progress
 from charlm.errors import ConfigError, CorpusError, RunError
+from charlm.kernels.devices import choose_device
 from charlm.models import LanguageModel
 from charlm.runs import Data, Run
 from charlm.streams import Lanes, count_symbols
@@ -25,6 +26,7 @@ from charlm.training.pace import Pace
 from charlm.training.scoring import sampler, validation_scorer
 from charlm.training.summary import MOST_SCORED, TRAIN_SYMBOLS
 from charlm.training.trainer import Trainer
+from charlm.training.watch import LossWatch
 
 # What may change when a run is resumed. All else decides what the checkpoint's numbers mean.
 CHANGEABLE = frozenset(
@@ -158,6 +160,7 @@ def onto_another_text(capture: Capture, data: Data) -> Capture:
         progress = {
             "lanes": {**lanes, "position": position, "predictions": predictions},
             "standing": {**standing, "best_nats": None, "without_improvement": 0},
+            "watch": LossWatch().state_dict(),
         }
     except (KeyError, TypeError, ZeroDivisionError) as error:
         raise RunError(f"checkpoint: progress is incomplete: {error!r}") from None
@@ -167,9 +170,23 @@ def onto_another_text(capture: Capture, data: Data) -> Capture:
 def machine_again(
     config: Config, before: Mapping[str, Any] | None, vocab_size: int, progress: Progress | None = None
 ) -> Machine:
-    """What the last sitting ran on, so that numbers stay the same; settings other than ``auto`` go first."""
-    training = config.training
-    for name, value in (before or {}).items():
+    """What the last sitting ran on, so that numbers stay the same; settings other than ``auto`` go first.
+
+    Raises:
+        ConfigError: it had something that is not available here.
+    """
+    training, then = config.training, dict(before or {})
+    if training.device not in ("auto", then.get("device")):
+        # another device has number formats and kernels of its own
+        then = {name: value for name, value in then.items() if name == "threads"}
+    for name, value in then.items():
         if getattr(training, name) in ("auto", None):
             training = dataclasses.replace(training, **{name: value})
+    if training.device != config.training.device:
+        try:
+            choose_device(training.device)
+        except ConfigError:
+            raise ConfigError(
+                f"the run was trained on {training.device}, which is not available here: --device cpu goes on without"
+            ) from None
     return choose_machine(training, config.model, vocab_size, progress=progress)

@@ -158,8 +158,6 @@ def with_regularisation(
         passes: that a training of such settings will make; asked only where something is chosen.
     """
     wanted = [name for name in ("dropout", "weight_decay") if name in free]
-    if config.training.optimizer != "adamw" and "weight_decay" in wanted:
-        wanted.remove("weight_decay")
     if not wanted:
         return config, None
     made, chosen = passes(config), []

@@ -33,8 +33,8 @@ class Finding(NamedTuple):
             **where,
             train_nats=train_nats,
             validation_nats=self.nats,
-            perplexity=self.score.perplexity or math.nan,
-            bits_per_character=self.score.bits_per_character or math.nan,
+            perplexity=_number(self.score.perplexity),
+            bits_per_character=_number(self.score.bits_per_character),
             best=self.best,
         )
 
@@ -71,7 +71,7 @@ def evaluate_now(
     learner.model.scratch.release()
     with learner.averaged() as model:
         score = evaluate(model, standing.evaluated_symbols)
-    nats = math.nan if score.nats_per_token is None else score.nats_per_token
+    nats = _number(score.nats_per_token)
     best = nats < standing.best_nats  # never true for nan
     standing.without_improvement = 0 if best else standing.without_improvement + 1
     if best:
@@ -79,3 +79,8 @@ def evaluate_now(
     elif config.schedule == "plateau":
         standing.rate_scale /= PLATEAU_DIVISOR
     return Finding(score, nats, best, clock() - begun)
+
+
+def _number(figure: float | None) -> float:
+    """A figure of a score; nan where nothing was predicted."""
+    return math.nan if figure is None else figure

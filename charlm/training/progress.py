@@ -33,10 +33,13 @@ def check_progress(progress: Mapping[str, Any], step: int) -> None:
     figures = progress.get("figures", {})
     if not isinstance(figures, dict) or not all(map(_is_loss, figures.values())):
         raise RunError(f"checkpoint: progress is damaged: figures was {figures!r:.40}")
-    # older ones do not say when the first step began
+    # older ones do not say when the first step began, and what its loss was
     first_step = progress["standing"].get("first_step", 0.0)
     if not _is_amount(first_step) or first_step > progress["standing"]["seconds"]:
         raise RunError(f"checkpoint: progress is damaged: standing.first_step was {first_step!r:.40}")
+    first = progress["watch"].get("first")
+    if not _is_loss(first):
+        raise RunError(f"checkpoint: progress is damaged: watch.first was {first!r:.40}")
     for name, known in _TABLES.items():
         table = progress.get(name, {})
         if not isinstance(table, dict) or not set(table) <= known:

@@ -16,14 +16,19 @@ ATTEMPTS = 20
 
 
 def check_place(run: str | None, root: Path) -> None:
-    """Find out before any work whether runs can be kept in `root`, and one be called `run`. Raises `CharlmError`."""
+    """Find out before any work whether a run can be kept in `root`, or where `run` says. Raises `CharlmError`."""
+    place = None if run is None else _named(run, root)
+    folder, remedy = root, "set CHARLM_CHECKPOINTS to another"
+    if place is not None and place.parent != root:
+        folder, remedy = place.parent, "give another --run"
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"folder for runs {root} cannot be made: {error.strerror}; set CHARLM_CHECKPOINTS") from None
-    if not os.access(root, os.W_OK | os.X_OK):
-        raise OutputError(f"folder for runs {root} cannot be written to; set CHARLM_CHECKPOINTS to another")
-    check_name(run, root)
+        raise OutputError(f"folder for runs {folder} cannot be made: {error.strerror}; {remedy}") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"folder for runs {folder} cannot be written to; {remedy}")
+    if place is not None:
+        refuse_taken(place)
 
 
 def check_name(run: str | None, root: Path) -> None:

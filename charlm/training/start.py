@@ -13,9 +13,9 @@ from typing import Any
 
 from charlm.config import Config
 from charlm.corpora import Progress
-from charlm.errors import ConfigError
+from charlm.errors import CompleteError, ConfigError
 from charlm.evaluation.aside import BaselinesAside
-from charlm.runs import Data, Run, create_run, find_run, open_run_data, prepare
+from charlm.runs import Data, Run, create_run, find_run, open_run_data, prepare, refuse_unkept
 from charlm.runs.data import text_change
 from charlm.training.assembly import (
     CHECKPOINT,
@@ -69,7 +69,7 @@ def start_training(
     Args:
         run: the run's name under `root`; None makes one of corpus and time.
         fetch: download a named corpus that is not there.
-        free: names of settings that nobody asked for, among those that `charlm.training.choices` can choose.
+        free: names of settings that nobody asked for and that can be chosen here, as `Resolved.free` has them.
         samples: make short samples while training.
         started: when the time budget began, on `clock`; None for now.
 
@@ -117,7 +117,8 @@ def resume_training(
         accept_change: go on with the text as it is now, although it is not the one the run was made with.
 
     Raises:
-        ConfigError: a setting that cannot change, or a training that is complete already.
+        ConfigError: a setting that cannot change, or a machine that the run cannot go on with.
+        CompleteError: a training that has come to its end.
         CharlmError: of the kind that fits, for damaged runs and changed texts.
     """
     started = clock() if started is None else started
@@ -167,7 +168,7 @@ def _refuse_complete(run: Run, trainer: Trainer) -> None:
         reason = "patience"
     if reason is not None:
         lasted = f"{seconds:.1f} seconds" if seconds < 60 else f"{seconds / 60:.1f} minutes"
-        raise ConfigError(
+        raise CompleteError(
             f"run {run.name} is complete ({steps:,} step{'s' * (steps != 1)}, {lasted}): "
             f"to go on, give --{reason} a larger number"
         )
@@ -200,6 +201,7 @@ def plan_training(
 
 def _prepared(config: Config, fetch: bool, free: Collection[str], progress: Progress | None) -> tuple[Config, Data]:
     """The text, and the settings with a batch that fits it."""
+    refuse_unkept(config)
     data = prepare(config.corpus, config.tokenizer, progress=progress, fetch=fetch)
     notice = None
     if "batch_size" in free:
@@ -235,17 +237,16 @@ def _chosen(
         return passes_of(pace, Pace.tokens_per_step(config.training), tokens, per_second, spent())
 
     # the trial computes on the processor, whose speed says nothing of a GPU's
-    if "hidden_size" in free and pace.seconds is not None and machine.device.type == "cpu":
+    if "hidden_size" in free and machine.device.type == "cpu":
         tried = config.model, config.training.batch_size
         config, size = with_size(config, V, tokens, passes)
         data = _noted(data, size)
-        if pace.steps is None:  # time alone ends it
-            if "batch_size" in free:
-                config, lanes = with_lanes(config, tokens)
-                data = _noted(data, lanes)
-            if "epochs" in free:
-                config, end = with_passes(config, tokens, passes(config))
-                data = _noted(data, end)
+        if "batch_size" in free and pace.steps is None:
+            config, lanes = with_lanes(config, tokens)
+            data = _noted(data, lanes)
+        if "epochs" in free:
+            config, end = with_passes(config, tokens, passes(config))
+            data = _noted(data, end)
         if (config.model, config.training.batch_size) != tried:
             machine = choose_machine(config.training, config.model, V, progress=progress)
         pace = Pace.of(config.training, tokens)

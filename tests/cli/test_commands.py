@@ -1,5 +1,6 @@
 """What the smaller commands print, through the real entry."""
 
+import io
 import json
 import os
 import shutil
@@ -175,3 +176,47 @@ def test_facts_fold_to_the_width(width):
 
 def test_facts_stay_on_their_line_in_a_pipe():
     assert len(fact_lines(FACTS, None)) == len(FACTS)
+
+
+@pytest.mark.parametrize("command", [["rm", "--yes"], ["show"], ["export-config"]])
+def test_a_checkpoint_is_no_run_to_remove_or_to_show(charlm, workplace, hostile_run, command):
+    shutil.copytree(hostile_run, workplace / "checkpoints" / "mine")
+    step = next((workplace / "checkpoints" / "mine" / "steps").iterdir())
+    for name in ("mine@1", "mine@best", str(step)):
+        charlm("runs", *command, name, code=2)
+    assert len(list(step.iterdir())) > 2
+
+
+def test_no_is_an_answer(charlm, workplace, hostile_run, monkeypatch):
+    shutil.copytree(hostile_run, workplace / "checkpoints" / "mine")
+    monkeypatch.setattr(entry.console, "is_terminal", lambda stream: True)
+    for answer in ("n\n", "y\n"):
+        assert (workplace / "checkpoints" / "mine").exists()
+        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+        charlm("runs", "rm", "mine")
+    assert not (workplace / "checkpoints" / "mine").exists()
+
+
+def test_what_a_training_would_not_choose_is_not_said_to_be_chosen(charlm):
+    def chosen(*arguments):
+        return {line.split()[1] for line in charlm("config", "show", *arguments).splitlines() if "chosen by" in line}
+
+    assert chosen() == {"batch_size", "hidden_size", "epochs", "dropout", "weight_decay"}
+    assert chosen("--steps", "9") == {"batch_size", "dropout", "weight_decay"}
+    assert chosen("--steps", "9", "--minutes", "1") == {"batch_size", "hidden_size", "dropout", "weight_decay"}
+    assert chosen("--hidden-size", "9") == {"batch_size", "dropout", "weight_decay"}
+    assert chosen("--optimizer", "sgd") == {"batch_size", "hidden_size", "epochs", "dropout"}
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\x85", "\r"])
+def test_config_show_keeps_what_ends_a_line_elsewhere(charlm, workplace, character):
+    (workplace / "shown.toml").write_bytes(charlm("config", "show", "--boundary", character).encode())
+    assert resolve([file_layer(workplace / "shown.toml")]).config.corpus.boundary == character
+
+
+def test_a_check_reads_a_text_as_a_training_would(charlm, workplace, monkeypatch):
+    (workplace / "lat.txt").write_bytes("café au lait\n".encode("latin-1") * 40)
+    charlm("corpora", "check", "lat.txt", code=3)
+    monkeypatch.setenv("CHARLM_ENCODING", "latin-1")
+    charlm("corpora", "check", "lat.txt")
+    charlm("corpora", "check", "lat.txt", "--encoding", "utf-8", code=3)

@@ -10,7 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from charlm.cli import entry, whole_file
+from charlm.coding import figures
 from charlm.errors import OutputError
+from charlm.runtime import open_engine
 
 
 @pytest.fixture(autouse=True)
@@ -163,7 +165,6 @@ def test_a_damaged_file_leaves_nothing(charlm, workplace, hostile_text):
             5,
             "cannot write no/such/folder: the folder no/such is not there",
         ),
-        (["compress", "x", "--engine", "torch"], 2, "engine torch does not code"),
         (["compress", "-", "--json"], 2, "cannot both go to standard output"),
         (["decompress", "x"], 2, "does not end in .charlm"),
         (["decompress", "x", "--output", "y"], 3, "'x' is not a text that this version of charlm compressed"),
@@ -178,3 +179,23 @@ def test_bad_input_is_one_line(charlm, workplace, arguments, code, words):
     assert words in lines[-1]
     assert [line for line in lines if "error" in line] == lines[-1:]
     assert sorted(path.name for path in workplace.iterdir()) == ["x"]
+
+
+@pytest.mark.parametrize("command", ["compress", "decompress"])
+def test_threads_are_those_of_the_environment_as_everywhere(charlm, workplace, monkeypatch, command):
+    monkeypatch.setenv("CHARLM_THREADS", "0")
+    (workplace / "x.charlm").write_text("some text")
+    charlm(command, "x.charlm", code=2)
+    assert b"environment CHARLM_THREADS: threads must be a whole number in [1, 4096], was 0" in charlm.err
+
+
+def test_the_figures_keep_to_the_threads_too(charlm, hostile_text, monkeypatch):
+    asked = []
+
+    def opened(*arguments, threads=None, **keywords):
+        asked.append(threads)
+        return open_engine(*arguments, threads=threads, **keywords)
+
+    monkeypatch.setattr(figures, "open_engine", opened)
+    charlm("compress", str(hostile_text), "--threads", "1")
+    assert asked == [1]

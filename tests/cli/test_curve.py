@@ -1,10 +1,11 @@
 import pytest
 
-from charlm.cli.curve import BLOCKS, curve
+from charlm.cli.curve import curve
 
 
-def test_one_line_is_blocks_from_high_to_low():
-    assert curve([7, 6, 5, 4, 3, 2, 1, 0], 8, 1) == [BLOCKS[::-1]]
+def test_one_line_falls_from_its_top_dots_to_its_bottom_ones():
+    # eight columns of dots, two a cell: rows 1, 1, 2, 2, 3, 3, 4, 4
+    assert curve([3, 3, 2, 2, 1, 1, 0, 0], 4, 1) == ["⠉⠒⠤⣀"]
 
 
 def test_braille_dots_lie_where_the_values_are():
@@ -14,7 +15,7 @@ def test_braille_dots_lie_where_the_values_are():
 
 
 def test_a_flat_line_lies_at_the_bottom():
-    assert curve([1, 1], 2, 1) == ["▁▁"]
+    assert curve([1, 1], 2, 1) == ["⣀⣀"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 59, 60, 61, 1000])
@@ -26,7 +27,7 @@ def test_a_curve_fits_its_box(count, height):
 
 
 def test_few_values_are_joined_by_lines():
-    assert curve([7, 0], 8, 1) == [BLOCKS[::-1]]
+    assert curve([7, 0], 4, 1) == curve([7, 6, 5, 4, 3, 2, 1, 0], 4, 1)
 
 
 def test_no_values_no_curve():

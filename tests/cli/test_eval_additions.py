@@ -11,6 +11,7 @@ import pytest
 
 import charlm
 from charlm.cli import console, entry, surprisal
+from charlm.cli import eval as evaluation
 from charlm.evaluation import ADDITIONS
 from charlm.evaluation.surprisal import Surprisal
 
@@ -116,18 +117,18 @@ def test_surprisals_in_a_pipe_are_nothing_but_lines_of_json(run):
     assert "nats_per_character" in lines[-1]
 
 
-def test_an_unfinished_file_is_removed(tmp_path):
+def test_a_file_is_there_when_it_is_whole_or_not_at_all(tmp_path):
     target = tmp_path / "out.jsonl"
 
     def interrupted():
         with surprisal.writing_surprisals(str(target)) as write:
             write(Surprisal(0, "a", None))
-            assert target.exists()
+            assert not target.exists()
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert not target.exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 class Terminal(io.TextIOWrapper):
@@ -172,3 +173,11 @@ def test_the_nats_of_a_characters_bytes_are_its_own(monkeypatch):
     assert ("é", "31;7") in shown  # 7 nats are more than 9 bits
     assert surprisal.style_of(math.nan) == "31;7"
     assert not console.has_colours(io.StringIO())
+
+
+def test_no_bar_is_drawn_into_a_coloured_text(run, monkeypatch):
+    asked = []
+    monkeypatch.setattr(evaluation, "choose_progress", lambda **given: asked.append(given["quiet"]))
+    for flags in ((), ("--surprisal", "-")):
+        run("other.txt", *flags)
+    assert asked == [False, True]

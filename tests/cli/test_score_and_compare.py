@@ -14,6 +14,7 @@ import pytest
 from charlm.cli import entry
 from charlm.config import Config, ModelConfig, TokenizerConfig
 from charlm.config.shapes import parameter_shapes
+from charlm.evaluation import compare
 from charlm.runs import create_run
 from charlm.tokenizers import train_tokenizer
 
@@ -124,7 +125,9 @@ def test_runs_of_different_tokenizers_are_compared_by_characters(charlm):
         (["compare", "plain", "counts"], 2, "made with different texts"),
         (["compare", "plain"], 2, "missing argument"),
         (["compare", "plain", "absent", "text"], 4, "no run 'absent'"),
-        (["compare", "plain", "counts", "text", "--split", "tset"], 2, "no split of text 'tset'"),
+        (["compare", "plain", "counts", "absent", "--split", "tset"], 2, "no split 'tset'"),
+        (["score", "text", "--bytes"], 2, "bytes needs the tokenizer byte, was bpe:290"),
+        (["score", "text", "--bytes", "--lines"], 2, "bytes needs the tokenizer byte, was bpe:290"),
         (["score", "text", "--sort", "bits"], 2, "no order 'bits': choose given, likely, unlikely"),
         (["score", "text", "--top", "0"], 2, "--top must be a whole number >= 1, was 0"),
         (["score", "absent"], 3, "nothing was scored"),
@@ -148,3 +151,16 @@ def test_neither_imports_torch(charlm, workplace):
     environment = os.environ | {"PYTHONPATH": str(Path(entry.__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
+
+
+def test_losses_that_are_no_numbers_are_not_compared(charlm, workplace, monkeypatch):
+    scored = compare.join_predictions
+
+    def exploded(pieces):
+        found = scored(pieces)
+        found.nats[-40:] = np.nan
+        return found
+
+    monkeypatch.setattr(compare, "join_predictions", exploded)
+    charlm("compare", "plain", "counts", "text", code=4)
+    assert "run plain gives this text losses that are no finite numbers" in charlm.err

@@ -149,6 +149,7 @@ BAD = [
     ([NAME, "--range", "layers=1,2", "--minutes", "1", "--steps", "2"], 2, "not --minutes and --steps"),
     ([NAME, "--range", "layers=1..9", "--minutes", "0.1"], 2, "5 are the least"),
     (["x", "--range", "layers=1,2"], 3, "x"),
+    (["x", "--range", "layers=1,2", "--sample-every", "5"], 2, "--sample-every is for charlm train"),
     (["-", "--range", "layers=1,2"], 2, "save standard input to a file first"),
     (["--range", "\x1b[2J[/x]=\u202e"], 2, "no setting"),
     (["x", "--resume", "y"], 2, "TEXT cannot be used with --resume"),
@@ -244,3 +245,12 @@ def test_the_plain_view_has_a_line_for_what_a_log_should_hold(searched, capsys):
         "    back to step 1: no \\x1b[31m; learning rate now 0.001, 4 more tries",
         "  trial 2  diverged (the loss \\x1b[2J became nan)  0:02  dropout=0.0672",
     ]
+
+
+def test_the_help_says_what_a_sweep_takes_and_not_what_a_training_chooses(charlm):
+    out, _ = charlm("sweep", "--help")
+    told = " ".join(out.split())
+    assert "units in each layer [256]" in told
+    assert "before the output [0.1]" in told
+    assert "an L2 term for the others [0.15 for adamw, else 0]" in told
+    assert "by the number of passes" not in told

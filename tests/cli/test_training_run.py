@@ -51,17 +51,17 @@ def test_a_vocabulary_of_a_known_size_is_counted():
     assert needed("bpe:30000") > needed("char") + 100
 
 
-def training_of(events, vocab_size=9, split=2, folder=Path("checkpoints/tale")):
+def training_of(events, vocab_size=9, split=2, folder=Path("checkpoints/tale"), ends=None):
     """What the command needs of a training with these events; `split`: symbols of validation and test each."""
     tokenizer = SimpleNamespace(vocab_size=vocab_size)
     parts = {"train": range(7), "validation": range(split), "test": range(split)}
     store = SimpleNamespace(parts=parts, part=parts.get)
     data = SimpleNamespace(tokenizer=tokenizer, facts={"characters": 9}, store=store)
     machine = SimpleNamespace(describe=lambda: "cpu")
+    config, run = Config(training=TrainingConfig(**(ends or {}))), SimpleNamespace(name=folder.name, folder=folder)
     return SimpleNamespace(
-        config=Config(), notices=[], data=data, machine=machine, run=SimpleNamespace(name=folder.name, folder=folder),
-        events=events, request_stop=lambda: True,
-    )  # fmt: skip
+        config=config, notices=[], data=data, machine=machine, run=run, events=events, request_stop=lambda: True
+    )
 
 
 def test_memory_that_runs_out_in_a_training_counts_its_vocabulary():
@@ -84,7 +84,7 @@ def test_other_errors_pass():
         raise RuntimeError("no such operator")
 
 
-def training_that(*acts, **facts):
+def training_that(*acts, reason="steps", **facts):
     """One that does the first act in its last step, the second when all is saved, the third at its end."""
 
     unfinished = [True]
@@ -92,7 +92,7 @@ def training_that(*acts, **facts):
     def events():
         acts[0]()
         told = {"step": 9, "epoch": 1.0, "characters": 90, "seconds": 3.0, "checkpoint": None, "validation_nats": 2.0}
-        yield Stopped(**told, reason="steps")
+        yield Stopped(**told, reason=reason)
         unfinished.clear()
         acts[1]()
 
@@ -123,12 +123,13 @@ def ended(monkeypatch, capsys):
     """What is told at the end of a training with these facts: by its summary, and after a signal in its last step."""
     monkeypatch.delenv("CHARLM_CHECKPOINTS", raising=False)
 
-    def run(**facts):
+    def run(reason="steps", **facts):
         folder = facts.get("folder", Path("checkpoints/tale"))
         summary = Summary(
             run=folder, checkpoint=folder, score=None, training=None, baselines={}, judgement=[], division="by hand"
         )
-        assert watch(training_that(nothing, nothing, lambda: summary, **facts), PlainView()) == 0
+        whole = training_that(nothing, nothing, lambda: summary, reason=reason, **facts)
+        assert watch(whole, PlainView()) == 0
         whole = capsys.readouterr().err
         assert watch(training_that(a_signal, nothing, pytest.fail, **facts), PlainView()) == 143
         return whole, capsys.readouterr().err
@@ -153,3 +154,17 @@ def test_a_signal_when_all_is_saved_ends_at_once():
     training = training_that(nothing, a_signal, pytest.fail)
     with pytest.raises(SystemExit, match="143"):
         watch(training, PlainView())
+
+
+@pytest.mark.parametrize(
+    ("ends", "reason", "flag"),
+    [
+        ({}, "minutes", "--minutes 6"),
+        ({"steps": 10**6, "minutes": 1.0}, "minutes", "--minutes 2"),
+        ({"steps": 50, "minutes": 1.0}, "steps", "--steps 100"),
+        ({"epochs": 1.5, "minutes": 9.0}, "epochs", "--epochs 3"),
+        ({"steps": 50, "patience": 2}, "patience", "--steps 100"),
+    ],
+)
+def test_the_end_suggests_twice_what_was_reached(ended, ends, reason, flag):
+    assert f"charlm train --resume --run tale {flag}\n" in ended(ends=ends, reason=reason)[0]

@@ -100,7 +100,11 @@ def test_a_record_of_something_else_is_no_text(fetched, content):
     [
         ("utf-16", b"plain text", "'x.txt': UTF-16 stream does not start with BOM; try --encoding UTF-16-LE or"),
         ("utf-32", b"p\0\0\0l\0\0\0", "try --encoding UTF-32-LE or UTF-32-BE"),
-        ("utf-32", bytes.fromhex("00000000 00010061 20fe086e"), "is not UTF-32; try --encoding or --bytes"),
+        (
+            "utf-32",
+            bytes.fromhex("00000000 00010061 20fe086e"),
+            "is not UTF-32; try --encoding, or --bytes with --tokenizer byte",
+        ),
         ("punycode", b"plain text", "encoding must be one that Python knows"),
     ],
 )

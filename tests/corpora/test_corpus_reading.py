@@ -62,7 +62,11 @@ def test_a_given_encoding_wins_over_a_mark_of_another(tmp_path):
 @pytest.mark.parametrize(
     ("content", "encoding", "message"),
     [
-        (b"one\ntwo\n\xff", None, r"'bad': byte 0xFF at offset 8, line 3 is not UTF-8; try --encoding or --bytes"),
+        (
+            b"one\ntwo\n\xff",
+            None,
+            r"'bad': byte 0xFF at offset 8, line 3 is not UTF-8; try --encoding, or --bytes with --tokenizer byte",
+        ),
         (b"caf\xe9\n", None, r"byte 0xE9 at offset 3, line 1 is not UTF-8"),
         (b"ends early \xe2\x82", None, r"byte 0xE2 at offset 11, line 1 is not UTF-8"),
         (b"\xed\xa0\x80 surrogate", None, r"byte 0xED at offset 0, line 1"),

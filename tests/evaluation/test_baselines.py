@@ -112,3 +112,40 @@ def test_the_page_names_them_all():
     page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
     for name in BASELINES:
         assert f"`{name}" in page
+
+
+@pytest.mark.parametrize("way", ["exit", "interrupt"])
+def test_a_process_that_ends_does_not_wait_for_xz(way):
+    """The pieces never end here; a pool's threads would be waited for."""
+    code = (
+        "import itertools, signal, sys, threading, time\n"
+        "import numpy as np\n"
+        "from charlm.evaluation import baselines\n"
+        "size = baselines._xz_size\n"
+        "baselines._xz_size = lambda tail, text: size(tail, itertools.repeat(b'endless' * 999))\n"
+        "ids, tokenizer = np.zeros(9, 'u1'), type('T', (), {'decode_bytes': lambda self, ids: b'x'})()\n"
+        "baselines._last_bytes = lambda ids, tokenizer: [b'x']\n"
+        "beside = threading.Thread(target=lambda: baselines.xz_nats(ids, ids, tokenizer), daemon=True)\n"
+        "if sys.argv[1] == 'exit':\n"
+        "    beside.start()\n"
+        "    time.sleep(0.5)\n"
+        "else:\n"
+        "    threading.Timer(0.5, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)).start()\n"
+        "    try:\n"
+        "        baselines.xz_nats(ids, ids, tokenizer)\n"
+        "    except KeyboardInterrupt:\n"
+        "        pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, way], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_failure_in_either_xz_is_told(ids, tokenizer, monkeypatch):
+    def failing(tail, text):
+        if text == ():
+            raise MemoryError
+        return 0
+
+    monkeypatch.setattr(baselines, "_xz_size", failing)
+    with pytest.raises(MemoryError):
+        baselines.xz_nats(ids, ids, tokenizer)

@@ -1,8 +1,10 @@
 """Scoring without torch: the same protocols, the same figures."""
 
+import dataclasses
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import torch
 
 from charlm.config import Config, ModelConfig
 from charlm.errors import ConfigError
-from charlm.evaluation import parse_protocol
+from charlm.evaluation import compiled, parse_protocol, windows
 from charlm.evaluation.compiled import stream_pieces
 from charlm.evaluation.predictions import join_predictions
 from charlm.evaluation.scorers import open_scorer
@@ -95,7 +97,9 @@ def test_what_scores_is_what_was_asked_for(run, settings, expected):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (("cpu", None, "numpy", "exact"), "engine numpy does not score"),
+        (("cpu", None, "numpy", "exact"), "no engine 'numpy': choose auto, numba, torch"),
+        (("cpu", None, "nunba", "exact"), r"no engine 'nunba': .* \(did you mean numba\?\)"),
+        (("cpu", None, "auto", "int4"), "no precision 'int4': choose auto, exact, int16, int8"),
         (("cuda", None, "numba", "exact"), "engine numba computes on a CPU, not on cuda"),
         (("cpu", None, "torch", "int8"), "precision must be exact with torch, was int8"),
     ],
@@ -108,8 +112,41 @@ def test_what_cannot_score_is_refused(run, settings, message):
 def test_without_numba_torch_scores(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "charlm.runtime.numba_model", None)
     assert isinstance(open_scorer(run, run.load(), "cpu", None, "auto", "exact").model, LanguageModel)
-    with pytest.raises(ConfigError, match="engine numba cannot be imported"):
+    with pytest.raises(ConfigError, match=r"engine numba cannot be imported .*: take engine torch"):
         open_scorer(run, run.load(), "cpu", None, "numba", "exact")
+
+
+@pytest.mark.parametrize(("engine", "precision"), [("numba", "exact"), ("auto", "int8")])
+def test_what_only_torch_scores_says_so(run, engine, precision):
+    attending = dataclasses.replace(run.config.model, attention_window=4)
+    weights = LanguageModel(attending, V, torch.Generator().manual_seed(1)).to_arrays()
+    other = SimpleNamespace(config=Config(model=attending), tokenizer=SimpleNamespace(vocab_size=V), facts={})
+    with pytest.raises(ConfigError, match=r"does not compute .*: take engine torch, in precision exact"):
+        open_scorer(other, SimpleNamespace(step=1, weights=weights), "cpu", None, engine, precision)
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["torch", "compiled"])
+def test_windows_side_by_side_are_no_more_than_a_piece(monkeypatch, number):
+    """Of long windows few are held at once, and they score the same."""
+    model, read = models()[number], []
+    whole, _ = scored(model, IDS, "windows:100")
+    for module in (windows, compiled):
+        monkeypatch.setattr(module, "PIECE", 250)
+    pieces = list(parse_protocol("windows:100").pieces(model, IDS, device="cpu", advance=read.append))
+    assert max(read) == 200
+    np.testing.assert_allclose(join_predictions(pieces).nats, whole.nats, atol=1e-5)
+
+
+def test_float32_is_float32_on_every_device(run):
+    """Not TF32, which cuDNN's layers take by torch's default."""
+    seen = []
+    scorer = open_scorer(run, run.load(), "cpu", None, "torch", "exact")
+    scorer.model.register_forward_hook(lambda *call: seen.append(torch.backends.cudnn.allow_tf32))
+    scored(scorer.model, IDS[:50], "stream")
+    with scorer.in_use():
+        scorer.model(torch.zeros((1, 2), dtype=torch.int64), None)
+    assert set(seen) == {False}
+    assert torch.backends.cudnn.allow_tf32
 
 
 def test_eval_of_a_text_on_a_cpu_never_loads_torch(run, tmp_path):

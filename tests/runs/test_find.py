@@ -2,13 +2,24 @@
 
 import errno
 import os
+import shutil
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
 from charlm.config import Config, CorpusConfig, ModelConfig
-from charlm.errors import CharlmError, RunError
-from charlm.runs import checkpoints_folder, find_folder, find_run, list_runs, new_run_name, open_run, remove_run
+from charlm.errors import CharlmError, ConfigError, RunError
+from charlm.runs import (
+    checkpoints_folder,
+    find_folder,
+    find_run,
+    list_runs,
+    new_run_name,
+    open_run,
+    remove_run,
+    run_argument,
+)
 
 
 @pytest.fixture
@@ -195,8 +206,11 @@ def test_a_run_is_removed_whole(new_run, root):
 def test_a_damaged_run_can_be_named_and_removed(new_run, root):
     run = new_run("a", steps=(1,))
     (run.folder / "run.json").write_text("")
-    for name in ("a", "a@best", "a@1", str(run.folder), str(run.folder / "steps" / "step-00000001")):
+    for name in ("a", str(run.folder)):
         assert find_folder(name, root) == run.folder
+    for name in ("a@best", "a@1", str(run.folder / "steps" / "step-00000001")):
+        with pytest.raises(ConfigError, match=r"is one checkpoint, but this is about whole runs: name .*a$"):
+            find_folder(name, root)
     remove_run(run.folder)
     assert not run.folder.exists()
 
@@ -236,3 +250,31 @@ def test_a_root_that_cannot_be_listed_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(RunError, match=r"runs in .* cannot be listed: no permission"):
         list_runs(tmp_path)
+
+
+def test_what_is_typed_for_a_run_finds_it_again(new_run, root, tmp_path, monkeypatch):
+    monkeypatch.setenv("CHARLM_CHECKPOINTS", "runs")
+    monkeypatch.chdir(root.parent)
+    new_run("a", steps=(1,))
+    assert run_argument(Path("runs/a")) == "a"
+    # beside the folder of runs a name alone would mean the one in it
+    shutil.copytree(root / "a", root.parent / "a")
+    assert run_argument(Path("a")) == "./a"
+    assert find_run("./a", Path("runs")).run.folder == Path("a")
+    assert run_argument(tmp_path / "x y") == f"'{tmp_path}/x y'"
+
+
+def test_a_folder_that_may_not_be_looked_into_is_no_run(new_run, root, monkeypatch):
+    new_run("a", steps=(1,))
+    (root / "lost+found").mkdir()
+    stat = os.stat
+
+    def refused(path, *arguments, **keywords):
+        if "lost+found/" in str(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, *arguments, **keywords)
+
+    monkeypatch.setattr(os, "stat", refused)
+    (root / "round").symlink_to("round")
+    assert [one.name for one in list_runs(root)] == ["a"]
+    assert find_run(None, root).run.folder.name == "a"

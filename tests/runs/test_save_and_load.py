@@ -1,7 +1,9 @@
 """What is saved comes back bit for bit; which checkpoint is meant; which ones go."""
 
+import errno
 import os
 import stat
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ import safetensors.numpy
 
 from charlm.config import Config, ModelConfig
 from charlm.errors import OutputError, RunError
-from charlm.runs import create_run, open_run
+from charlm.runs import create_run, files, open_run
 from charlm.runs.arrays import DTYPES
+from charlm.streams import replacement
 
 
 def names(folder):
@@ -202,3 +205,47 @@ def test_a_missing_run_folder_is_an_error_before_training(new_run):
     run.folder.rename(run.folder.with_name("elsewhere"))
     with pytest.raises(OutputError, match="cannot be written: it is not there"), run.lock():
         pass
+
+
+def test_a_volume_without_a_full_flush_is_flushed_as_far_as_it_goes(tmp_path, monkeypatch):
+    """As on macOS, whose F_FULLFSYNC some file systems do not know."""
+    asked, sync, known = [], os.fsync, [True]
+    monkeypatch.setattr(files.fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (asked.append("fsync"), sync(descriptor)))
+
+    def full(descriptor, request):
+        asked.append(request)
+        if not known[0]:
+            raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(files.fcntl, "fcntl", full)
+    with (tmp_path / "file").open("w") as file:
+        files.flush(file.fileno())
+        assert asked == [51]
+        known[0] = False
+        files.flush(file.fileno())
+        assert asked == [51, 51, "fsync"]
+
+
+@pytest.mark.parametrize(("error", "passes"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)])
+def test_a_folder_that_cannot_be_waited_for_is_no_failure(tmp_path, monkeypatch, error, passes):
+    def failing(descriptor):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with files.Folder.open(tmp_path) as folder, nullcontext() if passes else pytest.raises(OSError, match="error"):
+        folder.sync()
+    with nullcontext() if passes else pytest.raises(OSError, match="error"):
+        replacement._sync_folder(tmp_path)
+
+
+def test_a_run_that_cannot_be_made_leaves_nothing(tmp_path):
+    class Broken:
+        fingerprint = "x"
+
+        def to_files(self):
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        create_run(tmp_path / "a", config=Config(), facts={}, tokenizer=Broken())
+    assert list(tmp_path.iterdir()) == []

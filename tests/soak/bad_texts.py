@@ -56,7 +56,7 @@ MARKS = {
     "utf-32-le": codecs.BOM_UTF32_LE,
     "utf-32-be": codecs.BOM_UTF32_BE,
 }
-REMEDY = "is not UTF-8; try --encoding or --bytes"
+REMEDY = "is not UTF-8; try --encoding, or --bytes with --tokenizer byte"
 REMEDIES: tuple[dict[str, str | None], ...] = ({"encoding": "latin-1"}, {"bytes": "", "tokenizer": "byte"})
 # Content, and words of the error.
 BAD_BYTES = {

@@ -14,7 +14,7 @@ from charlm.runs import open_run
 from charlm.runs.lock import hold
 from charlm.sweeps import sweep as module
 from charlm.sweeps.events import RungBegan, SweepEnded, TrialBegan, TrialEnded, TrialEvent
-from charlm.training import start_training
+from charlm.training import assembly, start_training
 from charlm.training.events import Saved, Stopped
 
 
@@ -202,20 +202,6 @@ def test_a_sweep_of_which_nothing_trains_is_an_error(place, ranges, error, messa
         list(sweep.events())
 
 
-def test_running_out_of_memory_ends_a_trial_and_not_the_sweep(place, monkeypatch):
-    opened = module.open_trial
-
-    def too_large(folder, search, trial, *arguments, **keywords):
-        if search.trials[trial - 1]["hidden_size"] == 9:
-            raise MemoryError
-        return opened(folder, search, trial, *arguments, **keywords)
-
-    monkeypatch.setattr(module, "open_trial", too_large)
-    sweep = place.start(["hidden_size=8,9"], steps=3)
-    list(sweep.events())
-    assert [(one.values["hidden_size"], one.reason) for one in sweep.ranking()] == [(8, None), (9, "out of memory")]
-
-
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
@@ -274,3 +260,67 @@ def test_damage_is_noticed(killed, tmp_path, name):
     assert {one.trial for one in again.ranking()} == {1, 2, 3, 4}
     assert again.ranking()[0].nats_per_character == killed.whole.ranking()[0].nats_per_character
     assert open_run(folder / "trial-001").checkpoints()
+
+
+def test_a_trial_out_of_patience_is_trained_no_further(place):
+    sweep = place.start(steps=90, patience=1, evaluate_every=2, learning_rate=1e-9, ranges=["dropout=0,0.5"], trials=2)
+    events = list(sweep.events())
+    first = {one.trial: one.step for one in sweep.outcomes if one.rung == 1}
+    last = sweep.outcomes[-1]
+    assert last.rung == 2
+    assert last.step == first[last.trial] < 30
+    assert not any(isinstance(event, TrialEvent) for event in events[events.index(TrialEnded(outcome=last)) - 1 :])
+
+
+def test_what_a_machine_lacks_ends_a_sweep_and_is_no_failure_of_its_trials(place, monkeypatch):
+    sweep = place.start()
+    for event in sweep.events():
+        if isinstance(event, RungBegan) and event.rung == 2:
+            break
+    monkeypatch.setattr(assembly, "choose_machine", lacking)
+    again, before = place.resume(), (sweep.folder / "results.jsonl").read_text()
+    with pytest.raises(RunError, match=r"trial trial-00. cannot go on here: device 'cuda' is not available here"):
+        list(again.events())
+    assert (sweep.folder / "results.jsonl").read_text() == before
+    monkeypatch.undo()
+    monkeypatch.setenv("CHARLM_CACHE", str(place.folder / "cache"))
+    list(place.resume().events())
+    assert place.resume().outcomes[-1].status == "trained"
+
+
+def lacking(*arguments, **keywords):
+    raise ConfigError("device 'cuda' is not available here")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "out of memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "out of memory"),
+        (RuntimeError("no such operator"), None),
+    ],
+    ids=["Python's", "torch's", "another"],
+)
+def test_running_out_of_memory_ends_a_trial_and_not_the_sweep(place, monkeypatch, error, reason):
+    opened = module.open_trial
+
+    def too_large(folder, search, trial, *arguments, **keywords):
+        if search.trials[trial - 1]["hidden_size"] == 9:
+            raise error
+        return opened(folder, search, trial, *arguments, **keywords)
+
+    monkeypatch.setattr(module, "open_trial", too_large)
+    sweep = place.start(["hidden_size=8,9"], steps=3)
+    if reason is None:
+        with pytest.raises(RuntimeError, match="no such operator"):
+            list(sweep.events())
+        return
+    list(sweep.events())
+    assert [(one.values["hidden_size"], one.reason) for one in sweep.ranking()] == [(8, None), (9, reason)]
+
+
+def test_rungs_of_few_steps_may_end_at_the_same_one(place):
+    sweep = place.start(["dropout=0..0.5"], steps=2, trials=9)
+    assert sweep.search.plan.ends == (1, 1, 2)
+    list(sweep.events())
+    assert figures(place.resume()) == figures(sweep)

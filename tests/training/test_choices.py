@@ -146,6 +146,12 @@ def asked(place: Path, **settings: Any) -> Config:
     return resolve([Layer(origin="flag", values=values)]).config
 
 
+def free_beside(settings: dict[str, Any], names: tuple[str, ...] = CHOSEN) -> tuple[str, ...]:
+    """Of the settings of these names those that may be chosen beside ends and optimiser."""
+    given = {name: settings[name] for name in ("minutes", "epochs", "steps", "optimizer") if name in settings}
+    return tuple(name for name in resolve([Layer(origin="flag", values=given)]).free if name in names)
+
+
 def begin(place: Path, config: Config, free: tuple[str, ...] = CHOSEN) -> Training:
     return start_training(config, root=place / "runs", now=datetime(2026, 11, 21), free=free, samples=False)
 
@@ -156,7 +162,7 @@ def begin(place: Path, config: Config, free: tuple[str, ...] = CHOSEN) -> Traini
 def test_a_training_takes_the_dropout_of_its_passes_and_says_why(
     place: Path, settings: dict[str, Any], dropout: float
 ) -> None:
-    training = begin(place, asked(place, **settings))
+    training = begin(place, asked(place, **settings), free_beside(settings))
     assert training.config.model.dropout == training.run.config.model.dropout == dropout
     assert training.trainer.learner.model.config.between == dropout
     decay = training.config.training.decay
@@ -173,7 +179,8 @@ def test_a_training_takes_the_dropout_of_its_passes_and_says_why(
 
 @pytest.mark.parametrize(("optimizer", "free", "decay"), [("adamw", ("weight_decay",), 0.25), ("sgd", CHOSEN, 0.0)])
 def test_only_adamw_is_given_weight_decay(place: Path, optimizer: str, free: tuple[str, ...], decay: float) -> None:
-    training = begin(place, asked(place, epochs=16.0, optimizer=optimizer, dropout=0.0), free)
+    settings = {"epochs": 16.0, "optimizer": optimizer}
+    training = begin(place, asked(place, dropout=0.0, **settings), free_beside(settings, free))
     assert training.config.training.decay == decay
     assert TrainingConfig(optimizer=optimizer).decay == (ADAMW_DECAY if optimizer == "adamw" else 0.0)
     alone = [notice for notice in training.notices if notice.endswith("; --weight-decay decides otherwise")]
@@ -212,6 +219,7 @@ WITHOUT_EPOCHS = tuple(name for name in CHOSEN if name != "epochs")
 def test_minutes_choose_size_and_passes_and_nothing_else_does(
     place: Path, settings: dict[str, Any], free: tuple[str, ...], size: int, epochs: float | None
 ) -> None:
+    free = free_beside(settings, free)
     training = begin(place, asked(place, **settings), free)
     assert training.config.model.hidden_size == training.run.config.model.hidden_size == size
     assert training.trainer.learner.model.config.hidden_size == size
@@ -267,7 +275,7 @@ def test_speed_is_measured_once_for_each_size_with_the_symbols_of_the_text(
 def test_a_short_text_has_fewer_lanes_where_all_is_chosen(
     place: Path, settings: dict[str, Any], free: tuple[str, ...], lanes: int
 ) -> None:
-    training = begin(place, asked(place, **{"batch_size": 32, **settings}), free)
+    training = begin(place, asked(place, **{"batch_size": 32, **settings}), free_beside(settings, free))
     assert training.config.training.batch_size == training.trainer.config.batch_size == lanes
     said = "16 lanes: a short text is few steps; --batch-size decides otherwise"
     assert (said in training.notices) == (lanes == 16)
@@ -303,7 +311,24 @@ def test_free_is_what_neither_a_flag_nor_a_preset_says() -> None:
     assert resolve([Layer(origin="environment", values={"batch_size": 7})]).free == CHOSEN[1:]
     preset = Layer(origin="preset small", values=PRESETS["small"])
     # a batch that a text cannot fill could not be trained at all
-    assert resolve([preset]).free == ("batch_size", "epochs")
+    assert resolve([preset]).free == ("batch_size",)
+
+
+@pytest.mark.parametrize(
+    ("settings", "fixed"),
+    [
+        ({"minutes": 1.0}, ()),
+        ({"steps": 9}, ("hidden_size", "epochs")),
+        ({"epochs": 9.0}, ("hidden_size", "epochs")),
+        ({"steps": 9, "minutes": 1.0}, ("epochs",)),
+        ({"hidden_size": 9}, ("hidden_size", "epochs")),
+        ({"optimizer": "muon"}, ("weight_decay",)),
+    ],
+    ids=str,
+)
+def test_free_is_what_follows_from_time_and_optimiser(settings: dict[str, Any], fixed: tuple[str, ...]) -> None:
+    free = resolve([Layer(origin="flag", values=settings)]).free
+    assert free == tuple(name for name in CHOSEN if name not in fixed)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import torch
 from charlm.config import Layer, ModelConfig, TrainingConfig, resolve
 from charlm.errors import ConfigError
 from charlm.kernels import KERNELS, torch_layers
-from charlm.training import device, precision, resume_training, start_training
+from charlm.training import assembly, device, precision, resume_training, start_training
 from charlm.training import trial as trials
 from charlm.training.device import choose_machine
 from charlm.training.machine import Machine
@@ -324,3 +324,31 @@ def test_that_loops_are_compiled_when_formats_are_measured_is_said(place, monkey
     list(training.events())
     assert training.progress.begun == ["Compiling fast loops for this processor, once"]
     assert training.progress.ended == 1
+
+
+def test_another_device_has_formats_and_kernels_of_its_own(place, monkeypatch):
+    monkeypatch.setattr(device, "fastest", lambda machines, *rest: machines[0])
+    list(begin(place).events())
+    asked = []
+
+    def chosen(training, *rest, **keywords):
+        asked.append(training)
+        raise ConfigError("stop here")
+
+    monkeypatch.setattr(assembly, "choose_machine", chosen)
+    monkeypatch.setattr(assembly, "choose_device", lambda name: None)
+    for wanted in ("cpu", "mps"):
+        with pytest.raises(ConfigError, match="stop here"):
+            go_on(place, device=wanted)
+    same, other = asked
+    assert (same.kernels, same.dtype, same.threads) != ("auto", "auto", None)
+    assert (other.device, other.kernels, other.dtype, other.threads) == ("mps", "auto", "auto", 1)
+
+
+def test_a_device_that_is_gone_is_named_with_what_goes_on_without_it():
+    before = {"device": "cuda", "dtype": "bfloat16", "kernels": "torch", "threads": 1}
+    training = resolve([Layer(origin="flag", values={"device": "auto"})]).config
+    with pytest.raises(ConfigError, match="trained on cuda, which is not available here: --device cpu goes on without"):
+        assembly.machine_again(training, before, 9)
+    cpu = resolve([Layer(origin="flag", values={"device": "cpu", "kernels": "torch", "dtype": "float32"})]).config
+    assert assembly.machine_again(cpu, before, 9).device.type == "cpu"

@@ -11,6 +11,7 @@ import torch
 
 from charlm.api import load
 from charlm.config import Config, Layer, file_layer, resolve, to_toml
+from charlm.config.ranges import SweepConfig
 from charlm.errors import ConfigError, CorpusError, DivergedError, OutputError, RunError, UnknownNameError
 from charlm.evaluation import scorer
 from charlm.evaluation.scorer import weigh
@@ -19,6 +20,7 @@ from charlm.runs.precision import measured_precisions
 from charlm.runtime import PRECISIONS
 from charlm.runtime.precision import fastest
 from charlm.simd.processor import HAS_INT8
+from charlm.sweeps import start_sweep
 from charlm.training import plan_training, precision, resume_training, start_training
 from charlm.training.events import Stopped
 from charlm.training.plan import CUDA_BYTES, memory_estimate
@@ -395,3 +397,31 @@ def test_the_memory_of_a_plan_is_that_of_this_build_of_torch(monkeypatch):
         monkeypatch.setattr(torch.version, "cuda", version)
         found[version] = memory_estimate(Config(), 65)
     assert found["13.0"] - found[None] == CUDA_BYTES
+
+
+def test_a_harder_text_is_no_divergence(place):
+    """What the losses of the old text were is forgotten with it."""
+    list(begin(place, steps=60, learning_rate=0.05, hidden_size=16).events())
+    (place / "tale.txt").write_text("".join(map(chr, random.Random(4).choices(range(0x4E00, 0x4E40), k=9000))))
+    training = resume_training({"steps": 90}, run="tale", root=place / "runs", accept_change=True, samples=False)
+    with pytest.MonkeyPatch.context() as patch:
+        # as if all of the old one had been known by heart
+        patch.setattr("charlm.training.watch.RUNAWAY_NATS", 0.1)
+        kinds = [event.kind for event in training.events()]
+    assert "rollback" not in kinds
+
+
+def test_a_path_needs_no_folder_of_runs(place):
+    training = start_training(config(place, steps=1), run=str(place / "deep" / "x"), root=place / "no", now=NOW)
+    assert training.run.folder == place / "deep" / "x"
+    assert not (place / "no").exists()
+    with pytest.raises(OutputError, match=r"tale.txt cannot be made: .*; give another --run"):
+        begin(place, run=str(place / "tale.txt" / "x"))
+
+
+def test_more_names_than_a_run_can_keep_are_refused_before_they_are_read(place):
+    names = tuple(f"{'x' * 70}{number}" for number in range(20_000))
+    with pytest.raises(ConfigError, match="20,000 texts are more than a run can keep the names of: name the folder"):
+        begin(place, corpus=names)
+    with pytest.raises(ConfigError, match="20,000 texts"):
+        start_sweep(config(place, corpus=names), ["dropout=0,0.1"], SweepConfig(), root=place / "runs", now=NOW)

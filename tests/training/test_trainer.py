@@ -494,3 +494,11 @@ def test_a_stop_in_a_step_that_is_due_for_evaluation_loses_nothing(make_learner,
     whole, resumed = weights_of(through), weights_of(again)
     assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
     assert through.standing.rate_scale == again.standing.rate_scale
+
+
+@pytest.mark.parametrize(("nats", "told"), [(0.0, (0.0, 1.0, 0.0)), (None, (None, None, None))])
+def test_a_loss_of_nothing_is_a_figure_and_no_loss_is_none(make_learner, make_trainer, nats, told):
+    score = Score(total_nats=0.0, tokens=0 if nats is None else 10, characters=0 if nats is None else 10, bytes=10)
+    trainer = make_trainer(make_learner(steps=1), evaluate=lambda model, symbols: score)
+    record = next(event for event in trainer.run() if event.kind == "evaluate").to_record()
+    assert (record["validation_nats"], record["perplexity"], record["bits_per_character"]) == told

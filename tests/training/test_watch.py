@@ -40,3 +40,18 @@ def test_its_state_goes_through_json():
     watch.trouble(3.0, 1.0)
     again.load_state_dict(watch.state_dict())
     assert again.state_dict() == watch.state_dict()
+
+
+def test_a_text_of_easy_and_hard_passages_is_no_trouble():
+    """Prose, a long rule of dashes, prose again: the loss of the rule says nothing of the prose."""
+    watch = LossWatch()
+    losses = [3.3, *[1.6] * 50, *[0.05] * 200, *[1.8] * 50]
+    assert [watch.trouble(loss, 1.0) for loss in losses] == [None] * len(losses)
+    assert any(watch.trouble(6.0, 1.0) for _ in range(10))
+
+
+def test_checkpoints_of_earlier_versions_do_not_say_what_came_first():
+    watch = LossWatch()
+    watch.load_state_dict({"smoothed": 1.5, "fast": 1.5, "lowest": 1.4})
+    assert [watch.trouble(1.6, 1.0) for _ in range(9)] == [None] * 9
+    assert any(watch.trouble(6.0, 1.0) for _ in range(10))
