@@ -236,8 +236,7 @@ def _chosen(
         per_second = math.inf if pace.seconds is None else speed(config)
         return passes_of(pace, Pace.tokens_per_step(config.training), tokens, per_second, spent())
 
-    # the trial computes on the processor, whose speed says nothing of a GPU's
-    if "hidden_size" in free and machine.device.type == "cpu":
+    if "hidden_size" in free:
         tried = config.model, config.training.batch_size
         config, size = with_size(config, V, tokens, passes)
         data = _noted(data, size)

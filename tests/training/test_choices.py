@@ -281,20 +281,23 @@ def test_a_short_text_has_fewer_lanes_where_all_is_chosen(
     assert (said in training.notices) == (lanes == 16)
 
 
-def test_for_a_gpu_nothing_follows_from_the_speed_of_the_processor_but_regularisation(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_for_a_gpu_all_follows_from_its_own_speed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = []
+
+    def measure(machine: Any, *others: Any) -> float:
+        measured.append(machine)
+        return SYMBOLS_A_SECOND
+
+    monkeypatch.setattr(start, "symbols_per_second", measure)
     gpu = training_machine.Machine(device=torch.device("cuda"), dtype=torch.float32, threads=1)
     monkeypatch.setattr(start, "choose_machine", lambda *args, **kwargs: gpu)
     config = asked(place, minutes=12.0, batch_size=32)
     data = start._prepared(config, False, CHOSEN, None)[1]
     chosen, data, machine = start._chosen(config, CHOSEN, data, lambda: 0.0, None)
     assert machine is gpu
-    regular = replace(config.model, dropout=chosen.model.dropout)
-    decayed = replace(config.training, weight_decay=chosen.training.weight_decay)
-    assert chosen == replace(config, model=regular, training=decayed)
-    assert chosen.training.weight_decay == MOST_DECAY
-    assert [notice.partition(" ")[0] for notice in data.notices] == ["dropout"]
+    assert set(measured) == {gpu}
+    assert (chosen.model.hidden_size, chosen.training.batch_size, chosen.training.epochs) == (128, 16, 40.0)
+    assert [notice.partition(" ")[0] for notice in data.notices] == ["hidden", "16", "ends", "dropout"]
 
 
 def test_what_was_asked_for_stays(place: Path) -> None:

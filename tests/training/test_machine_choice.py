@@ -1,6 +1,7 @@
 """Which kernels and number format a training gets: by a trial, by order, again when it goes on."""
 
 import contextlib
+import dataclasses
 import random
 import sys
 from collections import Counter
@@ -133,6 +134,43 @@ def test_speed_is_that_of_the_texts_vocabulary(monkeypatch, vocab_size, steps):
     assert symbols_per_second(actor, TRAINING, MODEL, vocab_size, stage) == 4 * steps / 2
     # as many steps as the budget has for such an output layer, the whole window at most
     assert shapes == [(vocab_size, (4, steps))] * 3
+
+
+def test_a_trial_runs_on_the_device_with_whole_windows_and_waits_for_it(monkeypatch):
+    """As far as a CPU can tell, called by another name: model, symbols and masks are sent there."""
+    sent, shapes, to, generator = [], [], torch.Tensor.to, torch.Generator
+
+    class Recorded(trials.LanguageModel):
+        def to(self, device):
+            sent.append(device)
+            return self
+
+        def loss(self, ids, targets, state, masks):
+            shapes.append(tuple(ids.shape))
+            assert masks.device.type == "cpu"
+            return super().loss(ids, targets, state, masks)
+
+    class Elsewhere:
+        """A device that is none of a processor's."""
+
+        type = "other"
+
+    def send(tensor, *arguments, **keywords):
+        if arguments == (there,):
+            sent.append(there)
+            return tensor
+        return to(tensor, *arguments, **keywords)
+
+    monkeypatch.setattr(trials, "LanguageModel", Recorded)
+    monkeypatch.setattr(torch.Tensor, "to", send)
+    monkeypatch.setattr(torch, "Generator", lambda *device: sent.extend(device) or generator())
+    monkeypatch.setattr(trials, "BUDGET", 1)
+    stage, there = Stage(), Elsewhere()
+    actor = Actor(device=there, dtype=FLOAT32, threads=1, kernels="torch", seconds=(9.0, 2.0), stage=stage)
+    training = dataclasses.replace(TRAINING, batch_size=70)
+    assert symbols_per_second(actor, training, MODEL, V, stage) == 70 * 8 / 2
+    assert shapes == [(70, 8)] * 3
+    assert sent == [there] * 3  # the model, its symbols, its masks
 
 
 @pytest.fixture
