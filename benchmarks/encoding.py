@@ -14,7 +14,7 @@ import argparse
 import random
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,9 @@ def make_text(characters: int, share_of_cyrillic: float) -> str:
     return once * (characters // len(once) + 1)
 
 
-def dict_loop(tokenizer: Tokenizer, text: str) -> npt.NDArray[Any]:
+def dict_loop(table: Mapping[str, int], text: str, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """Ids of a text without unknown characters, one dictionary look-up a character."""
-    table = {character: index for index, character in enumerate(sorted(set(text)))}
-    return np.array([table[character] for character in text], dtype=tokenizer.dtype)
+    return np.array([table[character] for character in text], dtype=dtype)
 
 
 def store(tokenizer: Tokenizer, text: str, folder: Path) -> None:
@@ -78,11 +77,12 @@ def encode(kind: str, asked: argparse.Namespace, folder: Path) -> Case:
     text = make_text(2_000_000 if asked.quick else 10_000_000, TEXTS[kind])
     char = train_tokenizer(TokenizerConfig(), [text])
     case = Case(title=f"encoding, {kind} text", unit="MB/s", reference="dict loop")
-    different = int((dict_loop(char, text) != char.encode(text)).sum())
+    table = {character: index for index, character in enumerate(sorted(set(text)))}
+    different = int((dict_loop(table, text, char.dtype) != char.encode(text)).sum())
     case.checks["ids that differ, char against dict loop"] = (different, 0)
     store(char, text, folder)
     ways: dict[str, Callable[[], object]] = {
-        "dict loop": lambda: dict_loop(char, text),
+        "dict loop": lambda: dict_loop(table, text, char.dtype),
         "char: count the vocabulary": lambda: train_tokenizer(TokenizerConfig(), [text]),
         "char: encode": lambda: char.encode(text),
         "char: encode and store": lambda: store(char, text, folder),

@@ -164,7 +164,7 @@ def summary(results: Mapping[str, Results]) -> list[str]:
                 f"{number(other['median'])} ({name})",
                 f"{number(own['median'])}{engine}",
             )
-            times = f"{own['times']:.1f}, {own['times'] / other['times']:.1f}"
+            times = f"{own['times']:.1f}, {own['median'] / other['median']:.1f}"
             rows.append([f"{program}, {case['title']}", *rates, times])
     notes = {result["note"] for result in found.values() if result["note"]}
     return [*(f"**{note}**\n" for note in sorted(notes)), *markdown(rows)]

@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charlm.config import PRESETS, Config, CorpusConfig, Layer, SamplingConfig, call_layer, resolve
+from charlm.config import PRESETS, Config, CorpusConfig, Layer, SamplingConfig, call_layer, resolve, settings_of
 from charlm.errors import ConfigError, CorpusError
 from charlm.registry import lookup
 from charlm.runs import RunAt, checkpoints_folder, find_run, open_run_data
@@ -82,8 +82,11 @@ class Model:
             on_compile: told when a loop has to be compiled, which takes seconds, once on a machine.
 
         Raises:
-            ConfigError: an engine that cannot be had, or not in this precision.
+            ConfigError: an engine that there is not, that cannot be had, or not in this precision.
         """
+        known = settings_of(SamplingConfig)
+        known["engine"].check(engine)
+        known["precision"].check(precision)
         weights, vocab_size = self.checkpoint.weights, self.tokenizer.vocab_size
         if engine == "torch":
             from charlm.kernels.devices import choose_device

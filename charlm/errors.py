@@ -3,7 +3,8 @@
     CharlmError              1   (never raised itself)
     ├── ConfigError          2   a setting, flag, key or argument that cannot be used
     │   ├── UnknownNameError 2   a name that is in no table; carries the choices
-    │   └── CompleteError    2   a training that is to go on, but has come to its end
+    │   ├── CompleteError    2   a training that is to go on, but has come to its end
+    │   └── UnavailableError 2   a device, kernels or number format that this machine does not have
     ├── CorpusError          3   a text that cannot be found, fetched, read or split
     │   └── TokenizerError   3   a text that the tokenizer cannot represent
     ├── RunError             4   a run or checkpoint that is missing, damaged or of another kind
@@ -38,6 +39,18 @@ class UnknownNameError(ConfigError):
 
 class CompleteError(ConfigError):
     """A training that is to go on, but has come to its end. The message says which one a larger number moves."""
+
+
+class UnavailableError(ConfigError):
+    """A device, kernels or a number format that this machine does not have; another machine may have it.
+
+    Attributes:
+        what: the message without its advice.
+    """
+
+    def __init__(self, what: str, advice: str) -> None:
+        super().__init__(f"{what}: {advice}")
+        self.what = what
 
 
 class CorpusError(CharlmError):

@@ -158,8 +158,13 @@ def test_a_model_is_that_of_the_training_wherever_it_lies(place, monkeypatch):
 
 
 def test_names_that_are_none_are_refused(model):
-    for ask in (model.evaluate, lambda **given: model.engine(**given)):
-        with pytest.raises(UnknownNameError, match="no precision 'bf16': choose"):
-            ask(precision="bf16")
-        with pytest.raises(UnknownNameError, match="no engine 'onnx': choose"):
-            ask(engine="onnx")
+    with pytest.raises(UnknownNameError, match="no precision 'bf16': choose auto, exact, int16, int8"):
+        model.evaluate(precision="bf16")
+    with pytest.raises(UnknownNameError, match="no engine 'numpy': choose auto, numba, torch"):
+        model.evaluate(engine="numpy")
+    with pytest.raises(ConfigError, match="precision must be one of auto, exact, int16, int8, was 'bf16'"):
+        model.engine("torch", precision="bf16")
+    with pytest.raises(ConfigError, match="engine must be one of auto, numba, numpy, torch, was 'onnx'"):
+        model.engine("onnx")
+    with pytest.raises(UnknownNameError, match="no engine 'torch': choose auto, numba, numpy"):
+        model.coder("torch")

@@ -11,7 +11,7 @@ import pytest
 
 from charlm import errors
 from charlm.cli.entry import charlm
-from charlm.cli.options import OFF_NAMES, flag_name
+from charlm.cli.options import flag_name, off_name
 from charlm.config import PRESETS, SECTIONS, SamplingConfig, file_layer, resolve, settings_of
 from charlm.config.presets import EVERY, OWN
 from charlm.config.toml import read_toml
@@ -174,7 +174,7 @@ def row_of(known):
     """The first cells of a setting's row in docs/settings.md."""
     flag = f"`{flag_name(known)}`" if known.name != "corpus" else "`TEXT...`"
     if known.type is bool:
-        flag += f" / `--{OFF_NAMES.get(known.name, 'no-' + known.name.replace('_', '-'))}`"
+        flag += f" / `{off_name(known)}`"
     value = list(known.default) if isinstance(known.default, tuple) else known.default
     default = "–" if value is None else f"`{json.dumps(value)}`"
     return [f"`{known.name}`", flag, default, known.describe(), known.help]

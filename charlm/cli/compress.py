@@ -15,6 +15,7 @@ from charlm.cli.layers import machine_settings
 from charlm.cli.options import given, json_option, run_option, setting_options
 from charlm.cli.progress import choose_progress
 from charlm.config import SamplingConfig, TrainingConfig
+from charlm.config.parts import CODING_ENGINES
 from charlm.errors import ConfigError
 
 SUFFIX = ".charlm"
@@ -39,7 +40,7 @@ EXAMPLES = (
 @click.option("--force", cls=Option, group="common", is_flag=True, help="replace a file that is there")
 @click.option("--quiet", cls=Option, is_flag=True, help="no figures: they take as long as the compressing")
 @setting_options(TrainingConfig, "threads")
-@setting_options(SamplingConfig, "engine", choices={"engine": ("auto", "numba", "numpy")})
+@setting_options(SamplingConfig, "engine", choices={"engine": CODING_ENGINES})
 @json_option("the figures in JSON")
 def compress(
     file: str,

@@ -11,6 +11,7 @@ from charlm.cli.layers import machine_settings
 from charlm.cli.options import given, run_option, setting_options
 from charlm.cli.progress import choose_progress
 from charlm.config import SamplingConfig, TrainingConfig
+from charlm.config.parts import CODING_ENGINES
 from charlm.errors import ConfigError
 
 EXAMPLES = (
@@ -33,7 +34,7 @@ EXAMPLES = (
 )
 @click.option("--force", cls=Option, group="common", is_flag=True, help="replace a file that is there")
 @setting_options(TrainingConfig, "threads")
-@setting_options(SamplingConfig, "engine", choices={"engine": ("auto", "numba", "numpy")})
+@setting_options(SamplingConfig, "engine", choices={"engine": CODING_ENGINES})
 def decompress(
     file: str, run: str | None, output: str | None, force: bool, threads: int | None, engine: str | None
 ) -> None:

@@ -17,7 +17,7 @@ from charlm.cli.layers import machine_settings
 from charlm.cli.options import SettingType, given, json_option, run_option, setting_options
 from charlm.cli.progress import choose_progress
 from charlm.config import CorpusConfig, SamplingConfig, TokenizerConfig, TrainingConfig, settings_of
-from charlm.config.parts import SPLITS
+from charlm.config.parts import SCORING_ENGINES, SPLITS
 from charlm.errors import ConfigError
 
 EXAMPLES = (
@@ -69,7 +69,7 @@ EXAMPLES = (
 @setting_options(CorpusConfig, without=("corpus", "split"))
 @setting_options(TokenizerConfig, "unknown", usual={"unknown": "the run's own"})
 @setting_options(TrainingConfig, "device", "threads")
-@setting_options(SamplingConfig, "engine", choices={"engine": ("auto", "numba", "torch")})
+@setting_options(SamplingConfig, "engine", choices={"engine": SCORING_ENGINES})
 @click.option(
     "--precision",
     cls=Option,
@@ -121,8 +121,8 @@ def evaluate(
             precision=precision or "exact",
             additions=[name for name, wanted in chosen.items() if wanted],
             surprisal=watch,
-            # a bar has no place in a line of coloured text
-            progress=choose_progress(quiet=json or surprisal == "-"),
+            # a bar has no place in a text that is on its way to the same terminal
+            progress=choose_progress(quiet=json or (surprisal == "-" and console.is_terminal(sys.stdout))),
         )
     for notice in (*model.checkpoint.notices, *found.notices):
         console.note(notice)

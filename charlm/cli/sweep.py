@@ -130,3 +130,5 @@ HELP |= {name: _unchosen(name) for name in ("hidden_size", "dropout", "weight_de
 for parameter in sweep.params:
     if isinstance(parameter, Option) and parameter.name in HELP:
         parameter.help = HELP[parameter.name]
+    if isinstance(parameter, Option) and parameter.name == "sample_every":
+        parameter.hidden = True

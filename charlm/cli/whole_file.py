@@ -64,19 +64,51 @@ def written(
         raise ConfigError("compressed bytes are not for a terminal: name a file with --output")
     if path != STANDARD and os.path.lexists(path) and not force and not _is_channel(path):
         raise OutputError(f"{shown(path)} is there already: {remedy}")
+    others: OSError | None = None  # of what is done meanwhile
     try:
-        if path == STANDARD or _is_channel(path):
-            with tempfile.TemporaryFile() as kept:
-                yield kept
-                kept.seek(0)
-                _copy(kept, path)
-        else:
-            with replacing(Path(os.path.realpath(path)), over=force) as file:
-                yield file
+        with _kept(path) if path == STANDARD or _is_channel(path) else _placed(path, force) as file:
+            try:
+                yield cast(BinaryIO, _Output(file, path))
+            except OSError as error:
+                others = error
+                raise
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OutputError(f"cannot write {shown(path)}: {_why_not_written(path, error)}") from None
+        if error is others:
+            raise
+        raise _not_written(path, error) from None
+
+
+@contextlib.contextmanager
+def _kept(path: str) -> Iterator[BinaryIO]:
+    """A temporary file, copied to where `path` leads when all is in it."""
+    with tempfile.TemporaryFile() as kept:
+        yield kept
+        kept.seek(0)
+        _copy(kept, path)
+
+
+def _placed(path: str, force: bool) -> contextlib.AbstractContextManager[BinaryIO]:
+    return replacing(Path(os.path.realpath(path)), over=force)
+
+
+class _Output:
+    """A file to write to. Raises `OutputError` where that fails."""
+
+    def __init__(self, file: BinaryIO, path: str) -> None:
+        self._file, self._path = file, path
+
+    def write(self, content: bytes) -> int:
+        """All of `content`; returns its length."""
+        try:
+            return self._file.write(content)
+        except OSError as error:
+            raise _not_written(self._path, error) from None
+
+
+def _not_written(path: str, error: OSError) -> OutputError:
+    return OutputError(f"cannot write {shown(path)}: {_why_not_written(path, error)}")
 
 
 def _why_not_written(path: str, error: OSError) -> str:

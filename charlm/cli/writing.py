@@ -29,7 +29,7 @@ def write(sampling: SamplingConfig, *, run: str | None, json: bool) -> None:
         write_records(pieces, {"prompt": sampling.prompt, **facts})
         return
     write_texts(pieces, several=sampling.samples > 1)
-    if sampling.seed is None and sampling.beam is None:
+    if sampling.seed is None and sampling.draws:
         console.note(f"seed {seed}")
 
 

@@ -12,7 +12,9 @@ from charlm.coding import ranges
 from charlm.coding.reference import ReferenceModel
 from charlm.coding.weights import shares
 from charlm.coding.whole import Whole, WholeModel
+from charlm.config.parts import CODING_ENGINES
 from charlm.errors import ConfigError
+from charlm.registry import lookup
 from charlm.runtime.engines import processors
 
 Advance = Callable[[int], None]
@@ -121,8 +123,7 @@ def open_coding_engine(
     Raises:
         ConfigError: there is no such engine, or numba was asked for and cannot be imported.
     """
-    if engine not in ("auto", "numba", "numpy"):
-        raise ConfigError(f"engine {engine} does not code: choose auto, numba or numpy")
+    lookup(dict.fromkeys(CODING_ENGINES), engine, "engine")
     if engine == "numpy":
         return ReferenceEngine(model)
     try:

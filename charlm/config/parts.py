@@ -1,5 +1,8 @@
-"""The parts of a text, by the names they have everywhere."""
+"""Names that flags and rooms share: the parts of a text, and the engines that score and code."""
 
 PARTS = ("train", "validation", "test")
 # What a command can be asked to read: a part, or the whole; the most usual first.
 SPLITS = ("test", "validation", "train", "all")
+# Of the engines that write a text, those that score one (NumPy would take too long), and those that compress one.
+SCORING_ENGINES = ("auto", "numba", "torch")
+CODING_ENGINES = ("auto", "numba", "numpy")

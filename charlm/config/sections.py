@@ -305,6 +305,11 @@ class SamplingConfig(Section):
         choices=("auto", "exact", "int16", "int8"),
     )
 
+    @property
+    def draws(self) -> bool:
+        """Whether chance has a part in the text."""
+        return self.beam is None and not self.greedy and self.temperature > 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from charlm.config.parts import SCORING_ENGINES
 from charlm.errors import ConfigError
 from charlm.registry import lookup
 from charlm.runs import Checkpoint, Run
@@ -16,8 +17,6 @@ from charlm.runs.precision import measured_precisions
 from charlm.runtime import NumpyModel, open_engine
 from charlm.runtime.quantised import PRECISIONS
 
-ENGINES = ("auto", "numba", "torch")
-"""What can score; NumPy would take too long."""
 # Where Linux shows a GPU that torch could compute on.
 GPU_PLACES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
@@ -47,7 +46,7 @@ def open_scorer(
     Raises:
         ConfigError: an engine or device that cannot be had, or not with this precision.
     """
-    lookup(dict.fromkeys(ENGINES), engine, "engine")
+    lookup(dict.fromkeys(SCORING_ENGINES), engine, "engine")
     lookup(dict.fromkeys(("auto", *PRECISIONS)), precision, "precision")
     if engine == "numba" and device not in ("auto", "cpu"):
         raise ConfigError(f"engine numba computes on a CPU, not on {device}: choose engine torch")

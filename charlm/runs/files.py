@@ -25,8 +25,8 @@ from charlm.errors import RunError
 BUFFER = 1 << 20
 # A name that is tried again with a number when something that is not ours sits on it.
 TRIES = 100
-# What file systems say that have nothing to wait for in a folder.
-NO_SYNC = frozenset((errno.EINVAL, errno.ENOTSUP))
+# What file systems say that know no such request, of a folder or as macOS has it.
+NO_SYNC = frozenset((errno.EINVAL, errno.ENOTSUP, errno.ENOTTY, errno.ENOSYS))
 TEMPORARY = re.compile(r"(.+)\.tmp(?:-\d+)?", re.ASCII)
 
 
@@ -223,9 +223,12 @@ def flush(descriptor: int) -> None:
     """Wait until the disk itself has the file, not only the kernel."""
     full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync alone stops at the drive's cache
     if full is not None:
-        with suppress(OSError):  # a volume that knows no such request
+        try:
             fcntl.fcntl(descriptor, full)
             return
+        except OSError as error:
+            if error.errno not in NO_SYNC:
+                raise
     os.fsync(descriptor)
 
 

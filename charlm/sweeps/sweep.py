@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 from charlm.corpora import Progress
-from charlm.errors import ConfigError, DivergedError, is_out_of_memory
+from charlm.errors import ConfigError, DivergedError, RunError, UnavailableError, is_out_of_memory
 from charlm.evaluation.score import Score
 from charlm.runs import Run, open_run
 from charlm.runs.files import shown
@@ -81,6 +81,7 @@ class Sweep:
         Raises:
             DivergedError, ConfigError: as `best_run`.
             RunInUseError: another process runs this sweep.
+        RunError: this machine lacks a device or kernels that the trials are to have.
             CharlmError: what ends a training ends a sweep too, but for a divergence and settings that do not fit.
         """
         done = {(one.trial, one.rung) for one in self.outcomes}
@@ -122,6 +123,9 @@ class Sweep:
             outcome = self._scored(trial, rung, training, score_trial(training))
         except DivergedError as error:
             outcome = self._lost(trial, rung, "diverged", str(error), spent + self._clock() - begun)
+        except UnavailableError as error:
+            # no fault of the trial's settings, and all others would fail with it
+            raise RunError(f"sweep {shown(self.folder.name)} cannot go on here: {error.what}") from None
         except (ConfigError, MemoryError, RuntimeError) as error:
             if not isinstance(error, ConfigError) and not is_out_of_memory(error):
                 raise

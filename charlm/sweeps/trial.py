@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from charlm.corpora import Progress
-from charlm.errors import CompleteError, ConfigError, CorpusError, RunError
+from charlm.errors import CompleteError, CorpusError
 from charlm.evaluation import score_of, score_stream
 from charlm.evaluation.passages import passages
 from charlm.evaluation.score import Score
@@ -46,7 +46,7 @@ def open_trial(
     Raises:
         ConfigError: settings that cannot be trained.
         CorpusError: the text is another than the sweep began with.
-        RunError: it was trained in an earlier rung, and cannot be on this machine.
+        UnavailableError: this machine lacks what a trial is to be trained on, or was before.
         CharlmError: of the kind that fits; nothing is left behind that is not taken up again.
     """
     name, started, complete = run_name(trial), clock(), False
@@ -97,9 +97,6 @@ def _resumed(
     except CompleteError:
         # killed behind its last step, or out of patience: it is opened for its figures only
         return resume({search.plan.unit: 2 * search.plan.longest}), True
-    except ConfigError as error:
-        # what was trained already can be trained: it is this machine that lacks something, for all of the trials
-        raise RunError(f"trial {name} cannot go on here: {error}") from None
 
 
 def _has_checkpoint(folder: Path) -> bool:

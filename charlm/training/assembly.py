@@ -13,7 +13,7 @@ import torch
 from charlm import __version__
 from charlm.config import Config
 from charlm.corpora import Progress
-from charlm.errors import ConfigError, CorpusError, RunError
+from charlm.errors import ConfigError, CorpusError, RunError, UnavailableError
 from charlm.kernels.devices import choose_device
 from charlm.models import LanguageModel
 from charlm.runs import Data, Run
@@ -173,7 +173,7 @@ def machine_again(
     """What the last sitting ran on, so that numbers stay the same; settings other than ``auto`` go first.
 
     Raises:
-        ConfigError: it had something that is not available here.
+        UnavailableError: it had something that is not available here.
     """
     training, then = config.training, dict(before or {})
     if training.device not in ("auto", then.get("device")):
@@ -182,11 +182,11 @@ def machine_again(
     for name, value in then.items():
         if getattr(training, name) in ("auto", None):
             training = dataclasses.replace(training, **{name: value})
-    if training.device != config.training.device:
+    if training.device == then.get("device"):
         try:
             choose_device(training.device)
-        except ConfigError:
-            raise ConfigError(
-                f"the run was trained on {training.device}, which is not available here: --device cpu goes on without"
+        except UnavailableError:
+            raise UnavailableError(
+                f"the run was trained on {training.device}, which is not available here", "--device cpu goes on without"
             ) from None
     return choose_machine(training, config.model, vocab_size, progress=progress)

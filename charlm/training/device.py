@@ -11,7 +11,7 @@ import torch
 
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.corpora import Progress
-from charlm.errors import ConfigError
+from charlm.errors import ConfigError, UnavailableError
 from charlm.kernels import KERNELS, cudnn
 from charlm.kernels.devices import choose_device
 from charlm.training.machine import Machine
@@ -31,7 +31,8 @@ def choose_machine(
         progress: told when loops have to be compiled, which takes seconds the first time.
 
     Raises:
-        ConfigError: a device, or kernels, that this machine or this build of torch does not have.
+        UnavailableError: a device, or kernels, that this machine or this build of torch does not have.
+        ConfigError: kernels that there are not for this cell or device.
     """
     _start_workers()
     device = choose_device(training.device)
@@ -75,8 +76,8 @@ def _families(training: TrainingConfig) -> list[str]:
         import charlm.simd.compiling  # noqa: F401
     except ImportError as error:  # no Numba for this processor or Python
         if training.kernels == "compiled":
-            raise ConfigError(
-                f"kernels 'compiled' need Numba, which cannot be imported ({error}): give --kernels torch"
+            raise UnavailableError(
+                f"kernels 'compiled' need Numba, which cannot be imported ({error})", "give --kernels torch"
             ) from None
         return ["torch"]
     return ["compiled"] if training.kernels == "compiled" else ["compiled", "torch"]
@@ -88,9 +89,9 @@ def _compiled_fits(dtype: torch.dtype, training: TrainingConfig) -> bool:
 
     if dtype == torch.bfloat16 and not HAS_BFLOAT16:
         if training.kernels == "compiled" and training.dtype == "bfloat16":
-            raise ConfigError(
-                "kernels 'compiled' compute in bfloat16 only on a processor that multiplies it, and this one does "
-                "not: give --dtype float32 or --kernels torch"
+            raise UnavailableError(
+                "kernels 'compiled' compute in bfloat16 only on a processor that multiplies it, and this one does not",
+                "give --dtype float32 or --kernels torch",
             )
         return False
     # no need to compile them for float32 as well where they are faster in bfloat16

@@ -18,17 +18,31 @@ ATTEMPTS = 20
 def check_place(run: str | None, root: Path) -> None:
     """Find out before any work whether a run can be kept in `root`, or where `run` says. Raises `CharlmError`."""
     place = None if run is None else _named(run, root)
-    folder, remedy = root, "set CHARLM_CHECKPOINTS to another"
     if place is not None and place.parent != root:
-        folder, remedy = place.parent, "give another --run"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"folder for runs {folder} cannot be made: {error.strerror}; {remedy}") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"folder for runs {folder} cannot be written to; {remedy}")
+        _check_folder(place.parent)
+    else:
+        _make_root(root)
     if place is not None:
         refuse_taken(place)
+
+
+def _make_root(root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"folder for runs {root} cannot be made: {error.strerror}; set CHARLM_CHECKPOINTS") from None
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise OutputError(f"folder for runs {root} cannot be written to; set CHARLM_CHECKPOINTS to another")
+
+
+def _check_folder(folder: Path) -> None:
+    """Whether a run can be made in `folder`, which is made with the run where it is not there."""
+    there = folder
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
+    if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
+        why = "cannot be written to" if os.path.isdir(there) else "is no folder"
+        raise OutputError(f"a run in {folder} cannot be made: {there} {why}; give another --run")
 
 
 def check_name(run: str | None, root: Path) -> None:

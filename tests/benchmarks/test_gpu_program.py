@@ -1,27 +1,14 @@
 """The program for GPUs: what it says where there is none, and that all of it runs, on a CPU."""
 
 import json
-import sys
-from pathlib import Path
 
+import gpu
 import pytest
 import torch
-
-FOLDER = Path(__file__).parent.parent.parent / "benchmarks"
-
-
-@pytest.fixture
-def gpu(monkeypatch):
-    monkeypatch.syspath_prepend(str(FOLDER))
-    import gpu
-
-    yield gpu
-    # its neighbours' names are not for other tests
-    for name in [name for name in sys.modules if name == "gpu" or name.split(".")[0] in ("harness", "opponents")]:
-        del sys.modules[name]
+from opponents import gpu_checks
 
 
-def test_without_a_device_it_says_so_in_one_line(gpu, monkeypatch, capsys):
+def test_without_a_device_it_says_so_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert gpu.main([]) == 0
     assert capsys.readouterr() == ("gpu: no CUDA device here, nothing measured\n", "")
@@ -30,7 +17,7 @@ def test_without_a_device_it_says_so_in_one_line(gpu, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_all_cases_run_and_are_written(gpu, tmp_path, capsys):
+def test_all_cases_run_and_are_written(tmp_path, capsys):
     arguments = ["--quick", "--device", "cpu", "--repeats", "1", "--seconds", "0.01", "--results", str(tmp_path)]
     assert gpu.main(arguments) == 0
     found = json.loads((tmp_path / "gpu.json").read_text())
@@ -43,9 +30,7 @@ def test_all_cases_run_and_are_written(gpu, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_number_that_is_not_the_cpu_s_fails_the_check(gpu, monkeypatch, capsys):
-    from opponents import gpu_checks
-
+def test_a_number_that_is_not_the_cpu_s_fails_the_check(monkeypatch, capsys):
     monkeypatch.setattr(gpu_checks, "STEPS", 2)
     monkeypatch.setattr(gpu, "CHECKS", {"resume": gpu_checks.check_resume, "text": gpu_checks.check_text})
     assert gpu.main(["--check", "--device", "cpu"]) == 0

@@ -17,7 +17,7 @@ def test_encoding_that_differs_is_not_written(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(encoding, "make_text", lambda characters, share: "some words, and some more\n" * 200)
     right = encoding.dict_loop
-    monkeypatch.setattr(encoding, "dict_loop", lambda tokenizer, text: right(tokenizer, text) ^ 1)
+    monkeypatch.setattr(encoding, "dict_loop", lambda table, text, dtype: right(table, text, dtype) ^ 1)
     arguments = ["--quick", "--seconds", "0.001", "--repeats", "1", "--results", str(tmp_path)]
     assert encoding.main(arguments) == 1
     assert "ascii: ids that differ" in capsys.readouterr().err

@@ -1,11 +1,16 @@
 """The Transformer is causal, its losses count every symbol once, and both sides are trained on the same windows."""
 
+import argparse
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 import transformer
+from harness.record import Case
 from opponents.transformer_model import Transformer, nats_per_character
+
+from charlm.config import Config
 
 V, T = 11, 16
 
@@ -62,3 +67,32 @@ def test_the_program_runs_and_writes_what_it_found(quick):
     by_rate = [float(figures[f"Transformer, rate {rate}, cold windows of 64, nats"]) for rate in ("0.001", "0.002")]
     assert float(figures["Transformer, cold windows of 64, nats"]) == min(by_rate)
     assert float(figures["charlm, stream, memory of all before, nats"]) < math.log(65)
+
+
+def test_the_best_rate_is_none_at_the_end_of_those_that_were_tried(monkeypatch):
+    """Of losses that fall as far as 0.016; one rate alone is what was asked for."""
+    data = SimpleNamespace(store=SimpleNamespace(part=lambda name: [0, 1]))
+    monkeypatch.setattr(transformer, "trained_transformer", lambda data, config, rate, asked: (Tried(rate), 9))
+    monkeypatch.setattr(transformer, "nats_per_character", lambda model, ids, stride: abs(model.rate - 0.016) + 1)
+
+    def tried(*rates):
+        case = Case(title="")
+        asked = argparse.Namespace(rates=rates, minutes=1.0)
+        transformer.transformer_side(case, data, Config(), asked)
+        return [name.split()[2].rstrip(",") for name in case.figures if "rate" in name]
+
+    assert tried(0.004, 0.001, 0.002) == ["0.001", "0.002", "0.004", "0.008", "0.016", "0.032"]
+    assert tried(0.016, 0.032) == ["0.016", "0.032"]
+    assert tried(0.004) == ["0.004"]
+
+
+class Tried:
+    """What is asked of a Transformer that was trained with a rate."""
+
+    embedding = SimpleNamespace(embedding_dim=8)
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def operations(self):
+        return 1.0

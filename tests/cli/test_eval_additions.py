@@ -1,5 +1,7 @@
 """``charlm eval`` with additions and surprisals, through the real entry."""
 
+import contextlib
+import errno
 import io
 import json
 import math
@@ -10,8 +12,9 @@ import sys
 import pytest
 
 import charlm
-from charlm.cli import console, entry, surprisal
+from charlm.cli import console, entry, surprisal, whole_file
 from charlm.cli import eval as evaluation
+from charlm.errors import OutputError
 from charlm.evaluation import ADDITIONS
 from charlm.evaluation.surprisal import Surprisal
 
@@ -178,6 +181,25 @@ def test_the_nats_of_a_characters_bytes_are_its_own(monkeypatch):
 def test_no_bar_is_drawn_into_a_coloured_text(run, monkeypatch):
     asked = []
     monkeypatch.setattr(evaluation, "choose_progress", lambda **given: asked.append(given["quiet"]))
+    run("other.txt", "--surprisal", "-")  # into a pipe
+    monkeypatch.setattr(console, "is_terminal", lambda stream: stream is sys.stdout)
     for flags in ((), ("--surprisal", "-")):
         run("other.txt", *flags)
-    assert asked == [False, True]
+    assert asked == [False, False, True]
+
+
+def test_what_fails_in_the_scoring_is_no_failure_to_write(tmp_path, monkeypatch):
+    class Full:
+        def write(self, content):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    target = str(tmp_path / "out.jsonl")
+    with pytest.raises(OSError, match="of the model"), surprisal.writing_surprisals(target):
+        raise OSError("of the model")
+    monkeypatch.setattr(whole_file, "replacing", lambda path, over: contextlib.nullcontext(Full()))
+    with (
+        pytest.raises(OutputError, match=r"cannot write .*out.jsonl: disk full"),
+        surprisal.writing_surprisals(target) as write,
+    ):
+        write(Surprisal(0, "a", None))
+    assert list(tmp_path.iterdir()) == []

@@ -140,12 +140,21 @@ def test_a_process_that_ends_does_not_wait_for_xz(way):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_failure_in_either_xz_is_told(ids, tokenizer, monkeypatch):
-    def failing(tail, text):
-        if text == ():
-            raise MemoryError
-        return 0
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_failure_in_either_xz_is_told(ids, tokenizer, monkeypatch, which):
+    class Failing:
+        begun = iter(range(2))
 
-    monkeypatch.setattr(baselines, "_xz_size", failing)
+        def __init__(self, *arguments, **keywords):
+            if next(self.begun) == which:
+                raise MemoryError
+
+        def compress(self, piece):
+            return b""
+
+        def flush(self):
+            return b""
+
+    monkeypatch.setattr(lzma, "LZMACompressor", Failing)
     with pytest.raises(MemoryError):
         baselines.xz_nats(ids, ids, tokenizer)

@@ -137,8 +137,8 @@ def test_windows_side_by_side_are_no_more_than_a_piece(monkeypatch, number):
     np.testing.assert_allclose(join_predictions(pieces).nats, whole.nats, atol=1e-5)
 
 
-def test_float32_is_float32_on_every_device(run):
-    """Not TF32, which cuDNN's layers take by torch's default."""
+def test_tf32_is_off_while_torch_scores(run):
+    """cuDNN's layers would take it by torch's default."""
     seen = []
     scorer = open_scorer(run, run.load(), "cpu", None, "torch", "exact")
     scorer.model.register_forward_hook(lambda *call: seen.append(torch.backends.cudnn.allow_tf32))

@@ -209,22 +209,25 @@ def test_a_missing_run_folder_is_an_error_before_training(new_run):
 
 def test_a_volume_without_a_full_flush_is_flushed_as_far_as_it_goes(tmp_path, monkeypatch):
     """As on macOS, whose F_FULLFSYNC some file systems do not know."""
-    asked, sync, known = [], os.fsync, [True]
+    asked, sync, failing = [], os.fsync, []
     monkeypatch.setattr(files.fcntl, "F_FULLFSYNC", 51, raising=False)
     monkeypatch.setattr(os, "fsync", lambda descriptor: (asked.append("fsync"), sync(descriptor)))
 
     def full(descriptor, request):
         asked.append(request)
-        if not known[0]:
-            raise OSError(errno.ENOTSUP, "Operation not supported")
+        if failing:
+            raise OSError(failing[0], os.strerror(failing[0]))
 
     monkeypatch.setattr(files.fcntl, "fcntl", full)
     with (tmp_path / "file").open("w") as file:
         files.flush(file.fileno())
         assert asked == [51]
-        known[0] = False
+        failing.append(errno.ENOTSUP)
         files.flush(file.fileno())
         assert asked == [51, 51, "fsync"]
+        failing[0] = errno.EIO  # the disk itself: what fsync says then is worth nothing
+        with pytest.raises(OSError, match="error"):
+            files.flush(file.fileno())
 
 
 @pytest.mark.parametrize(("error", "passes"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)])

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from counting import Count
+from counting import Count, NotHereError, resident
 from judging import refusal
 
 from charlm.errors import CharlmError
@@ -77,6 +77,6 @@ def _child(act: Callable[[], None], size: int | None, says: int) -> None:
 def _held() -> int:
     """Bytes in memory now (Linux); elsewhere the most that ever were, and then what is taken is told too low."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
+        return resident()
+    except NotHereError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT

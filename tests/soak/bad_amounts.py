@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import resource
 import signal
-from pathlib import Path
 
 from bad_lines import line
-from counting import Asked, Count
+from counting import Asked, Count, resident
 from place import MEMORY, Place, made
 from started import TOO_LONG
 
@@ -39,17 +38,12 @@ def _endless(count: Count, place: Place, characters: int) -> None:
         seen = []
         for share in (4, 1):
             process.stdout.read(characters // share)
-            seen.append(_resident(process.pid))
+            seen.append(resident(process.pid))
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=TOO_LONG)
         assert seen[1] - seen[0] < FLAT, f"{seen[0]:,} bytes, then {seen[1]:,}"
         assert process.returncode == 130, errors
         assert b"Traceback" not in errors, errors
-
-
-def _resident(process: int) -> int:
-    """Bytes of memory that a process has."""
-    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def _long_prompt(count: Count, place: Place, characters: int) -> None:

@@ -1,7 +1,8 @@
 """What every soak program has: attempts that are counted, what it prints and keeps, how it ends.
 
 A soak program tries one kind of harm very often. Each attempt either holds or is a failure; a failure is written down
-and the next attempt follows, so that one night's run says all there is to say.
+and the next attempt follows, so that one night's run says all there is to say. What a part lacks on a machine is told; with `--quick` that
+is no failure.
 
     python tests/soak/PROGRAM.py            all of it
     python tests/soak/PROGRAM.py --quick    a few attempts of each part, to see that it works; nothing is kept
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import resource
 import sys
 import tempfile
 import time
@@ -21,6 +23,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
+PROC = Path("/proc")
+PAGE = resource.getpagesize()
+
+
+class NotHereError(Exception):
+    """This machine lacks what a part needs: a program, a right, a file system. It says what."""
+
+
+def resident(process: int | str = "self") -> int:
+    """Bytes of memory that a process holds. Raises `NotHereError` where the system does not say so in /proc."""
+    if not (PROC / "self" / "statm").exists():
+        raise NotHereError("this reads in /proc, which Linux has, how much memory a process holds")
+    return int((PROC / str(process) / "statm").read_text().split()[1]) * PAGE
 
 
 @dataclass(kw_only=True)
@@ -49,6 +64,9 @@ class Count:
         started = time.monotonic()
         try:
             yield
+        except NotHereError:
+            self.tried -= 1
+            raise
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             self.failures.append(f"{name}: {type(error).__name__} in line {place.lineno}: {error}"[:500])
@@ -89,16 +107,32 @@ def main(program: str, parts: Mapping[str, Part], description: str | None, argum
     parser.add_argument("--seed", type=int, default=0, help="of all random choices [0]")
     parser.add_argument("--parts", type=lambda text: text.split(","), default=list(parts), help=", ".join(parts))
     asked = parser.parse_args(arguments)
-    counts = {}
+    if unknown := set(asked.parts) - set(parts):
+        parser.error(f"no part {', '.join(sorted(unknown))}: choose {', '.join(parts)}")
+    failed = False
     for name in asked.parts:
-        with tempfile.TemporaryDirectory(prefix=f"charlm-soak-{name}-") as folder:
-            counts[name] = parts[name](Asked(quick=asked.quick, seed=asked.seed, folder=Path(folder)))
-        if not (asked.quick or counts[name].tried):
-            counts[name].failures.append("nothing was tried")
-        print(counts[name].line(), *counts[name].failures, sep="\n  ", flush=True)
-    if not asked.quick:
-        keep(program, counts)
-    return 1 if any(count.failures for count in counts.values()) else 0
+        count = _count(name, parts[name], asked)
+        if not (asked.quick or count.tried or count.failures):
+            count.failures.append("nothing was tried")
+        failed = failed or bool(count.failures)
+        print(count.line(), *count.failures, sep="\n  ", flush=True)
+        if not asked.quick:
+            keep(program, {name: count})
+    return 1 if failed else 0
+
+
+def _count(name: str, part: Part, asked: argparse.Namespace) -> Count:
+    """What a part found, or that it could not be tried here, or that it broke off."""
+    with tempfile.TemporaryDirectory(prefix=f"charlm-soak-{name}-") as folder:
+        try:
+            return part(Asked(quick=asked.quick, seed=asked.seed, folder=Path(folder)))
+        except NotHereError as lacking:
+            # a few attempts are to show that the program works, and here they cannot
+            failures = [] if asked.quick else [f"not tried: {lacking}"]
+            return Count(what=f"{name}, not tried here: {lacking}", promise="", failures=failures)
+        except Exception as error:
+            traceback.print_exc()
+            return Count(what=name, promise="", failures=[f"it broke off: {type(error).__name__}: {error}"[:500]])
 
 
 def keep(program: str, counts: Mapping[str, Count]) -> None:

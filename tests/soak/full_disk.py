@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from counting import Asked, Count
+from counting import Asked, Count, NotHereError
 from traced import Act, Ended, Say, run
 from training_trial import Place, records, saved_steps
 from trial import leftovers
@@ -73,7 +73,7 @@ def disk(folder: Path, *, root: bool = True) -> Iterator[Disk]:
     command = ["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "charlm-soak", folder]
     refused = subprocess.run(command, capture_output=True, text=True)
     if refused.returncode and root:
-        raise RuntimeError(f"this needs root, to mount a small file system: {refused.stderr.strip()}")
+        raise NotHereError(f"this needs root, to mount a small file system: {refused.stderr.strip()}")
     try:
         yield Disk(folder, mounted=not refused.returncode)
     finally:

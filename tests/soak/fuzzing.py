@@ -104,8 +104,11 @@ def fuzz(name: str, asked: Asked, *, minutes: float = 60.0, keep: Path | None = 
     count.seconds = time.monotonic() - started
     done, reached = DONE.search(ended.stderr), REACHED.findall(ended.stderr)
     if ended.returncode or done is None or not reached:
-        kept = corpus.parent / f"{name}.log"
-        kept.write_text(ended.stderr)
+        kept = Path(tempfile.mkdtemp(prefix=f"charlm-fuzzing-{name}-"))
+        (kept / "log").write_text(ended.stderr)
+        for artifact in corpus.parent.glob("*-*"):  # crash-, timeout- and oom- with a checksum
+            if artifact.is_file():
+                artifact.rename(kept / artifact.name)
         count.failures.append(f"the search ended with {ended.returncode}: {ended.stderr[-300:]!r}, all of it in {kept}")
     count.tried = int(done[1]) if done else 0
     if reached:

@@ -180,6 +180,10 @@ def pickles(asked: Asked) -> Count:
 
 
 def _read_every_step(one: Specimen) -> None:
+    try:
+        one.opened().read_metrics()
+    except RunError as error:
+        refusal(error)
     for step in STEPS:
         try:
             one.opened().load_training(step)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from counting import resident
+
 from charlm.cli import entry
 from charlm.config.folders import cache_folder
 
@@ -60,7 +62,7 @@ class Child:
 
     def held(self) -> float:
         """MB of memory that it holds (Linux)."""
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * PAGE / MB
+        return resident(self.pid) / MB
 
     def interrupt(self) -> None:
         """Ctrl-C."""

@@ -61,7 +61,7 @@ def stages(asked: Asked) -> Count:
         with count.attempt(f"{stage}, call {call}, {number.name} after {delays}"), bench.training("run") as run:
             before = at_stage(STAGES[stage], call, number, delays, bench.mark)
             sitting = Sitting(bench.place, [*TRAIN, "--run", "run"], before=before)
-            bench.check(sitting, number)
+            assert bench.check(sitting, number), "it did not come to this stage"
             check_killed(run, announced(sitting))
     return count
 

@@ -47,6 +47,41 @@ def test_a_part_that_tries_nothing_is_no_part_that_held(tmp_path, monkeypatch, c
     assert counting.main("some", parts, "", []) == 1
 
 
+def test_what_a_machine_lacks_is_told_and_fails_only_where_all_was_to_be_tried(tmp_path, monkeypatch, capsys):
+    def lacking(asked):
+        with counting.Count(what="", promise="").attempt("first"):
+            raise counting.NotHereError("this needs a wing")
+
+    monkeypatch.setattr(counting, "RESULTS", tmp_path)
+    parts = {"lacking": lacking, "a": part(False)}
+    assert counting.main("some", parts, "", ["--quick"]) == 0
+    assert "lacking, not tried here: this needs a wing: 0 tried" in capsys.readouterr().out
+    assert counting.main("some", parts, "", []) == 1
+    kept = json.loads((tmp_path / "some.json").read_text())
+    assert kept["lacking"]["failures"] == ["not tried: this needs a wing"]
+    assert kept["a"]["failures"] == []
+
+
+def test_a_part_that_breaks_off_is_a_failure_and_the_next_one_follows(tmp_path, monkeypatch, capsys):
+    def broken(asked):
+        raise ValueError("before its first attempt")
+
+    monkeypatch.setattr(counting, "RESULTS", tmp_path)
+    assert counting.main("some", {"broken": broken, "a": part(False)}, "", []) == 1
+    assert "it broke off: ValueError: before its first attempt" in capsys.readouterr().out
+    kept = json.loads((tmp_path / "some.json").read_text())
+    assert (len(kept["broken"]["failures"]), kept["a"]["tried"]) == (1, 5)
+    with pytest.raises(SystemExit, match="2"):
+        counting.main("some", {"a": part(False)}, "", ["--parts", "b"])
+
+
+def test_what_a_process_holds_is_told_or_not_known(monkeypatch):
+    assert 2**20 < counting.resident() < 2**40
+    monkeypatch.setattr(counting, "PROC", Path("/no/proc"))
+    with pytest.raises(counting.NotHereError, match="which Linux has"):
+        counting.resident()
+
+
 def test_an_interruption_is_no_failure_of_what_was_tried():
     count = counting.Count(what="numbers", promise="even")
     with pytest.raises(KeyboardInterrupt), count.attempt("one"):

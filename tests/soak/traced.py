@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from counting import NotHereError
+
 from charlm.errors import CharlmError
 
 if TYPE_CHECKING:
@@ -83,12 +85,12 @@ class Notebook:
 
 
 def needed() -> None:
-    """Raise `RuntimeError` where strace is not there or may not watch processes."""
+    """Raise `NotHereError` where strace is not there or may not watch processes."""
     if shutil.which("strace") is None:
-        raise RuntimeError("this needs strace, which is not installed: nothing was tried")
+        raise NotHereError("this needs strace, which is not installed")
     tried = subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, text=True)
     if tried.returncode:
-        raise RuntimeError(f"this needs strace, which may not watch processes here: {tried.stderr.strip()}")
+        raise NotHereError(f"this needs strace, which may not watch processes: {tried.stderr.strip()}")
 
 
 def every_fault(trial: Trial, log: Path, some: int | None = None, seed: int = 0) -> Iterator[tuple[str, Ended]]:

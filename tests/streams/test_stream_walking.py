@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,9 @@ MB = 2**20
 SIZE = 16 * MB
 # What the system maps around a page that is read.
 LEAST = 3 * MB
+
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks /proc what of a file is in memory")
 
 
 def held() -> int:

@@ -9,12 +9,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from charlm.api import load
-from charlm.errors import ConfigError, CorpusError, DivergedError, RunError, RunInUseError
+from charlm.errors import ConfigError, CorpusError, DivergedError, RunError, RunInUseError, UnavailableError
 from charlm.runs import open_run
 from charlm.runs.lock import hold
 from charlm.sweeps import sweep as module
 from charlm.sweeps.events import RungBegan, SweepEnded, TrialBegan, TrialEnded, TrialEvent
-from charlm.training import assembly, start_training
+from charlm.training import assembly, start, start_training
 from charlm.training.events import Saved, Stopped
 
 
@@ -279,7 +279,7 @@ def test_what_a_machine_lacks_ends_a_sweep_and_is_no_failure_of_its_trials(place
             break
     monkeypatch.setattr(assembly, "choose_machine", lacking)
     again, before = place.resume(), (sweep.folder / "results.jsonl").read_text()
-    with pytest.raises(RunError, match=r"trial trial-00. cannot go on here: device 'cuda' is not available here"):
+    with pytest.raises(RunError, match=r"sweep found cannot go on here: the run was trained on cuda"):
         list(again.events())
     assert (sweep.folder / "results.jsonl").read_text() == before
     monkeypatch.undo()
@@ -289,7 +289,15 @@ def test_what_a_machine_lacks_ends_a_sweep_and_is_no_failure_of_its_trials(place
 
 
 def lacking(*arguments, **keywords):
-    raise ConfigError("device 'cuda' is not available here")
+    raise UnavailableError("the run was trained on cuda", "--device cpu goes on without")
+
+
+def test_what_a_machine_lacks_is_no_failure_of_trials_that_did_not_begin(place, monkeypatch):
+    sweep = place.start(kernels="compiled")
+    monkeypatch.setattr(start, "choose_machine", lacking)
+    with pytest.raises(RunError, match="sweep found cannot go on here"):
+        list(place.resume().events())
+    assert not (sweep.folder / "results.jsonl").exists()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from charlm.config import Layer, ModelConfig, TrainingConfig, resolve
-from charlm.errors import ConfigError
+from charlm.errors import ConfigError, UnavailableError
 from charlm.kernels import KERNELS, torch_layers
 from charlm.training import assembly, device, precision, resume_training, start_training
 from charlm.training import trial as trials
@@ -199,7 +199,8 @@ def wanted(**settings):
     return TrainingConfig(batch_size=4, window_length=8, threads=1, **settings)
 
 
-def test_what_is_asked_for_is_all_that_is_tried(tried):
+def test_what_is_asked_for_is_all_that_is_tried(tried, monkeypatch):
+    monkeypatch.setattr("charlm.simd.HAS_BFLOAT16", True)  # whatever this processor has
     for kernels in ("compiled", "torch"):
         for name, dtype in (("float32", FLOAT32), ("bfloat16", BFLOAT16)):
             tried.clear()
@@ -379,7 +380,8 @@ def test_another_device_has_formats_and_kernels_of_its_own(place, monkeypatch):
         with pytest.raises(ConfigError, match="stop here"):
             go_on(place, device=wanted)
     same, other = asked
-    assert (same.kernels, same.dtype, same.threads) != ("auto", "auto", None)
+    assert same.threads == 1
+    assert "auto" not in (same.kernels, same.dtype)
     assert (other.device, other.kernels, other.dtype, other.threads) == ("mps", "auto", "auto", 1)
 
 
@@ -388,5 +390,8 @@ def test_a_device_that_is_gone_is_named_with_what_goes_on_without_it():
     training = resolve([Layer(origin="flag", values={"device": "auto"})]).config
     with pytest.raises(ConfigError, match="trained on cuda, which is not available here: --device cpu goes on without"):
         assembly.machine_again(training, before, 9)
+    asked = resolve([Layer(origin="flag", values={"device": "cuda"})]).config  # as its first sitting was
+    with pytest.raises(UnavailableError, match="--device cpu goes on without"):
+        assembly.machine_again(asked, before, 9)
     cpu = resolve([Layer(origin="flag", values={"device": "cpu", "kernels": "torch", "dtype": "float32"})]).config
     assert assembly.machine_again(cpu, before, 9).device.type == "cpu"

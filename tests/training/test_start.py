@@ -415,8 +415,11 @@ def test_a_path_needs_no_folder_of_runs(place):
     training = start_training(config(place, steps=1), run=str(place / "deep" / "x"), root=place / "no", now=NOW)
     assert training.run.folder == place / "deep" / "x"
     assert not (place / "no").exists()
-    with pytest.raises(OutputError, match=r"tale.txt cannot be made: .*; give another --run"):
-        begin(place, run=str(place / "tale.txt" / "x"))
+    with pytest.raises(OutputError, match=r"cannot be made: .*/tale.txt is no folder; give another --run"):
+        begin(place, run=str(place / "tale.txt" / "a" / "x"))
+    with pytest.raises(ConfigError, match="the largest that fits"):
+        begin(place, run=str(place / "deeper" / "x"), batch_size=10**6)
+    assert not (place / "deeper").exists()
 
 
 def test_more_names_than_a_run_can_keep_are_refused_before_they_are_read(place):
