@@ -1,8 +1,8 @@
 """What every soak program has: attempts that are counted, what it prints and keeps, how it ends.
 
 A soak program tries one kind of harm very often. Each attempt either holds or is a failure; a failure is written down
-and the next attempt follows, so that one night's run says all there is to say. What a part lacks on a machine is told; with `--quick` that
-is no failure.
+and the next attempt follows, so that one night's run says all there is to say. What a part lacks on a machine is told;
+with `--quick` that is no failure.
 
     python tests/soak/PROGRAM.py            all of it
     python tests/soak/PROGRAM.py --quick    a few attempts of each part, to see that it works; nothing is kept
