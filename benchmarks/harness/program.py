@@ -41,5 +41,9 @@ def finish(program: str, cases: Mapping[str, Case], asked: argparse.Namespace, s
         print("not the same on both sides, nothing written:", *failed, sep="\n  ", file=sys.stderr)
         return 1
     if folder is not None:
-        print(f"written: {save(folder, program, cases, settings=settings, note=asked.note)}")
+        try:
+            print(f"written: {save(folder, program, cases, settings=settings, note=asked.note)}")
+        except ValueError as error:
+            print(f"nothing written: {error}", file=sys.stderr)
+            return 1
     return 0

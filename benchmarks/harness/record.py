@@ -64,13 +64,22 @@ def _plain(value: float | str) -> float | str:
 
 
 def save(folder: Path, program: str, cases: Mapping[str, Case], *, settings: Mapping[str, Any], note: str) -> Path:
-    """Write the cases into the program's file; cases that are there and were not measured now stay."""
+    """Write the cases into the program's file; cases that are there and were not measured now stay.
+
+    Raises:
+        ValueError: those are of another processor or of other packages; nothing is written.
+    """
     path = folder / f"{program}.json"
-    before = load(path).get("cases", {})
+    there, machine = load(path), machine_facts()
+    before = there.get("cases", {})
+    others = sorted(set(before) - set(cases))
+    if others and there["machine"] != machine:
+        raise ValueError(f"{path} has cases of another machine ({', '.join(others)}): measure all, or give --results")
+    notes = dict.fromkeys([there["note"], note] if others else [note])
     content = {
         "program": program,
-        "note": note,
-        "machine": machine_facts(),
+        "note": "; ".join(one for one in notes if one),
+        "machine": machine,
         "settings": dict(settings),
         "cases": before | {name: case.to_json() for name, case in cases.items()},
     }

@@ -1,5 +1,6 @@
 """Sides take turns, rates are what was done by the time it took, records say what was found."""
 
+import argparse
 import collections
 import json
 import os
@@ -119,9 +120,21 @@ def test_cases_not_measured_again_stay(tmp_path):
     path = save(tmp_path, "program", {"two": again}, settings={}, note="second")
     found = load(path)
     assert [found["cases"][name]["title"] for name in ("one", "two")] == ["a & b", "new"]
-    assert found["note"] == "second"
+    assert found["note"] == "first; second"
     assert found["machine"]["packages"]["torch"]
+    assert load(save(tmp_path, "program", {"one": again, "two": again}, settings={}, note="third"))["note"] == "third"
     assert load(tmp_path / "none.json") == {}
+
+
+def test_cases_of_two_machines_do_not_stand_under_one_heading(tmp_path, monkeypatch, capsys):
+    asked = argparse.Namespace(results=tmp_path, quick=False, note="")
+    assert finish("program", {"one": case(), "two": case()}, asked, {}) == 0
+    before = (tmp_path / "program.json").read_text()
+    monkeypatch.setattr("harness.record.machine_facts", lambda: {"processor": "another"})
+    assert finish("program", {"two": case()}, asked, {}) == 1
+    assert "has cases of another machine (one): measure all, or give --results" in capsys.readouterr().err
+    assert (tmp_path / "program.json").read_text() == before
+    assert finish("program", {"one": case(), "two": case()}, asked, {}) == 0
 
 
 def test_tables():
