@@ -37,7 +37,7 @@ from charlm.errors import RunError
 from charlm.runs import arrays, find_run, list_runs, open_run, open_run_data
 from charlm.runtime import open_engine
 
-PROMISE = "a CharlmError of one line or what was saved; at most twice the file and 64 MB of memory"
+PROMISE = "a CharlmError of one line, or it is read; at most twice the file and 64 MB of memory"
 
 
 def read_all(one: Specimen) -> None:
@@ -103,9 +103,7 @@ def _difference(tree: Any, text: str) -> str:
 
 def tensors(asked: Asked) -> Count:
     """Tensors that do not fit the settings, in a checkpoint whose hashes are right."""
-    count = Count(
-        what="tensors missing, extra, misshapen, of another type, not finite; tied for untied", promise="exit 4"
-    )
+    count = Count(what="tensors missing, extra, misshapen, of another type, not finite", promise="exit 4")
     one = specimen.make(asked.folder, steps=(100,), characters=3000)
     run, path = one.opened(), one.weights(100)
     size, whole = run.tokenizer.vocab_size, path.read_bytes()

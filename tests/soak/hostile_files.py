@@ -19,7 +19,7 @@ from charlm.corpora import read_recipe
 from charlm.errors import RunError
 from charlm.tokenizers import load_tokenizer, train_tokenizer
 
-PROMISE = "a CharlmError of one line, or taken as it is written; at most twice the file and 64 MB of memory"
+PROMISE = "a CharlmError of one line, or it is read; at most twice the file and 64 MB of memory"
 OTHER = "to be, or not to be: that is the qüestion\n"
 
 

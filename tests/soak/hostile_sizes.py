@@ -24,7 +24,7 @@ from charlm.runs import arrays, open_run, open_run_data
 from charlm.streams import open_store
 from charlm.tokenizers import load_tokenizer
 
-PROMISE = "a CharlmError of one line, or taken as it is written; at most twice the file and 64 MB of memory"
+PROMISE = "a CharlmError of one line, or it is read; at most twice the file and 64 MB of memory"
 
 
 def large(asked: Asked) -> Count:

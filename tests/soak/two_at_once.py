@@ -72,7 +72,8 @@ def lock(asked: Asked) -> Count:
     """Writers of one run."""
     preload(())
     count = Count(
-        what="rounds of 4 writers of one run, the one that had it killed", promise="one has it, 3 are told who"
+        what="rounds of 4 writers of one run, the one that had it killed",
+        promise="one has it, 3 are told, with its name once that is written",
     )
     place = Place(asked.folder, TEXT)
     tokenizer = train_tokenizer(TokenizerConfig(), [TEXT])
