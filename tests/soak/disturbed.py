@@ -17,6 +17,9 @@ from counting import Asked, Count
 from kill_and_resume import PLAIN, SIZE, TEXT
 from sittings import TOO_LONG, Place, Sitting, outcome
 
+import charlm
+
+OURS = f"{Path(charlm.__file__).parent}{os.sep}"
 IN_TIME = 5.0  # seconds from the last signal to the end
 LAST_WORDS = 0.5  # of them, where the end was so near that it was an ordinary one
 TRAIN = [
@@ -94,13 +97,13 @@ def _is_traceback(errors: str) -> bool:
     """Whether there is one with a line of charlm's own in it. In Python's own start it is Python that reports."""
     if "Exception ignored" in errors:
         return True
-    ours = [line for line in errors.splitlines() if 'File "' in line and "/charlm/" in line]
+    ours = [line for line in errors.splitlines() if 'File "' in line and OURS in line]
     return any(not line.endswith("in <module>") or "__main__" not in line for line in ours)
 
 
 def _is_of_pythons_start(errors: str) -> bool:
     """Whether Python was stopped before it came to charlm."""
-    return "Traceback" in errors and not any("/charlm/" in line for line in errors.splitlines())
+    return "Traceback" in errors and not any(OURS in line for line in errors.splitlines())
 
 
 class Bench:

@@ -60,7 +60,7 @@ def rare(characters: int, seed: int = 0) -> str:
 
 
 def huge(asked: Asked) -> Count:
-    """A training on 10 GB: encoded anew, encoded before, long enough to read some, and its text gone."""
+    """A training on 10 GB: encoded anew, encoded before, long enough to read some; then one symbol 10^10 times."""
     count = Count(what="training on a text of 10 GB", promise=f"no more than {MOST_MB} MB of memory")
     place = Place(asked.folder, forked=asked.quick)
     needed = 2.5 * asked.of(LARGEST, 100_000)

@@ -201,8 +201,9 @@ def fetching(asked: Asked) -> Count:
         ("corpora", "get", "shakespeare"),
         ("train", "shakespeare", *TINY, "--steps", "2"),
         ("corpora", "get", "c"),
+        ("sweep", "shakespeare", *TINY, "--steps", "2", "--range", "dropout=0,0.1"),
     ]
-    for command in fetch[: asked.of(3, 1)]:
+    for command in fetch[: asked.of(4, 1)]:
         with count.attempt(" ".join(command)):
             code, errors = place.session(command)
             assert code == 3, errors[-500:]
