@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from types import FrameType
 
@@ -17,6 +18,7 @@ from charlm.cli import COMMANDS, console, failure
 from charlm.cli.command import DEBUG, Group
 
 COMPLETION_VARIABLE = "_CHARLM_COMPLETE"
+AGAIN = 0.05  # seconds after which a signal that came too early comes again
 
 HELP = """Train, measure and sample character-level recurrent language models.
 
@@ -103,22 +105,41 @@ def _flushed(code: int) -> int:
 
 
 def _end_on_signals() -> list[int]:
-    """A polite request to end becomes `SystemExit`, so that terminals and temporary files are put in order.
+    """A polite request to end becomes an exception, so that terminals and temporary files are put in order.
+
+    Ctrl-C is Python's own `KeyboardInterrupt`, the others `SystemExit`. While a module is imported they wait.
 
     Returns a list to which those that have come are added.
     """
     received: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
+        if _imports(frame):
+            # native code of a half-loaded module dies of an exception, or a bare except takes it
+            again = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
         received.append(number)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         sys.exit(128 + number)
 
-    for name in ("SIGTERM", "SIGHUP"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         # an ignored signal stays ignored: nohup means it
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+        if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, end)
     return received
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being imported where a signal struck."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:

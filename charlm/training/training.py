@@ -59,8 +59,8 @@ class Training:
 
     def _events(self) -> Iterator[Event]:
         with self.held, self.run.lock(), self.machine.in_use():
-            # also of a run that begins again: killed before its first checkpoint, it may have told of steps
-            self.run.truncate_metrics(self.trainer.learner.steps)
+            # of a run that begins again, killed before its first checkpoint, nothing that it told of stays
+            self.run.truncate_metrics(self.trainer.learner.steps or -1)
             told = False
             for event in self.trainer.run():
                 yield event

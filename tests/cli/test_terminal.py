@@ -271,12 +271,12 @@ def test_a_signal_that_python_ignores_the_exception_of_ends_the_command_all_the_
 
 
 FAILED_BY_IT = """
-import contextlib, signal, types
+import contextlib, signal, sys, types
 from charlm.cli import entry
 
 def make_context(*arguments):
     with contextlib.suppress(BaseException):
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(int(sys.argv[1]))
     raise RecursionError
 
 entry.charlm = lambda: types.SimpleNamespace(make_context=make_context)
@@ -284,9 +284,11 @@ raise SystemExit(entry.run([]))
 """
 
 
-def test_a_library_that_fails_by_a_signal_that_it_swallowed_is_no_fault_to_be_told(environment):
-    ended = subprocess.run([sys.executable, "-c", FAILED_BY_IT], env=environment, capture_output=True)
-    assert (ended.returncode, ended.stderr) == (143, b"")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_library_that_fails_by_a_signal_that_it_swallowed_is_no_fault_to_be_told(environment, number, code):
+    command = [sys.executable, "-c", FAILED_BY_IT, str(int(number))]
+    ended = subprocess.run(command, env=environment, capture_output=True)
+    assert (ended.returncode, ended.stderr) == (code, b"")
 
 
 def test_other_exceptions_that_python_ignores_are_told_as_ever(environment):
@@ -303,3 +305,41 @@ def test_until_charlm_answers_signals_nothing_slow_is_imported(environment):
     told = "import sys; before = set(sys.modules); import charlm.__main__; print(*set(sys.modules) - before)"
     found = subprocess.run([sys.executable, "-c", told], env=environment, capture_output=True, text=True, check=True)
     assert set(found.stdout.split()) == {"__future__", "charlm", "charlm.__main__"}
+
+
+IMPORTING = """
+import sys
+from charlm.cli import entry
+
+def run(arguments):
+    entry._end_on_signals()
+    import struck
+    print(struck.whole, flush=True)
+    time.sleep(20)
+    return 0
+
+import time
+entry.run = run
+from charlm.__main__ import main
+main()
+"""
+
+STRUCK = """
+import signal, sys, time
+try:
+    signal.raise_signal(int(sys.argv[1]))
+    time.sleep(0.2)
+except BaseException:
+    sys.exit(77)
+whole = "imported"
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_waits_until_a_module_is_imported(environment, tmp_path, number, code):
+    """Native code of a half-loaded module would die of an exception, or a bare except take it."""
+    (tmp_path / "struck.py").write_text(STRUCK)
+    command = [sys.executable, "-c", IMPORTING, str(int(number))]
+    path = os.pathsep.join((str(tmp_path), environment["PYTHONPATH"]))
+    ended = subprocess.run(command, env=environment | {"PYTHONPATH": path}, capture_output=True, timeout=15)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, b"imported\n", b"")

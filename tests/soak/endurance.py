@@ -11,7 +11,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import BinaryIO
 
@@ -46,8 +46,8 @@ def watched(child: Child, over: Callable[[], bool]) -> list[float]:
     return [mb for mb in seen if mb]
 
 
-def growth(seen: list[float]) -> float:
-    """MB by which the last quarter of what was seen lies above the second one; what is loaded is in by then."""
+def growth(seen: Sequence[float]) -> float:
+    """By how much the last quarter of what was seen lies above the second one; what is loaded is in by then."""
     assert len(seen) >= 8, f"seen {len(seen)} times only"
     quarter = len(seen) // 4
     return statistics.median(seen[-quarter:]) - statistics.median(seen[quarter : 2 * quarter])
@@ -89,10 +89,9 @@ def steps(asked: Asked) -> Count:
 
                 seen = watched(child, look)
                 assert child.finish()[0] == 0
-            quarter = max(1, len(open_files) // 4)
-            grown = max(open_files[-quarter:]) - max(open_files[quarter : 2 * quarter] or open_files)
             count.notes[f"descriptors, {cell}"] = max(open_files)
-            assert grown <= 2, f"descriptors grew by {grown}"
+            # in the middle of the looks: a save has some open for a moment
+            assert growth(open_files) <= 1, f"descriptors grew by {growth(open_files)}"
             assert place.records(cell)[-1]["step"] == number
             count.notes[f"MB of growth, {cell}"] = round(growth(seen), 1)
             assert growth(seen) < MOST_GROWTH, f"grew by {growth(seen):.1f} MB"

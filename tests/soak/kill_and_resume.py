@@ -72,7 +72,7 @@ def mixture(draw: random.Random, number: int) -> list[str]:
         "cell": cell,
         "optimizer": draw.choice(known["optimizer"].names),
         "schedule": draw.choice(known["schedule"].names),
-        "tokenizer": draw.choice(["char", "char", "byte", "bpe:290", "unigram:280"]),
+        "tokenizer": draw.choice(["char", "char", "byte", "bpe:290", "unigram:270"]),
         "threads": draw.choice([1, 2]),
         "window-jitter": draw.choice([0, 0.4]),
         "ema": draw.choice([0, 0.8]),

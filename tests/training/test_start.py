@@ -428,3 +428,15 @@ def test_more_names_than_a_run_can_keep_are_refused_before_they_are_read(place):
         begin(place, corpus=names)
     with pytest.raises(ConfigError, match="20,000 texts"):
         start_sweep(config(place, corpus=names), ["dropout=0,0.1"], SweepConfig(), root=place / "runs", now=NOW)
+
+
+def test_a_run_that_begins_again_has_no_record_of_its_first_beginning(place):
+    first = begin(place, steps=4)
+    told = {"epoch": 0.0, "characters": 0, "seconds": 1.0, "reason": "the loss became nan", "learning_rate": 1.0}
+    first.run.append_metrics({"kind": "rollback", "step": 0, **told})
+    first.run.append_metrics({"kind": "train", "step": 2, **told})
+    again = go_on(place)
+    list(again.events())
+    kinds = [(record["kind"], record["step"]) for record in again.run.metrics()]
+    assert ("rollback", 0) not in kinds
+    assert kinds[-1] == ("stop", 4)
