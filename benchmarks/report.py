@@ -36,7 +36,8 @@ def conditions(found: Results) -> list[str]:
     machine = found["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     features = f" ({', '.join(machine['features'])})" if machine["features"] else ""
-    line = f"{machine['cores']} cores of {machine['processor']}{features}, {machine['system']}; {versions}."
+    cores = machine["cores"]
+    line = f"{cores} core{'s' * (cores != 1)} of {machine['processor']}{features}, {machine['system']}; {versions}."
     return [*([f"**{found['note']}**", ""] if found["note"] else []), line]
 
 
