@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,10 +21,19 @@ from charlm.simd.processor import FEATURES
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
-# subtle: Numba gives functions of one name, as all implementations of an overload are, a number that every process
-# counts from 1. Code that was kept brings those it calls along: under a number of this process another one would be
-# called in their place.
-FunctionIdentity._unique_ids = itertools.count(secrets.randbits(60))
+
+def _number_anew() -> None:
+    """Have Numba number functions from a place of this process alone.
+
+    It gives functions of one name, as all implementations of an overload are, a number that every process counts from 1,
+    and every fork from where its parent was. Code that was kept brings those it calls along: under a number of this
+    process another one would be called in their place.
+    """
+    FunctionIdentity._unique_ids = itertools.count(secrets.randbits(60))
+
+
+_number_anew()
+os.register_at_fork(after_in_child=_number_anew)
 
 if (get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES) != FEATURES:
     # else loops might be written for instructions that Numba then refuses to use

@@ -14,6 +14,7 @@ import charlm
 from charlm.simd import code_files, telling
 
 PACKAGE = Path(charlm.__file__).parent
+PATHS = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
 # prints how often Numba compiled, whether that was told, and what was computed
 PROGRAM = """
 import numpy as np
@@ -220,3 +221,28 @@ def test_numba_that_is_set_for_another_processor_meanwhile_is_refused(place):
     """Loops written for this one would ask for instructions that it does not use."""
     (place.folder / "elsewhere.py").write_text(ELSEWHERE)
     assert place("elsewhere.py")[:6] == ["Numba", "is", "set", "for", "another", "processor"]
+
+
+FORKED = """
+import os
+from charlm.simd import compiling
+
+def number():
+    return next(compiling.FunctionIdentity._unique_ids)
+
+print(number(), flush=True)
+for _ in range(2):
+    if not os.fork():
+        print(number(), flush=True)
+        os._exit(0)
+    os.wait()
+print(number(), flush=True)
+"""
+
+
+def test_forks_number_functions_each_from_a_place_of_its_own():
+    """Code of two that bear one number would be taken for one another by whoever reads both from disk."""
+    told = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True, env=PATHS)
+    parent, one, other, again = map(int, told.stdout.split())
+    assert again == parent + 1
+    assert min(abs(one - parent), abs(other - parent), abs(one - other)) > 10**6

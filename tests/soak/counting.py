@@ -25,6 +25,7 @@ from pathlib import Path
 RESULTS = Path(__file__).parent / "results"
 PROC = Path("/proc")
 PAGE = resource.getpagesize()
+NAMED = 600  # characters of an attempt and of what went wrong, in the line of a failure
 
 
 class NotHereError(Exception):
@@ -69,7 +70,8 @@ class Count:
             raise
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
-            self.failures.append(f"{name}: {type(error).__name__} in line {place.lineno}: {error}"[:500])
+            words = f"{type(error).__name__} in line {place.lineno}: {error}"
+            self.failures.append(f"{name[:NAMED]}: {words[:NAMED]}")
         finally:
             self.seconds += time.monotonic() - started
 
