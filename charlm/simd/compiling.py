@@ -25,8 +25,8 @@ Function = TypeVar("Function", bound=Callable[..., object])
 def _number_anew() -> None:
     """Have Numba number functions from a place of this process alone.
 
-    It gives functions of one name, as all implementations of an overload are, a number that every process counts from 1,
-    and every fork from where its parent was. Code that was kept brings those it calls along: under a number of this
+    It gives functions of one name, as all implementations of an overload are, a number that every process counts from
+    1, and every fork from where its parent was. Code that was kept brings those it calls along: under a number of this
     process another one would be called in their place.
     """
     FunctionIdentity._unique_ids = itertools.count(secrets.randbits(60))
