@@ -64,7 +64,8 @@ def test_the_program_runs_and_writes_what_it_found(quick):
     ours, theirs = (figures[f"{side}, operations a character, MF"] for side in ("charlm", "Transformer"))
     # so small a width has few neighbours
     assert ours == pytest.approx(theirs, rel=0.15)
-    by_rate = [float(figures[f"Transformer, rate {rate}, cold windows of 64, nats"]) for rate in ("0.001", "0.002")]
+    by_rate = [float(nats) for name, nats in figures.items() if name.startswith("Transformer, rate ")]
+    assert len(by_rate) >= 2
     assert float(figures["Transformer, cold windows of 64, nats"]) == min(by_rate)
     assert float(figures["charlm, stream, memory of all before, nats"]) < math.log(65)
 
