@@ -28,9 +28,10 @@ def write(sampling: SamplingConfig, *, run: str | None, json: bool) -> None:
         facts = {"run": model.run.name, "checkpoint": model.checkpoint.folder.name, "seed": seed}
         write_records(pieces, {"prompt": sampling.prompt, **facts})
         return
-    write_texts(pieces, several=sampling.samples > 1)
     if sampling.seed is None and sampling.draws:
+        # before the text, which in a pipe may end in the middle of a line
         console.note(f"seed {seed}")
+    write_texts(pieces, several=sampling.samples > 1)
 
 
 def note_compiling() -> None:

@@ -220,3 +220,15 @@ def test_a_check_reads_a_text_as_a_training_would(charlm, workplace, monkeypatch
     monkeypatch.setenv("CHARLM_ENCODING", "latin-1")
     charlm("corpora", "check", "lat.txt")
     charlm("corpora", "check", "lat.txt", "--encoding", "utf-8", code=3)
+
+
+def test_a_seed_that_was_drawn_is_told_and_gives_the_text_again(hostile_run, capsys):
+    arguments = ["generate", "--run", str(hostile_run), "--length", "30", "--engine", "numpy"]
+    assert entry.run(arguments) == 0
+    out, err = capsys.readouterr()
+    (seed,) = [line.removeprefix("seed ") for line in err.splitlines() if line.startswith("seed ")]
+    assert entry.run([*arguments, "--seed", seed]) == 0
+    assert capsys.readouterr() == (out, err.replace(f"seed {seed}\n", ""))
+    for without in (["--greedy"], ["--temperature", "0"], ["--beam", "2"]):
+        assert entry.run([*arguments, *without]) == 0
+        assert "seed" not in capsys.readouterr().err
