@@ -113,7 +113,18 @@ def test_generate_imports_no_torch(hostile_run, environment, tmp_path, more, cod
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str
 )
 def test_a_signal_ends_an_endless_text(hostile_run, environment, tmp_path, number, code):
-    command = [sys.executable, "-m", "charlm", "generate", "--length", str(10**12), "--run", str(hostile_run)]
+    command = [
+        sys.executable,
+        "-m",
+        "charlm",
+        "generate",
+        "--length",
+        str(10**12),
+        "--seed",
+        "1",
+        "--run",
+        str(hostile_run),
+    ]
     process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert len(process.stdout.read(1000)) == 1000  # it streams
     process.send_signal(number)
@@ -122,7 +133,18 @@ def test_a_signal_ends_an_endless_text(hostile_run, environment, tmp_path, numbe
 
 
 def test_a_reader_that_has_enough_ends_an_endless_text(hostile_run, environment, tmp_path):
-    command = [sys.executable, "-m", "charlm", "generate", "--length", str(10**12), "--run", str(hostile_run)]
+    command = [
+        sys.executable,
+        "-m",
+        "charlm",
+        "generate",
+        "--length",
+        str(10**12),
+        "--seed",
+        "1",
+        "--run",
+        str(hostile_run),
+    ]
     process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.read(10)
     process.stdout.close()
