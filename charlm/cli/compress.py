@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,10 @@ from charlm.cli.progress import choose_progress
 from charlm.config import SamplingConfig, TrainingConfig
 from charlm.config.parts import CODING_ENGINES
 from charlm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from charlm.coding.compress import Sizes
+    from charlm.coding.figures import Figures
 
 SUFFIX = ".charlm"
 EXAMPLES = (
@@ -91,6 +95,20 @@ def compress(
         "run": model.run.name,
         "checkpoint": model.checkpoint.folder.name,
         "output": target,
+        **_figures(sizes, found),
+    }
+    if json:
+        console.print_json(record)
+    elif target == STANDARD:
+        for line in fact_lines(_facts(record), width_for(sys.stderr)):
+            console.note(line)
+    else:
+        print_facts(_facts(record))
+
+
+def _figures(sizes: Sizes, found: Figures) -> dict[str, Any]:
+    """The record's numbers."""
+    return {
         "bytes": sizes.before,
         "compressed_bytes": sizes.after,
         "characters": found.characters,
@@ -100,13 +118,6 @@ def compress(
         "evaluated_bytes": None if found.evaluated_bits is None else found.evaluated_bits / 8,
         "xz_bytes": found.xz_bytes,
     }
-    if json:
-        console.print_json(record)
-    elif target == STANDARD:
-        for line in fact_lines(_facts(record), width_for(sys.stderr)):
-            console.note(line)
-    else:
-        print_facts(_facts(record))
 
 
 def _facts(record: dict[str, Any]) -> list[tuple[str, str]]:

@@ -218,7 +218,7 @@ def test_a_check_reads_a_text_as_a_training_would(charlm, workplace, monkeypatch
     (workplace / "lat.txt").write_bytes("café au lait\n".encode("latin-1") * 40)
     charlm("corpora", "check", "lat.txt", code=3)
     monkeypatch.setenv("CHARLM_ENCODING", "latin-1")
-    charlm("corpora", "check", "lat.txt")
+    assert charlm("corpora", "check", "lat.txt").startswith("text ")
     charlm("corpora", "check", "lat.txt", "--encoding", "utf-8", code=3)
 
 

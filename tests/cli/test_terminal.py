@@ -109,23 +109,18 @@ def test_generate_imports_no_torch(hostile_run, environment, tmp_path, more, cod
     assert not modules & {"torch", "rich"}
 
 
+def endless(run, environment, folder):
+    """A command that writes a text without end into a pipe."""
+    arguments = ["generate", "--length", str(10**12), "--seed", "1", "--run", str(run)]
+    command = [sys.executable, "-m", "charlm", *arguments]
+    return subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str
 )
 def test_a_signal_ends_an_endless_text(hostile_run, environment, tmp_path, number, code):
-    command = [
-        sys.executable,
-        "-m",
-        "charlm",
-        "generate",
-        "--length",
-        str(10**12),
-        "--seed",
-        "1",
-        "--run",
-        str(hostile_run),
-    ]
-    process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = endless(hostile_run, environment, tmp_path)
     assert len(process.stdout.read(1000)) == 1000  # it streams
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
@@ -133,19 +128,7 @@ def test_a_signal_ends_an_endless_text(hostile_run, environment, tmp_path, numbe
 
 
 def test_a_reader_that_has_enough_ends_an_endless_text(hostile_run, environment, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "charlm",
-        "generate",
-        "--length",
-        str(10**12),
-        "--seed",
-        "1",
-        "--run",
-        str(hostile_run),
-    ]
-    process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = endless(hostile_run, environment, tmp_path)
     process.stdout.read(10)
     process.stdout.close()
     assert process.stderr.read() == b""
