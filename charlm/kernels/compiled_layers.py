@@ -22,7 +22,7 @@ from charlm.kernels.layer_input import LayerInput, input_of
 from charlm.kernels.layer_window import LayerWindow
 from charlm.kernels.panels import widened
 from charlm.kernels.scratch import Scratch
-from charlm.kernels.team import team_size, together
+from charlm.kernels.team import Work, team_size, together
 
 Tensors = tuple[Tensor, ...]
 
@@ -80,9 +80,22 @@ class _Layer(torch.autograd.Function):
         ctx.layer = None
         dtype = layer.outputs.dtype
         layer.start_back(torch.zeros_like(layer.outputs) if y is None else widened(y.to(dtype), layer.wide), after)
-        parts = range(len(layer.parts))
-        together([partial(layer.backward, part) for part in parts])
-        together([partial(layer.add_up, part) for part in parts])
+        _go_back(layer)
         found = layer.gradients()
         x = None if found.x is None else found.x[:, :, : layer.width]
         return None, None, None, None, x, found.start, found.input_weight, found.recurrent_weight, *found.state
+
+
+def _go_back(layer: LayerWindow) -> None:
+    """All parts, and the gradients of the weights."""
+    work = Work()
+
+    def back(part: int, thread: int) -> None:
+        layer.backward(part)
+        work.given(layer)
+
+    for part in range(len(layer.parts)):
+        work.add(partial(back, part), gives=[layer])
+    layer.weight_gradients.pack(work)
+    layer.weight_gradients.find(work, needs=[layer], threads=layer.threads)
+    work.run(layer.threads)

@@ -1,7 +1,8 @@
 """A whole window in charlm's own compiled loops: layers, output layer, loss, and all the way back.
 
-Lanes do not meet before the gradients of the weights are added up, and what goes back from the loss is known. So each
-thread takes its lanes from the first symbol to the last gradient in one go, with nobody to wait for.
+Lanes do not meet before the gradients of the weights, and what goes back from the loss is known. So each thread takes
+its lanes from the first symbol to the last gate's gradient in one go. Who is done goes on with gradients of weights,
+layer by layer, as soon as all lanes are through that layer.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from charlm.kernels.layer_window import LayerWindow
 from charlm.kernels.loops import drop_lanes
 from charlm.kernels.panels import Array, flat, widened
 from charlm.kernels.scratch import Scratch
-from charlm.kernels.team import team_size, together
+from charlm.kernels.team import Work, team_size
 
 Tensors = tuple[Tensor, ...]
 
@@ -90,9 +91,7 @@ class _Window(torch.autograd.Function):
         threads = team_size()
         with task.scratch.taken(threads) as scratch:
             window = WholeWindow(task, x, output_weight, output_bias, weights, threads=threads, scratch=scratch)
-            parts = range(len(window.parts))
-            together([partial(window.run, part) for part in parts])
-            together([partial(window.add_up, part) for part in parts])
+            window.run()
             ctx.gradients = window.gradients()
             after = [part for layer in window.layers for part in layer.after]
         ctx.mark_non_differentiable(*after)
@@ -111,7 +110,7 @@ class _Window(torch.autograd.Function):
 
 
 class WholeWindow:
-    """Layers, output layer and loss over one window. `run` each part, then `add_up`, then take `gradients`."""
+    """Layers, output layer and loss over one window. `run`, then take `gradients`."""
 
     def __init__(
         self,
@@ -151,7 +150,7 @@ class WholeWindow:
             self.layers.append(layer)
             self.masks.append(None if coins is None else _mask(coins, layer, x))
         assert x is not None
-        self.parts = self.layers[0].parts
+        self.parts, self._threads = self.layers[0].parts, threads
         self.head = HeadWindow(
             x, task.targets, output_weight, output_bias, self.parts, threads=threads, scratch=scratch
         )
@@ -162,31 +161,40 @@ class WholeWindow:
 
     @property
     def loss(self) -> float:
-        """Mean of the parts that were run, in nats."""
+        """Mean, in nats."""
         window = self.layers[0].window
-        return sum(self.head.losses) / (window.T * window.B)
+        return float(self.head.losses.sum()) / (window.T * window.B)
 
-    def run(self, part: int) -> None:
-        """The lanes of one part, all the way."""
+    def run(self) -> None:
+        """All lanes, all the way."""
+        work = Work()
+        for part in range(len(self.parts)):
+            work.add(partial(self._lanes, work, part), gives=[self, self.head, *self.layers])
+        found: list[HeadWindow | LayerWindow] = [self.head, *reversed(self.layers)]
+        for each in found:
+            each.weight_gradients.pack(work, needs=[self])
+        for each in found:
+            each.weight_gradients.find(work, needs=[each], threads=self._threads)
+        work.run(self._threads)
+
+    def _lanes(self, work: Work, part: int, thread: int) -> None:
+        """The lanes of one part. Given are: all outputs, as the window; the gradients of planes, as head or layer."""
         for layer, mask in zip(self.layers, self.masks, strict=True):
             layer.forward(part)
             if mask is not None:
                 self._drop(part, layer, mask, flat(layer.outputs), mask.dropped)
+        work.given(self)
         self.head.run(part)
+        work.given(self.head)
         for layer, mask, y in reversed(list(zip(self.layers, self.masks, self.gradients_between, strict=True))):
             if mask is not None:
                 self._drop(part, layer, mask, y, y)
             layer.backward(part)
+            work.given(layer)
 
     def _drop(self, part: int, layer: LayerWindow, mask: _Mask, values: Array, result: Array) -> None:
         window, (first, last) = layer.window, self.parts[part]
         drop_lanes(first, last, window.T, window.B, window.H, values, mask.coins, mask.least, mask.scale, result)
-
-    def add_up(self, part: int) -> None:
-        """The gradients that all parts found; each has its share of this."""
-        self.head.add_up(part)
-        for layer in self.layers:
-            layer.add_up(part)
 
     def gradients(self) -> list[Tensor | None]:
         """Of x, output weight, output bias, and each layer's start, input weight and recurrent weight."""

@@ -5,7 +5,7 @@ One plane, for going back alone. Its panels hold PANEL vectors of units, so that
 
 from __future__ import annotations
 
-from charlm.kernels.loops import add_to, products, there_and_back, window_products
+from charlm.kernels.loops import products, there_and_back, window_products
 from charlm.simd import (
     PANEL,
     WIDTH,
@@ -92,7 +92,6 @@ def _backward(first, last, window, gradients, rectified):
                 dh = load(gradients.y, now) + load(gradients.h, lane * H + unit)
                 dh = where_positive(output, dh) if rectified else dh * (1.0 - output * output)
                 store(planes, now, dh)
-                add_to(gradients.start, window.ids[here] * H + unit, dh)
         products(first, last, t, planes, t * B * H, H, H, gradients.recurrent_panels, H, gradients.h, sums, tiling)
     if depth > 0:
         x, panels = gradients.x, gradients.input_panels

@@ -7,7 +7,7 @@ handed on from step to step must not be rounded at each of them.
 
 from __future__ import annotations
 
-from charlm.kernels.loops import add_to, products, there_and_back, window_products
+from charlm.kernels.loops import products, there_and_back, window_products
 from charlm.simd import (
     PANEL,
     WIDTH,
@@ -89,11 +89,6 @@ def backward(first, last, window, gradients):
                 store(planes, place + H, dr)
                 store(planes, place + 2 * H, dz)
                 store(planes, place + 3 * H, ds)
-                begin = window.ids[here] * 4 * H + unit
-                add_to(gradients.start, begin, dn)
-                add_to(gradients.start, begin + H, dr)
-                add_to(gradients.start, begin + 2 * H, dz)
-                add_to(gradients.start, begin + 3 * H, ds)
         begin, panels = t * B * 4 * H + H, gradients.recurrent_panels
         products(first, last, t, planes, begin, 4 * H, 3 * H, panels, H, gradients.h, sums, tiling)
     if depth > 0:

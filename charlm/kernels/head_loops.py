@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from charlm.kernels.loops import add_to, window_products
+from charlm.kernels.loops import window_products
 from charlm.simd import (
     PANEL,
     WIDTH,
@@ -36,6 +36,7 @@ class Head(NamedTuple):
     V: int
     scale: float  # of the gradient of each loss
     targets: Any  # (T, B) int64
+    losses: Any  # (B,) float64: the sum over the steps, in nats, written
     y: Any  # (T, B, H): outputs of the layers, read
     panels: Any  # of the weights, by vectors: (V / WIDTH, H, WIDTH), and by PANEL vectors as far as those go
     back_panels: Any  # packed for going back
@@ -45,17 +46,15 @@ class Head(NamedTuple):
 
 
 @compiled
-def head(first, last, head, bias_gradient):
-    """The sum of the losses of some lanes, and the gradients.
-
-    bias_gradient: (V,) float32, added to.
-    """
+def head(first, last, head):
+    """The losses of some lanes, and the gradients; that of the bias is the sum of those of the logits."""
     T, B, H, V = head.T, head.B, head.H, head.V
     sums = empty_floats(most_rows(head.y) * PANEL * WIDTH)
     logits = empty_floats(most_rows(head.y) * V)
     tiling = begin_products(head.y, last - first)
     tiles, height = tiling
-    loss = 0.0
+    for lane in range(first, last):
+        head.losses[lane] = 0.0
     for t in range(T):
         for tile in range(tiles):
             lane, rows = rows_of_tile(first, last, tile, tiles)
@@ -63,14 +62,11 @@ def head(first, last, head, bias_gradient):
             _logits(head, here, rows, height, sums, logits)
             for row in range(rows):
                 target = head.targets[here + row]
-                loss += _softmax(logits, row * V, V, target, sums)
+                head.losses[lane + row] += _softmax(logits, row * V, V, target, sums)
                 for column in range(0, V, WIDTH):
-                    gradient = load(logits, row * V + column) * head.scale
-                    store(head.logits, (here + row) * V + column, gradient)
-                    add_to(bias_gradient, column, gradient)
+                    store(head.logits, (here + row) * V + column, load(logits, row * V + column) * head.scale)
     window_products(first, last, T, B, head.logits, 0, V, V, head.back_panels, H, head.y_gradient, sums, tiling)
     end_products(head.y)
-    return loss
 
 
 @compiled

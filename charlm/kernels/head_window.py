@@ -11,7 +11,7 @@ from torch import Tensor
 from charlm.kernels.head_loops import Head, head
 from charlm.kernels.panels import Array, blocks_of, flat, pack, pack_back, padding, round_up
 from charlm.kernels.scratch import Scratch
-from charlm.kernels.weight_gradient import WIDE, Lanes, WeightGradient, find_gradients
+from charlm.kernels.weight_gradient import WIDE, WeightGradients
 from charlm.simd import WIDTH
 
 # the bias of symbols that are only there to round their number up
@@ -19,11 +19,11 @@ NEVER = -1e30
 
 
 class HeadWindow:
-    """Loss and gradients over one window: `run` each part once its outputs are there, `add_up`, take `gradients`.
+    """Loss and gradients over one window: `run` each part, the jobs of `weight_gradients`, then `gradients`.
 
     Attributes:
         y_gradient: of the outputs, (T, B, wide), filled by `run`.
-        losses: the sum of each part's losses, in nats.
+        losses: the sum of each lane's losses, in nats, (B,) float64, filled by `run`.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class HeadWindow:
         biases = torch.full((padded,), NEVER, dtype=torch.float32)
         biases[: self.V] = bias.detach()
         self.y_gradient = scratch.empty(T, B, wide, dtype=y.dtype)
-        self.losses = [0.0] * len(parts)
-        self._parts, self._scratch = parts, scratch
+        self.losses = np.empty(B)
+        self._parts = parts
         self._head = Head(
             T=T,
             B=B,
@@ -63,6 +63,7 @@ class HeadWindow:
             V=padded,
             scale=1 / (T * B),
             targets=flat(targets),
+            losses=self.losses,
             y=flat(y),
             panels=_panels(blocks, y.dtype, threads, scratch),
             back_panels=pack_back(blocks, y.dtype, threads, scratch),
@@ -70,24 +71,18 @@ class HeadWindow:
             logits=flat(scratch.empty(T, B, padded, dtype=y.dtype)),
             y_gradient=flat(self.y_gradient),
         )
-        self._weight = WeightGradient(len(parts), padded, wide, scratch)
-        self._bias = scratch.zeros(len(parts), padded)
+        # the bias is what each logit's sum begins with
+        ids = np.zeros(T * B, np.int64)
+        self.weight_gradients = WeightGradients(self._head.logits, ids, 1, scratch)
+        self._weight = self.weight_gradients.of_weight(self._head.y, wide, 0, padded)
 
     def run(self, part: int) -> None:
         """The lanes of one part."""
-        first, last = self._parts[part]
-        this = self._head
-        self.losses[part] = head(first, last, this, flat(self._bias[part]))
-        lanes = Lanes(part, first, last, this.T, this.B, self._scratch.part(part))
-        find_gradients(lanes, this.logits, this.V, [self._weight.applied(part, 0, this.y)])
-
-    def add_up(self, part: int) -> None:
-        """What all parts found, once they were run; each has its share of this."""
-        self._weight.add_up(part, len(self._parts))
+        head(*self._parts[part], self._head)
 
     def gradients(self) -> tuple[Tensor, Tensor]:
         """Of weight and bias."""
-        return self._weight.total[: self.V, : self.H], self._bias.sum(0)[: self.V]
+        return self._weight[: self.V, : self.H], self.weight_gradients.start[0, : self.V]
 
 
 def _panels(weight: Tensor, dtype: torch.dtype, threads: int, scratch: Scratch) -> Array:

@@ -1,6 +1,6 @@
 """One layer on its way over a window and back: between torch's tensors and the compiled loops.
 
-Any number of threads work on it, each on lanes of its own.
+Any number of threads work on it: each on lanes of its own, and then on weights whose gradients they find together.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from charlm.kernels.loops import Gradients, Window
 from charlm.kernels.panels import blocks_of, flat, pack, pack_back, padding, round_up, widened
 from charlm.kernels.scratch import Scratch
 from charlm.kernels.team import shares
-from charlm.kernels.weight_gradient import Lanes, WeightGradient, find_gradients
+from charlm.kernels.weight_gradient import WeightGradients
 
 Tensors = tuple[Tensor, ...]
 
@@ -33,7 +33,7 @@ class LayerGradients(NamedTuple):
 
 
 class LayerWindow:
-    """A layer over one window. `forward`, then `start_back` and `backward`, then `add_up`, then `gradients`.
+    """A layer over one window. `forward`, `start_back`, `backward`, the jobs of `weight_gradients`, then `gradients`.
 
     Letters: T steps, B lanes, H units, `wide` units with padding.
     """
@@ -133,12 +133,10 @@ class LayerWindow:
         """
         T, B, depth, dtype = self.window.T, self.window.B, self.window.depth, self.planes.dtype
         scratch = self._scratch
-        self._start = scratch.empty(len(self.parts), self.window.start.size)
         self._x = scratch.empty(T, B, depth, dtype=dtype)
         self._carried = [_carried(each, scratch.zeros(B, self.wide)) for each in (*after, None)[:2]]
         panels = pack_back(self._recurrent, dtype, self.threads, scratch)
         self._back = Gradients(
-            start=flat(self._start),
             x=flat(self._x) if depth else self.window.planes,
             y=flat(y),
             h=flat(self._carried[0]),
@@ -146,34 +144,22 @@ class LayerWindow:
             input_panels=pack_back(self._given, dtype, self.threads, scratch) if depth else panels,
             recurrent_panels=panels,
         )
-        rows = self.loops.gates * self.wide
-        self._recurrent_gradient = WeightGradient(len(self.parts), rows, self.wide, scratch)
-        self._input_gradient = WeightGradient(len(self.parts), rows, depth, scratch)
+        rows, names = self.loops.gates * self.wide, self.window.start.size // (self.loops.planes * self.wide)
+        self.weight_gradients = WeightGradients(self.window.planes, self.window.ids, names, scratch)
+        begin = self.loops.recurrent_plane * self.wide
+        self._recurrent_gradient = self.weight_gradients.of_weight(self.window.h, self.wide, begin, rows)
+        if depth:
+            self._input_gradient = self.weight_gradients.of_weight(self.window.x, depth, 0, rows)
         return self._x
 
     def backward(self, part: int) -> None:
-        """The lanes of one part, from the last step to the first; then their share of the weights' gradients."""
-        window, loops = self.window, self.loops
-        first, last = self.parts[part]
-        start = flat(self._start[part])
-        start.fill(0)
-        loops.backward(first, last, window, self._back._replace(start=start))
-        weights = [self._recurrent_gradient.applied(part, loops.recurrent_plane * self.wide, window.h)]
-        if window.depth:
-            weights.append(self._input_gradient.applied(part, 0, window.x))
-        lanes = Lanes(part, first, last, window.T, window.B, self._scratch.part(part))
-        find_gradients(lanes, window.planes, loops.planes * self.wide, weights)
-
-    def add_up(self, part: int) -> None:
-        """The weights' gradients that all parts found, once all have gone back; each has its share of this."""
-        self._recurrent_gradient.add_up(part, len(self.parts))
-        if self.window.depth:
-            self._input_gradient.add_up(part, len(self.parts))
+        """The lanes of one part, from the last step to the first."""
+        self.loops.backward(*self.parts[part], self.window, self._back)
 
     def gradients(self) -> LayerGradients:
         """Of everything that the layer was made of, in float32 but for x: (T, B, in with padding)."""
         loops, H = self.loops, self.H
-        start = self._start.sum(0).view(-1, loops.planes, self.wide)[:, :, :H]
+        start = self.weight_gradients.start.view(-1, loops.planes, self.wide)[:, :, :H]
         input_weight = None
         if self.window.depth:
             order = sorted(range(loops.gates), key=loops.input_order.__getitem__)
@@ -189,9 +175,9 @@ class LayerWindow:
             state=tuple(each[:, :H] for each in carried[: len(self.state)]),
         )
 
-    def _matrix(self, gradient: WeightGradient, order: Sequence[int], width: int) -> Tensor:
+    def _matrix(self, gradient: Tensor, order: Sequence[int], width: int) -> Tensor:
         """A weight gradient without padding, (GH, width), its gates put in order."""
-        found = gradient.total.view(self.loops.gates, self.wide, -1)
+        found = gradient.view(self.loops.gates, self.wide, -1)
         if list(order) != list(range(self.loops.gates)):
             found = found[list(order)]
         return found[:, : self.H, :width].reshape(-1, width)

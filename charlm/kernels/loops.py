@@ -35,9 +35,11 @@ class Window(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """The same window on its way back. The gradient of each plane takes the plane's place."""
+    """The same window on its way back. The gradient of each plane takes the plane's place.
 
-    start: Any  # (rows, planes, H) float32, added to
+    Those of the weights and of `start` are sums of these over the whole window: `charlm.kernels.weight_gradient`.
+    """
+
     x: Any  # (T, B, depth)
     y: Any  # (T, B, H): of the outputs
     h: Any  # (B, H) float32: of the state after the window; in the end of that before it
@@ -128,9 +130,3 @@ def drop_lanes(first, last, T, B, H, values, coins, least, scale, result):
             store(
                 result, step + place, where_at_least(coins, thrown + place, least, load(values, step + place) * scale)
             )
-
-
-@compiled
-def add_to(array, place, value):
-    """array[place] += value, for a vector."""
-    store(array, place, load(array, place) + value)

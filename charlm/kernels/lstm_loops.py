@@ -5,7 +5,7 @@ Planes are the gates i, f, g, o, in the order of the weights. `memory` is the ce
 
 from __future__ import annotations
 
-from charlm.kernels.loops import add_to, products, there_and_back, window_products
+from charlm.kernels.loops import products, there_and_back, window_products
 from charlm.simd import (
     PANEL,
     WIDTH,
@@ -85,11 +85,6 @@ def backward(first, last, window, gradients):
                 store(planes, place + H, df)
                 store(planes, place + 2 * H, dg)
                 store(planes, place + 3 * H, do)
-                begin = window.ids[here] * 4 * H + unit
-                add_to(gradients.start, begin, di)
-                add_to(gradients.start, begin + H, df)
-                add_to(gradients.start, begin + 2 * H, dg)
-                add_to(gradients.start, begin + 3 * H, do)
         begin, panels = t * B * 4 * H, gradients.recurrent_panels
         products(first, last, t, planes, begin, 4 * H, 4 * H, panels, H, gradients.h, sums, tiling)
     if depth > 0:

@@ -88,25 +88,23 @@ def _pair_rows(values, one, two, panels, place):
 
 
 @compiled
-def pack_pairs(first, last, T, B, values, begin, stride, columns, block, panels):
+def pack_pairs(first, last, values, begin, stride, columns, block, panels):
     """Rows in pairs of bfloat16, for a product in which they are the depth.
 
-    values: row b of step t begins at ``begin + (t * B + b) * stride`` and has `columns` numbers. Those of the rows from
-    `first` to `last` of all steps, in that order, go into panels: (columns / (block * WIDTH), rows / 2, block * WIDTH,
-    2), what is over filled with zeros, and so are rows up to a multiple of DEPTH_UNIT.
+    values: row r begins at ``begin + r * stride`` and has `columns` numbers. Those of the rows from `first` to `last`
+    go into panels: (columns / (block * WIDTH), rows / 2, block * WIDTH, 2), what is over filled with zeros, and so are
+    rows up to a multiple of DEPTH_UNIT.
     """
-    count, wide = last - first, block * WIDTH
-    rows = T * count
+    rows, wide = last - first, block * WIDTH
     whole = (rows + DEPTH_UNIT - 1) // DEPTH_UNIT * DEPTH_UNIT
     nothing = fill(0.0)
     for row in range(0, whole, 2):
-        one = begin + (row // count * B + first + row % count) * stride
-        two = begin + ((row + 1) // count * B + first + (row + 1) % count) * stride
+        one = begin + (first + row) * stride
         for panel in range(0, columns, wide):
             place = panel * whole + row * wide - 2 * panel
             for column in range(panel, panel + wide, WIDTH):
                 if column < columns and row + 1 < rows:
-                    pair_rows(values, one + column, two + column, panels, place + 2 * column)
+                    pair_rows(values, one + column, one + stride + column, panels, place + 2 * column)
                 elif column < columns and row < rows:
                     store_pairs(panels, place + 2 * column, load(values, one + column), nothing)
                 else:
@@ -114,47 +112,44 @@ def pack_pairs(first, last, T, B, values, begin, stride, columns, block, panels)
 
 
 @compiled
-def pack_singly(first, last, T, B, values, begin, stride, columns, block, panels):
+def pack_singly(first, last, values, begin, stride, columns, block, panels):
     """`pack_pairs` for float32, whose rows stay apart: (columns / (block * WIDTH), rows, block * WIDTH)."""
-    count, wide = last - first, block * WIDTH
-    rows = T * count
+    rows, wide = last - first, block * WIDTH
     for row in range(rows):
-        here = begin + (row // count * B + first + row % count) * stride
+        here = begin + (first + row) * stride
         for panel in range(0, columns, wide):
             place = panel * rows + row * wide - panel
             for column in range(panel, panel + wide, WIDTH):
                 store(panels, place + column, load(values, here + column) if column < columns else fill(0.0))
 
 
-def pack_rows(first, last, T, B, values, begin, stride, columns, block, panels):
+def pack_rows(first, last, values, begin, stride, columns, block, panels):
     """`pack_pairs` or `pack_singly`, as the format of the panels asks for; in compiled functions too."""
     pack = pack_pairs if panels.dtype == np.uint16 else pack_singly
-    pack(first, last, T, B, values, begin, stride, columns, block, panels)
+    pack(first, last, values, begin, stride, columns, block, panels)
 
 
 @overload(pack_rows)
-def _pack_rows(first, last, T, B, values, begin, stride, columns, block, panels):
+def _pack_rows(first, last, values, begin, stride, columns, block, panels):
     pack = pack_pairs if panels.dtype == types.uint16 else pack_singly
-    return lambda first, last, T, B, values, begin, stride, columns, block, panels: pack(
-        first, last, T, B, values, begin, stride, columns, block, panels
+    return lambda first, last, values, begin, stride, columns, block, panels: pack(
+        first, last, values, begin, stride, columns, block, panels
     )
 
 
 @compiled
-def pack_across(first, last, T, B, values, begin, stride, columns, panels):
+def pack_across(first, last, values, begin, stride, columns, panels):
     """The rows of `pack_pairs` as columns: (columns, rows), filled up with zeros likewise, to whole squares."""
-    count = last - first
-    rows = T * count
+    rows = last - first
     whole = (rows + DEPTH_UNIT - 1) // DEPTH_UNIT * DEPTH_UNIT
     nothing = fill(0.0)
     square = empty_shorts(2 * WIDTH * WIDTH)
     for top in range(0, whole, 2 * WIDTH):
         for column in range(0, columns, WIDTH):
             for row in range(top, top + 2 * WIDTH, 2):
-                one = begin + (row // count * B + first + row % count) * stride + column
-                two = begin + ((row + 1) // count * B + first + (row + 1) % count) * stride + column
+                one = begin + (first + row) * stride + column
                 if row + 1 < rows:
-                    copy_pairs(values, one, two, square, (row - top) * WIDTH)
+                    copy_pairs(values, one, one + stride, square, (row - top) * WIDTH)
                 elif row < rows:
                     store_pairs(square, (row - top) * WIDTH, load(values, one), nothing)
                 else:
@@ -162,7 +157,7 @@ def pack_across(first, last, T, B, values, begin, stride, columns, panels):
             turn(square, 0, 2 * WIDTH, panels, column * whole + top, whole)
 
 
-def pack_columns(first, last, T, B, values, begin, stride, columns, panels):
+def pack_columns(first, last, values, begin, stride, columns, panels):
     """Rows for a product in which they are the depth, and their columns what is multiplied; in compiled functions.
 
     Each of their numbers is found with `column_of`.
@@ -171,14 +166,14 @@ def pack_columns(first, last, T, B, values, begin, stride, columns, panels):
 
 
 @overload(pack_columns)
-def _pack_columns(first, last, T, B, values, begin, stride, columns, panels):
+def _pack_columns(first, last, values, begin, stride, columns, panels):
     if HAS_AMX and values.dtype == types.uint16:
-        return lambda first, last, T, B, values, begin, stride, columns, panels: pack_across(
-            first, last, T, B, values, begin, stride, columns, panels
+        return lambda first, last, values, begin, stride, columns, panels: pack_across(
+            first, last, values, begin, stride, columns, panels
         )
     pack = pack_pairs if values.dtype == types.uint16 else pack_singly
-    return lambda first, last, T, B, values, begin, stride, columns, panels: pack(
-        first, last, T, B, values, begin, stride, columns, 1, panels
+    return lambda first, last, values, begin, stride, columns, panels: pack(
+        first, last, values, begin, stride, columns, 1, panels
     )
 
 

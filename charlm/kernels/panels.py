@@ -69,7 +69,7 @@ def pack_back(blocks: Tensor, dtype: torch.dtype, threads: int, scratch: Scratch
     for first, last in shares(round_up(columns, wide) // wide, _helpers(panels, threads)):
         begin, end = first * wide, min(last * wide, columns)
         room = panels[begin * rows :]
-        tasks.append(partial(pack_rows, 0, rows, 1, rows, numbers, begin, columns, end - begin, PANEL, room))
+        tasks.append(partial(pack_rows, 0, rows, numbers, begin, columns, end - begin, PANEL, room))
     together(tasks)
     return panels
 

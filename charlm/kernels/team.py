@@ -1,4 +1,4 @@
-"""Threads that share the lanes of a window: each has its own from the first step to the last, and nobody waits.
+"""Threads that share a window: the lanes, of which each has its own from the first step to the last, and other jobs.
 
 They are as many as torch has, but for `torch_alone`.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -49,6 +50,62 @@ def shares(count: int, threads: int) -> list[tuple[int, int]]:
     """`count` things in at most `threads` ranges (first, last), none of them empty, that differ by at most one."""
     parts = max(1, min(threads, count))
     return [(count * part // parts, count * (part + 1) // parts) for part in range(parts)]
+
+
+Job = Callable[[int], None]
+
+
+class Work:
+    """Jobs that threads take one after the other, whoever has time.
+
+    A job may need what jobs before it give; who takes it too early waits. So what is waited for is being done.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: list[tuple[Job, list[Hashable]]] = []
+        self._left: Counter[Hashable] = Counter()
+        self._changed = threading.Condition()
+        self._failure: BaseException | None = None
+
+    def add(self, job: Job, *, needs: Iterable[Hashable] = (), gives: Iterable[Hashable] = ()) -> None:
+        """One more job, which is called with the number of the thread that does it.
+
+        Args:
+            needs: each has to be given first, by all jobs that give it.
+            gives: what the job says to `given` once it is there.
+        """
+        self._jobs.append((job, list(needs)))
+        self._left.update(gives)
+
+    def given(self, what: Hashable) -> None:
+        """A job has given this."""
+        with self._changed:
+            self._left[what] -= 1
+            if not self._left[what]:
+                self._changed.notify_all()
+
+    def run(self, threads: int) -> None:
+        """Do all jobs. The first exception of one is raised once no thread works any more."""
+        jobs = iter(self._jobs)
+        together([partial(self._run, jobs, thread) for thread in range(threads)])
+
+    def _run(self, jobs: Iterator[tuple[Job, list[Hashable]]], thread: int) -> None:
+        try:
+            # subtle: threads may share a list's iterator, which gives each item once
+            for job, needs in jobs:
+                self._wait(needs)
+                job(thread)
+        except BaseException as error:
+            with self._changed:
+                self._failure = self._failure or error
+                self._changed.notify_all()
+            raise
+
+    def _wait(self, needs: Sequence[Hashable]) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._failure or not any(self._left[what] for what in needs))
+            if self._failure:
+                raise self._failure
 
 
 def together(tasks: Sequence[Callable[[], Any]]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from charlm.kernels import team
-from charlm.kernels.team import shares, team_size, together, torch_alone
+from charlm.kernels.team import Work, shares, team_size, together, torch_alone
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 8, 100])
@@ -100,3 +101,68 @@ def test_torch_alone_leaves_the_lanes_their_threads() -> None:
         assert (torch.get_num_threads(), team_size()) == (3, 3)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_a_job_begins_when_all_that_it_needs_was_given(threads: int) -> None:
+    work, said = Work(), list[str]()
+
+    def first(name: str, thread: int) -> None:
+        time.sleep(0.01)
+        said.append(name)
+        work.given("halves")
+        time.sleep(0.01)
+        said.append(f"end of {name}")
+        work.given("ends")
+
+    def second(needed: list[str], name: str, thread: int) -> None:
+        assert set(needed) <= set(said)
+        assert 0 <= thread < threads
+        said.append(name)
+
+    names = ["one", "two"]
+    for name in names:
+        work.add(partial(first, name), gives=["halves", "ends"])
+    work.add(partial(second, names, "three"), needs=["halves"])
+    work.add(partial(second, ["end of one", "end of two"], "four"), needs=["ends", "halves"])
+    work.run(threads)
+    assert sorted(said) == sorted([*names, "end of one", "end of two", "three", "four"])
+
+
+@pytest.mark.parametrize("kind", [FloatingPointError, KeyboardInterrupt])
+def test_a_job_that_fails_ends_the_waiting_for_it(kind: type[BaseException]) -> None:
+    """In whichever thread it was; the first exception reaches the caller, and no later job is done."""
+    for _ in range(20):
+        work, done = Work(), list[int]()
+
+        def fail(thread: int) -> None:
+            time.sleep(0.001)
+            raise kind("of a job")
+
+        work.add(fail, gives=["it"])
+        for _ in range(3):
+            work.add(done.append, needs=["it"])
+        with pytest.raises(kind, match="of a job"):
+            work.run(2)
+        assert done == []
+
+
+def test_many_callers_at_a_time_wait_only_for_what_somebody_does() -> None:
+    """More of them than the threads they share: none may hold a thread that waits for one that nobody has."""
+
+    def call() -> int:
+        work, done = Work(), list[int]()
+
+        def lanes(thread: int) -> None:
+            time.sleep(0.001)
+            work.given("lanes")
+
+        for _ in range(3):
+            work.add(lanes, gives=["lanes"])
+        work.add(done.append, needs=["lanes"])
+        work.run(3)
+        return len(done)
+
+    with ThreadPoolExecutor(8) as callers:
+        calls = [callers.submit(call) for _ in range(40)]
+        assert [each.result(timeout=60) for each in calls] == [1] * 40

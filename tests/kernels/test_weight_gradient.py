@@ -2,51 +2,78 @@
 
 from __future__ import annotations
 
-import numpy as np
+from functools import partial
+
 import pytest
 import torch
+from torch import Tensor
 
 from charlm.kernels import Scratch
 from charlm.kernels.panels import flat, padding
-from charlm.kernels.team import shares
-from charlm.kernels.weight_gradient import Lanes, WeightGradient, find_gradients
+from charlm.kernels.team import Work
+from charlm.kernels.weight_gradient import PIECE, PLANES, WeightGradients
 from charlm.simd import HAS_BFLOAT16
 
 FORMATS = [torch.float32, torch.bfloat16] if HAS_BFLOAT16 else [torch.float32]
+every_format = pytest.mark.parametrize("dtype", FORMATS, ids=str)
 
 
-@pytest.mark.parametrize("dtype", FORMATS)
-@pytest.mark.parametrize("parts", [1, 2, 3])
-@pytest.mark.parametrize(("T", "B"), [(1, 3), (7, 5), (64, 33), (3, 700)])
-def test_every_row_counts_once(T: int, B: int, parts: int, dtype: torch.dtype) -> None:
-    """A last piece that is shorter, rows of an odd number, a weight that begins further along."""
-    unit, generator = padding(dtype), torch.Generator().manual_seed(1)
-    width, first_plane, widths = 4 * unit, unit, (2 * unit, 3 * unit)
-    draw = lambda *shape: torch.randint(-3, 4, shape, generator=generator).to(dtype)  # noqa: E731
-    planes, values = draw(T, B, width), [draw(T, B, columns) for columns in widths]
-    scratch = Scratch(parts)
+def draw(*shape: int, seed: int) -> Tensor:
+    return torch.randint(-3, 4, shape, generator=torch.Generator().manual_seed(seed))
+
+
+@every_format
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("rows", [1, 3, 35, PIECE, 2 * PIECE + 33])
+@pytest.mark.parametrize("units", [4, 5 * PLANES // 32])
+def test_every_row_counts_once(units: int, rows: int, threads: int, dtype: torch.dtype) -> None:
+    """A last piece that is shorter, rows of an odd number, a weight of some of the planes, columns to be filled up."""
+    unit, names = padding(dtype), 3
+    width, scratch = units * unit, Scratch(threads)
+    planes, ids = draw(rows, width, seed=1).to(dtype), draw(rows, seed=2).abs() % names
+    found = WeightGradients(flat(planes), flat(ids), names, scratch)
+    begins, values = (0, unit), [draw(rows, columns * unit, seed=3 + columns).to(dtype) for columns in (2, 3)]
     weights = [
-        (WeightGradient(parts, width, widths[0], scratch), 0),
-        (WeightGradient(parts, 2 * unit, widths[1], scratch), first_plane),
+        found.of_weight(flat(value), value.shape[1], begin, width - 2 * begin)
+        for begin, value in zip(begins, values, strict=True)
     ]
-    for part, (first, last) in enumerate(shares(B, parts)):
-        applied = [
-            weight.applied(part, begin, flat(value)) for (weight, begin), value in zip(weights, values, strict=True)
-        ]
-        find_gradients(Lanes(part, first, last, T, B, scratch.part(part)), flat(planes), width, applied)
-    for part in range(parts):
-        for weight, _ in weights:
-            weight.add_up(part, parts)
-    for (weight, begin), value in zip(weights, values, strict=True):
-        of = planes.view(-1, width)[:, begin : begin + weight.rows]
-        expected = of.double().t() @ value.view(T * B, -1).double()
-        assert np.array_equal(weight.total[:, : value.shape[2]].numpy(), expected.numpy())
+    work = Work()
+    found.pack(work)
+    found.find(work, [], threads)
+    work.run(threads)
+    for weight, begin, value in zip(weights, begins, values, strict=True):
+        of = planes[:, begin : width - begin]
+        assert torch.equal(weight[:, : value.shape[1]].double(), of.double().t() @ value.double())
+        assert not weight[:, value.shape[1] :].any()
+    chosen = torch.nn.functional.one_hot(ids, names).double()
+    assert torch.equal(found.start.double(), chosen.t() @ planes.double())
 
 
-@pytest.mark.parametrize("dtype", FORMATS)
+@every_format
+def test_the_bits_do_not_depend_on_who_sums(dtype: torch.dtype) -> None:
+    unit, rows = padding(dtype), 700
+    generator = torch.Generator().manual_seed(1)
+    planes, values = (torch.randn(rows, 9 * unit, generator=generator).to(dtype) for _ in range(2))
+    seen = []
+    for threads in (1, 2, 5):
+        found = WeightGradients(flat(planes), flat(torch.zeros(rows, dtype=torch.int64)), 1, Scratch(threads))
+        weight, work = found.of_weight(flat(values), 9 * unit, 0, 9 * unit), Work()
+        found.pack(work)
+        found.find(work, [], threads)
+        work.run(threads)
+        seen.append((weight, found.start))
+    for weight, start in seen[1:]:
+        assert torch.equal(weight, seen[0][0])
+        assert torch.equal(start, seen[0][1])
+
+
+@every_format
 def test_planes_that_do_not_fit_are_refused(dtype: torch.dtype) -> None:
-    unit, scratch = padding(dtype), Scratch(1)
-    weight = WeightGradient(1, unit // 2, unit, scratch)
-    values = torch.zeros(1, 1, unit, dtype=dtype)
-    with pytest.raises(ValueError, match=f"a multiple of {unit}"):
-        find_gradients(Lanes(0, 0, 1, 1, 1, scratch.part(0)), flat(values), unit, [weight.applied(0, 0, flat(values))])
+    unit = padding(dtype)
+    planes = flat(torch.zeros(1, 2 * unit, dtype=dtype))
+    gradients = WeightGradients(planes, flat(torch.zeros(1, dtype=torch.int64)), 1, Scratch(1))
+    of = partial(gradients.of_weight, planes, 2 * unit)
+    for begin, count in ((0, unit // 2), (unit // 2, unit), (unit, 2 * unit), (-unit, unit)):
+        with pytest.raises(ValueError, match=f"a multiple of {unit}"):
+            of(begin, count)
+    assert of(0, 2 * unit).shape[0] == 2 * unit
