@@ -29,8 +29,8 @@ from charlm.simd import (
 def pack_forward(first, last, weight, panels, planes, H, depth, block):
     """Panels for products with a layer's input: a block of units of every plane side by side.
 
-    weight: (planes, H, depth) float32 -> panels: (H / block, depth, planes, block), or (H / block, depth / 2, planes,
-    block, 2) of bfloat16. Works on the panels from `first` to `last`; `block` is whole vectors.
+    weight: (planes, H, depth) float32 -> panels: (H / block, depth, planes, block), numbers in the order of
+    `charlm.simd.tiles`. Works on the panels from `first` to `last`; `block` is whole vectors.
     """
     for panel in range(first, last):
         for plane in range(planes):
@@ -65,9 +65,9 @@ def _turn_pairs(weight, row, depth, panels, begin, wide, column):
             store(square, 2 * unit * WIDTH, load(weight, here))
             if whole:
                 store(square, (2 * unit + 1) * WIDTH, load(weight, here + WIDTH))
-        to = begin + k * wide + 2 * column
+        to = begin + k * wide + column * DEPTH_UNIT
         if whole:
-            turn(square, 0, 2 * WIDTH, panels, to, 2 * wide)
+            turn(square, 0, 2 * WIDTH, panels, to, 2 * (WIDTH if DEPTH_UNIT > 2 else wide))
         else:
             # half a square is left
             for unit in range(WIDTH):
@@ -92,8 +92,8 @@ def pack_pairs(first, last, values, begin, stride, columns, block, panels):
     """Rows in pairs of bfloat16, for a product in which they are the depth.
 
     values: row r begins at ``begin + r * stride`` and has `columns` numbers. Those of the rows from `first` to `last`
-    go into panels: (columns / (block * WIDTH), rows / 2, block * WIDTH, 2), what is over filled with zeros, and so are
-    rows up to a multiple of DEPTH_UNIT.
+    go into panels, block * WIDTH columns each; what is over is filled with zeros, and so are rows up to a multiple of
+    DEPTH_UNIT.
     """
     rows, wide = last - first, block * WIDTH
     whole = (rows + DEPTH_UNIT - 1) // DEPTH_UNIT * DEPTH_UNIT
@@ -101,14 +101,15 @@ def pack_pairs(first, last, values, begin, stride, columns, block, panels):
     for row in range(0, whole, 2):
         one = begin + (first + row) * stride
         for panel in range(0, columns, wide):
-            place = panel * whole + row * wide - 2 * panel
+            begin_of_depths = panel * whole + row // DEPTH_UNIT * DEPTH_UNIT * wide + row % DEPTH_UNIT * WIDTH
             for column in range(panel, panel + wide, WIDTH):
+                place = begin_of_depths + (column - panel) * DEPTH_UNIT
                 if column < columns and row + 1 < rows:
-                    pair_rows(values, one + column, one + stride + column, panels, place + 2 * column)
+                    pair_rows(values, one + column, one + stride + column, panels, place)
                 elif column < columns and row < rows:
-                    store_pairs(panels, place + 2 * column, load(values, one + column), nothing)
+                    store_pairs(panels, place, load(values, one + column), nothing)
                 else:
-                    store_pairs(panels, place + 2 * column, nothing, nothing)
+                    store_pairs(panels, place, nothing, nothing)
 
 
 @compiled

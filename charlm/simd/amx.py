@@ -26,6 +26,7 @@ DEPTH = 32
 """Numbers of bfloat16 in a tile's row: depths that one instruction multiplies and adds up."""
 
 ROW = 64  # bytes of a tile's row
+TILE = HEIGHT * ROW
 BYTE = ir.IntType(8)
 # tiles by number: the sums are 0 to 3
 ROWS, SECOND_ROWS = 4, 5
@@ -136,10 +137,9 @@ class _Operation:
             vectors: of the panel, and of a row of sums.
             fresh: sums begin at zero, whatever is there.
         """
-        self.vectors, self.fresh = vectors, fresh
-        self.builder, self.begin, self.row, self.panel, self.steps = builder, begin, row, panel, steps
+        self.builder, self.row, self.panel, self.steps, self.fresh = builder, row, panel, steps, fresh
         self.wide = ir.Constant(INT64, vectors * ROW)
-        self.step_of_panel = ir.Constant(INT64, vectors * ROW * DEPTH // 2)
+        self.step_of_panel = ir.Constant(INT64, vectors * TILE)
         self.begins = [begin, builder.gep(begin, [builder.mul(beyond, row)])]
         self.sums = [sums, builder.gep(sums, [builder.mul(beyond, self.wide)])]
 
@@ -163,17 +163,16 @@ class _Operation:
         k = builder.phi(INT64)
         k.add_incoming(ir.Constant(INT64, 0), before)
         here, panel = builder.mul(k, ir.Constant(INT64, ROW)), builder.mul(k, self.step_of_panel)
-        read = set[int]()
-        for place, column in enumerate(columns):
+        row_of_weights = ir.Constant(INT64, ROW)
+        for cell, line, place, _ in cells:
             held = weights[place % len(weights)]
-            self._tile("tileloadd64", held, _ahead(builder, builder.gep(self.panel, [panel]), column * ROW), self.wide)
-            self._fetch(panel, column)
-            for cell, line, of, _ in cells:
-                if of == place:
-                    if line not in read:
-                        read.add(line)
-                        self._tile("tileloadd64", rows[line], builder.gep(self.begins[line], [here]), self.row)
-                    call(builder, "llvm.x86.tdpbf16ps", ir.VoidType(), _numbers(cell, rows[line], held))
+            if not place:
+                self._tile("tileloadd64", rows[line], builder.gep(self.begins[line], [here]), self.row)
+            if not line:
+                tile = _ahead(builder, builder.gep(self.panel, [panel]), columns[place] * TILE)
+                self._tile("tileloadd64", held, tile, row_of_weights)
+                self._fetch(tile)
+            call(builder, "llvm.x86.tdpbf16ps", ir.VoidType(), _numbers(cell, rows[line], held))
         following = builder.add(k, ir.Constant(INT64, 1))
         k.add_incoming(following, loop)
         builder.cbranch(builder.icmp_signed("<", following, self.steps), loop, after)
@@ -181,12 +180,12 @@ class _Operation:
         for cell, _, _, pointer in cells:
             self._tile("tilestored64", cell, pointer, self.wide)
 
-    def _fetch(self, panel: Any, column: int) -> None:
-        """Ask for a column's weights of the next depths, while these are multiplied; they may lie beyond the last."""
-        following = self.builder.gep(self.panel, [self.builder.add(panel, self.step_of_panel)])
+    def _fetch(self, tile: Any) -> None:
+        """Ask for the same tile of the next depths, while this one is multiplied; it may lie beyond the last."""
+        following = self.builder.gep(tile, [self.step_of_panel])
         to_read, soon, data = (ir.Constant(INT32, number) for number in (0, 3, 1))
         for line in range(HEIGHT):
-            pointer = _ahead(self.builder, following, (line * self.vectors + column) * ROW)
+            pointer = _ahead(self.builder, following, line * ROW)
             call(self.builder, "llvm.prefetch.p0", ir.VoidType(), [pointer, to_read, soon, data])
 
     def _tile(self, name: str, tile: int, pointer: Any, stride: Any) -> None:

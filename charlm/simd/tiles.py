@@ -1,8 +1,9 @@
 """A few rows times a panel of weights, added up in registers: what every product of charlm's own loops is made of.
 
-A panel holds `vectors` x WIDTH columns of a weight matrix, depth by depth, so that it is read from end to end:
-float32 as (depth, columns), bfloat16 as (depth / 2, columns, 2), two depths beside each other, because the
-processor multiplies and adds them in pairs. Rows stay as they are.
+A panel holds `vectors` x WIDTH columns of a weight matrix, depth by depth, so that it is read from end to end: float32
+as (depth, vectors, WIDTH); bfloat16 as (depth / DEPTH_UNIT, vectors, DEPTH_UNIT / 2, WIDTH, 2), two depths beside each
+other, because the processor multiplies and adds them in pairs, and what it multiplies at once in one piece. Rows stay
+as they are.
 
 A loop asks `begin_products` for its number of tiles, and calls `end_products` when it has done them. In between it
 calls `multiply` and `accumulate`, the rows of a tile at a time. A tile here is what these take at once; what the

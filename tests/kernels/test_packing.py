@@ -23,17 +23,26 @@ KINDS = [np.float32, np.uint16] if HAS_BFLOAT16 else [np.float32]
     [(4, 3 * WIDTH, 5 * WIDTH, WIDTH), (1, 2 * WIDE, 2 * WIDTH, WIDE), (3, WIDTH, WIDTH, WIDTH)],
 )
 def test_panels_for_going_forward(planes: int, H: int, depth: int, block: int, kind: Any) -> None:
+    depth = round_up(depth, DEPTH_UNIT if kind == np.uint16 else 1)
     weight = torch.randn(planes * H * depth, generator=torch.Generator().manual_seed(1))
     panels = np.zeros(len(weight), kind)
     pack_forward(0, H // block, weight.numpy(), panels, planes, H, depth, block)
     expected = _held(weight, kind).reshape(planes, H // block, block, depth).transpose(1, 3, 0, 2)
-    if kind == np.uint16:
-        expected = expected.reshape(H // block, depth // 2, 2, planes, block).transpose(0, 1, 3, 4, 2)
+    expected = _in_order(expected.reshape(H // block, depth, planes * block), kind)
     assert np.array_equal(panels.reshape(expected.shape), expected)
     part = np.zeros_like(panels)
     pack_forward(H // block - 1, H // block, weight.numpy(), part, planes, H, depth, block)
     assert np.array_equal(part.reshape(expected.shape)[-1], expected[-1])
     assert not part.reshape(expected.shape)[:-1].any()
+
+
+def _in_order(panels: Any, kind: Any) -> Any:
+    """Of panels (count, depth, columns) the numbers as `charlm.simd.tiles` has them."""
+    if kind == np.float32:
+        return panels
+    count, depth, columns = panels.shape
+    pieces = panels.reshape(count, depth // DEPTH_UNIT, DEPTH_UNIT // 2, 2, columns // WIDTH, WIDTH)
+    return pieces.transpose(0, 1, 4, 2, 5, 3)
 
 
 def _held(numbers: torch.Tensor, kind: Any) -> Any:
@@ -49,13 +58,10 @@ def test_rows_that_a_product_sums_over(kind: Any, columns: int, block: int, firs
     begin, stride, wide = 3, columns + 2 * WIDTH, block * WIDTH
     values = _numbers(begin + 20 * stride, kind)
     rows = values[begin:].reshape(20, stride)[first:last, :columns]
-    pairs = kind == np.uint16
-    depth = round_up(len(rows), DEPTH_UNIT if pairs else 1)
+    depth = round_up(len(rows), DEPTH_UNIT if kind == np.uint16 else 1)
     count = -(-columns // wide)
     room = np.pad(rows, ((0, depth - len(rows)), (0, count * wide - columns)))
-    expected = room.reshape(depth, count, wide).transpose(1, 0, 2)
-    if pairs:
-        expected = expected.reshape(count, depth // 2, 2, wide).transpose(0, 1, 3, 2)
+    expected = _in_order(room.reshape(depth, count, wide).transpose(1, 0, 2), kind)
     panels = np.full(count * depth * wide, 77, kind)
     pack_rows(first, last, values, begin, stride, columns, block, panels)
     assert np.array_equal(panels.reshape(expected.shape), expected)
@@ -106,8 +112,6 @@ def test_panels_for_going_back_are_packed_by_any_number_of_threads(depth: int, t
     blocks = torch.randn(4, WIDTH, depth, generator=torch.Generator().manual_seed(1))
     count = -(-depth // WIDE)
     room = np.pad(_held(blocks, kind).reshape(-1, depth), ((0, 0), (0, count * WIDE - depth)))
-    expected = room.reshape(rows, count, WIDE).transpose(1, 0, 2)
-    if kind == np.uint16:
-        expected = expected.reshape(count, rows // 2, 2, WIDE).transpose(0, 1, 3, 2)
+    expected = _in_order(room.reshape(rows, count, WIDE).transpose(1, 0, 2), kind)
     dtype = torch.bfloat16 if kind == np.uint16 else torch.float32
     assert np.array_equal(pack_back(blocks, dtype, threads, Scratch()).reshape(expected.shape), expected)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from charlm.kernels import Scratch
+from charlm.kernels import Scratch, weight_gradient
 from charlm.kernels.panels import flat, padding
 from charlm.kernels.team import Work
-from charlm.kernels.weight_gradient import PIECE, PLANES, WeightGradients
+from charlm.kernels.weight_gradient import PIECE, WeightGradients
 from charlm.simd import HAS_BFLOAT16
 
 FORMATS = [torch.float32, torch.bfloat16] if HAS_BFLOAT16 else [torch.float32]
@@ -25,11 +25,14 @@ def draw(*shape: int, seed: int) -> Tensor:
 @every_format
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("rows", [1, 3, 35, PIECE, 2 * PIECE + 33])
-@pytest.mark.parametrize("units", [4, 5 * PLANES // 32])
-def test_every_row_counts_once(units: int, rows: int, threads: int, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("planes_of_a_job", [1, 3, 100])
+def test_every_row_counts_once(
+    planes_of_a_job: int, rows: int, threads: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A last piece that is shorter, rows of an odd number, a weight of some of the planes, columns to be filled up."""
     unit, names = padding(dtype), 3
-    width, scratch = units * unit, Scratch(threads)
+    width, scratch = 8 * unit, Scratch(threads)
+    monkeypatch.setattr(weight_gradient, "PLANES", planes_of_a_job * unit)
     planes, ids = draw(rows, width, seed=1).to(dtype), draw(rows, seed=2).abs() % names
     found = WeightGradients(flat(planes), flat(ids), names, scratch)
     begins, values = (0, unit), [draw(rows, columns * unit, seed=3 + columns).to(dtype) for columns in (2, 3)]

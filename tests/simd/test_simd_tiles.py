@@ -79,10 +79,11 @@ def numbers(kind, *shape, seed):
 
 
 def as_panel(matrix, kind):
-    """(depth, columns) -> a panel: of bfloat16 two depths lie beside each other."""
+    """(depth, columns) -> a panel: of bfloat16 two depths lie beside each other, and what is multiplied at once."""
     depth, columns = matrix.shape
     if kind == "bfloat16":
-        matrix = matrix.reshape(depth // 2, 2, columns).transpose(0, 2, 1)
+        pieces = matrix.reshape(depth // DEPTH_UNIT, DEPTH_UNIT // 2, 2, columns // WIDTH, WIDTH)
+        matrix = pieces.transpose(0, 3, 1, 4, 2)
     return np.ascontiguousarray(matrix).reshape(-1)
 
 
@@ -169,8 +170,9 @@ def test_rows_may_lie_across(kind, rows):
     exact_x, x = numbers(kind, together, depth, seed=1)
     exact_w, w = numbers(kind, depth, 4 * WIDTH, seed=2)
     unit = 2 if kind == "bfloat16" else 1
+    lying = np.ascontiguousarray(x.T.reshape(depth // unit, unit, together).transpose(0, 2, 1)).reshape(-1)
     sums = np.zeros((rows, 4 * WIDTH), np.float32)
-    across(as_panel(x.T, kind), first * unit, unit, together, rows, as_panel(w, kind), depth, sums.reshape(-1))
+    across(lying, first * unit, unit, together, rows, as_panel(w, kind), depth, sums.reshape(-1))
     expected = exact_x[first : first + rows] @ exact_w
     size = np.abs(exact_x[first : first + rows]) @ np.abs(exact_w)
     assert (np.abs(sums - expected) <= 1e-6 * size).all()
