@@ -206,6 +206,7 @@ class Model:
         additions: Iterable[str] = (),
         surprisal: Callable[[Surprisal], None] | None = None,
         progress: Progress | None = None,
+        on_compile: Callable[[], None] | None = None,
     ) -> Evaluation:
         """Score every character of a text once.
 
@@ -221,6 +222,7 @@ class Model:
             precision: exact, int16, int8 or auto, with numba; all but exact move the result a little.
             additions: of `charlm.evaluation.ADDITIONS`: what to put on the model, for figures beside its own.
             surprisal: told of every symbol of the text, in order, under the model itself.
+            on_compile: told when a loop has to be compiled, which takes seconds, once on a machine.
 
         Raises:
             CorpusError: a text that cannot be read, or that changed since training; a split it does not have.
@@ -243,6 +245,7 @@ class Model:
             additions=additions,
             surprisal=surprisal,
             progress=progress,
+            on_compile=on_compile,
         )
 
     def compare(
@@ -254,12 +257,14 @@ class Model:
         device: str = "auto",
         threads: int | None = None,
         progress: Progress | None = None,
+        on_compile: Callable[[], None] | None = None,
     ) -> RunComparison:
         """Score one text with this model and another, and say where which one is better.
 
         Args:
             corpus: a text; None for the runs' own, which must be the same.
             split: of it; None for test (validation where there is none), and for all of another text.
+            on_compile: told when a loop has to be compiled, which takes seconds, once on a machine.
 
         Raises:
             ConfigError: no text given, and the runs' own differ.
@@ -274,6 +279,7 @@ class Model:
             device=device,
             threads=threads,
             progress=progress,
+            on_compile=on_compile,
         )
 
 

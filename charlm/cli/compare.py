@@ -15,7 +15,7 @@ from charlm.cli.facts import print_facts
 from charlm.cli.figures import figure
 from charlm.cli.layers import machine_settings
 from charlm.cli.options import given, json_option, setting_options
-from charlm.cli.progress import choose_progress
+from charlm.cli.progress import choose_progress, note_compiling
 from charlm.config import CorpusConfig, TrainingConfig
 from charlm.config.parts import SPLITS
 
@@ -70,6 +70,7 @@ def compare(
         device=machine.device,
         threads=machine.threads,
         progress=choose_progress(quiet=json),
+        on_compile=note_compiling,
     )
     for notice in (*models[0].checkpoint.notices, *models[1].checkpoint.notices, *found.notices):
         console.note(notice)

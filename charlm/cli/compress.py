@@ -13,7 +13,7 @@ from charlm.cli.facts import fact_lines, print_facts, width_for
 from charlm.cli.figures import figure
 from charlm.cli.layers import machine_settings
 from charlm.cli.options import given, json_option, run_option, setting_options
-from charlm.cli.progress import choose_progress
+from charlm.cli.progress import choose_progress, note_compiling
 from charlm.config import SamplingConfig, TrainingConfig
 from charlm.config.parts import CODING_ENGINES
 from charlm.errors import ConfigError
@@ -63,7 +63,6 @@ def compress(
     """
     from charlm.api import load
     from charlm.cli.whole_file import STANDARD, opened, written
-    from charlm.cli.writing import note_compiling
     from charlm.coding.figures import figures_of
 
     target = output or (STANDARD if file == STANDARD else file + SUFFIX)

@@ -9,7 +9,7 @@ from charlm.cli.command import Command, Option
 from charlm.cli.compress import SUFFIX
 from charlm.cli.layers import machine_settings
 from charlm.cli.options import given, run_option, setting_options
-from charlm.cli.progress import choose_progress
+from charlm.cli.progress import choose_progress, note_compiling
 from charlm.config import SamplingConfig, TrainingConfig
 from charlm.config.parts import CODING_ENGINES
 from charlm.errors import ConfigError
@@ -44,7 +44,6 @@ def decompress(
     """
     from charlm.api import load
     from charlm.cli.whole_file import STANDARD, opened, written
-    from charlm.cli.writing import note_compiling
 
     target = output or _without_suffix(file)
     threads = machine_settings(given({"threads": threads})).threads

@@ -15,7 +15,7 @@ from charlm.cli.facts import fact_lines, print_facts, width_for
 from charlm.cli.figures import figure
 from charlm.cli.layers import machine_settings
 from charlm.cli.options import SettingType, given, json_option, run_option, setting_options
-from charlm.cli.progress import choose_progress
+from charlm.cli.progress import choose_progress, note_compiling
 from charlm.config import CorpusConfig, SamplingConfig, TokenizerConfig, TrainingConfig, settings_of
 from charlm.config.parts import SCORING_ENGINES, SPLITS
 from charlm.errors import ConfigError
@@ -123,6 +123,7 @@ def evaluate(
             surprisal=watch,
             # a bar has no place in a text that is on its way to the same terminal
             progress=choose_progress(quiet=json or (surprisal == "-" and console.is_terminal(sys.stdout))),
+            on_compile=note_compiling,
         )
     for notice in (*model.checkpoint.notices, *found.notices):
         console.note(notice)

@@ -79,3 +79,8 @@ def choose_progress(*, quiet: bool = False) -> BarProgress | LineProgress:
     if quiet:
         return NoProgress()
     return BarProgress() if console.is_smart_terminal(sys.stderr) else LineProgress()
+
+
+def note_compiling() -> None:
+    """Say why nothing happens for a while."""
+    console.note("compiling for this processor: some seconds, once")

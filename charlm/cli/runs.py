@@ -174,8 +174,9 @@ def _nats(found: RunSummary) -> float | None:
 
 
 def _precision(found: RunSummary) -> str | None:
-    """The number format that generate takes, and what each one costs."""
+    """The number format that generate takes on this machine, and what each one costs."""
     from charlm.runtime.precision import fastest
+    from charlm.simd.processor import HAS_INT8
 
     nats = found.precision_nats
     if not nats or "exact" not in nats:
@@ -183,7 +184,7 @@ def _precision(found: RunSummary) -> str | None:
     # + 0.0: a zero that was rounded from below has no minus
     added = {name: round(value - nats["exact"], 4) + 0.0 for name, value in nats.items() if name != "exact"}
     costs = [f"{name} {value:+.4f} nats" for name, value in added.items()]
-    return f"{fastest(nats)} ({', '.join(costs)})"
+    return f"{fastest(nats, bytes_are_fast=HAS_INT8)} ({', '.join(costs)})"
 
 
 def _when(found: RunSummary) -> str | None:

@@ -12,6 +12,7 @@ from charlm.cli.escape import escape_line
 from charlm.cli.figures import figure
 from charlm.cli.layers import machine_settings
 from charlm.cli.options import given, json_option, run_option, setting_options
+from charlm.cli.progress import note_compiling
 from charlm.config import CorpusConfig, TrainingConfig
 from charlm.config.settings import LARGEST
 from charlm.errors import ConfigError, CorpusError
@@ -66,7 +67,7 @@ def score(
     corpora = [CorpusConfig(corpus=(file,), **given(reading)) for file in files]
     machine = machine_settings(given({"threads": threads}))
     model = load(run)
-    scorer = open_scorer(model.run, model.checkpoint, "cpu", machine.threads, "auto", "exact")
+    scorer = open_scorer(model.run, model.checkpoint, "cpu", machine.threads, "auto", "exact", note_compiling)
     for notice in (*model.checkpoint.notices, *scorer.notices):
         console.note(notice)
     with scorer.in_use():

@@ -9,6 +9,7 @@ from typing import Any
 
 from charlm.api import DRAWN_SEEDS, load
 from charlm.cli import console
+from charlm.cli.progress import note_compiling
 from charlm.config import SamplingConfig
 from charlm.generation import Ending, Piece, generate, notices
 
@@ -32,11 +33,6 @@ def write(sampling: SamplingConfig, *, run: str | None, json: bool) -> None:
         # before the text, which in a pipe may end in the middle of a line
         console.note(f"seed {seed}")
     write_texts(pieces, several=sampling.samples > 1)
-
-
-def note_compiling() -> None:
-    """Say why nothing happens for a while."""
-    console.note("compiling for this processor: some seconds, once")
 
 
 def write_texts(pieces: Iterator[Piece], *, several: bool) -> None:

@@ -109,12 +109,14 @@ def compare_runs(
     device: str = "auto",
     threads: int | None = None,
     progress: Progress | None = None,
+    on_compile: Callable[[], None] | None = None,
 ) -> RunComparison:
     """Score one text with both runs, as one long stream, and compare character by character.
 
     Args:
         corpus: a text; None for the runs' own, which must be the same.
         split: of it; None for test (validation where there is none), and for all of another text.
+        on_compile: told when a loop has to be compiled, which takes seconds, once on a machine.
 
     Raises:
         ConfigError: no text given, and the runs' own differ.
@@ -131,7 +133,7 @@ def compare_runs(
     if texts[0] != texts[1]:
         raise CorpusError("the tokenizers of the two runs do not keep the same characters: one of them drops some")
     for (run, checkpoint), part in zip(pair, ids, strict=True):
-        scorer = open_scorer(run, checkpoint, device, threads, "auto", "exact")
+        scorer = open_scorer(run, checkpoint, device, threads, "auto", "exact", on_compile)
         report = progress or NoProgress()
         report.start(f"scoring with {run.name}", max(0, len(part) - 1))
         with scorer.in_use():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from charlm.config import CorpusConfig
 from charlm.config.parts import SPLITS
@@ -39,6 +39,7 @@ def evaluate_run(
     additions: Iterable[str] = (),
     surprisal: Watch | None = None,
     progress: Progress | None = None,
+    on_compile: Callable[[], None] | None = None,
 ) -> Evaluation:
     """Score a text with the weights of `checkpoint`; the arguments are those of `charlm.api.Model.evaluate`.
 
@@ -58,7 +59,7 @@ def evaluate_run(
         split = split or "all"
     ids = ids_of(data, split)
     tuning = _tuning_text(run, data, own, split, progress) if names else None
-    scorer = open_scorer(run, checkpoint, device, threads, engine, precision)
+    scorer = open_scorer(run, checkpoint, device, threads, engine, precision, on_compile)
     compared, notices = _baselines(run, data, own, split, ids, progress) if baselines else ({}, ())
     report = progress or NoProgress()
     report.start("scoring", max(0, len(ids) - 1))

@@ -37,11 +37,20 @@ class Scorer:
 
 
 def open_scorer(
-    run: Run, checkpoint: Checkpoint, device: str, threads: int | None, engine: str, precision: str
+    run: Run,
+    checkpoint: Checkpoint,
+    device: str,
+    threads: int | None,
+    engine: str,
+    precision: str,
+    on_compile: Callable[[], None] | None = None,
 ) -> Scorer:
     """The fastest scorer for these settings.
 
     On a CPU the compiled engine is faster than torch for a text of any length, and starts without importing it.
+
+    Args:
+        on_compile: told when its loop has to be compiled, which takes seconds, once on a machine.
 
     Raises:
         ConfigError: an engine or device that cannot be had, or not with this precision.
@@ -62,6 +71,7 @@ def open_scorer(
             measured=measured,
             threads=threads,
             otherwise="torch",
+            on_compile=on_compile,
         )
         if not isinstance(found, NumpyModel):
             coarse = found.precision != "exact"

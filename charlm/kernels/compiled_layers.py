@@ -1,8 +1,8 @@
 """Cells over a whole window in charlm's own compiled loops: for training on a CPU.
 
 What makes them fast: the lowest layer's input product is a look-up in a table; a step's sums, gates and state
-stay in registers and cache; a thread keeps its lanes for a whole window, so none waits for another; weights are
-multiplied in bfloat16 and summed up in float32 where the processor can; and what no step waits for, the
+stay in registers and cache; a thread keeps its lanes for a whole window, so no step waits for another thread; weights
+are multiplied in bfloat16 and summed up in float32 where the processor can; and what no step waits for, the
 gradients of the weights, is one product over the window.
 
 Products are in bfloat16 under autocast to it, else in float32. A gradient goes back once, as in training.
@@ -96,6 +96,6 @@ def _go_back(layer: LayerWindow) -> None:
 
     for part in range(len(layer.parts)):
         work.add(partial(back, part), gives=[layer])
-    layer.weight_gradients.pack(work)
-    layer.weight_gradients.find(work, needs=[layer], threads=layer.threads)
+    layer.weight_gradients.add_packing(work)
+    layer.weight_gradients.add_finding(work, needs=[layer], threads=layer.threads)
     work.run(layer.threads)

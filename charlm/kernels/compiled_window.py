@@ -172,9 +172,9 @@ class WholeWindow:
             work.add(partial(self._lanes, work, part), gives=[self, self.head, *self.layers])
         found: list[HeadWindow | LayerWindow] = [self.head, *reversed(self.layers)]
         for each in found:
-            each.weight_gradients.pack(work, needs=[self])
+            each.weight_gradients.add_packing(work, needs=[self])
         for each in found:
-            each.weight_gradients.find(work, needs=[each], threads=self._threads)
+            each.weight_gradients.add_finding(work, needs=[each], threads=self._threads)
         work.run(self._threads)
 
     def _lanes(self, work: Work, part: int, thread: int) -> None:

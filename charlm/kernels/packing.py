@@ -65,6 +65,7 @@ def _turn_pairs(weight, row, depth, panels, begin, wide, column):
             store(square, 2 * unit * WIDTH, load(weight, here))
             if whole:
                 store(square, (2 * unit + 1) * WIDTH, load(weight, here + WIDTH))
+        # a square is one depth of tiles, or as many pairs one below the other
         to = begin + k * wide + column * DEPTH_UNIT
         if whole:
             turn(square, 0, 2 * WIDTH, panels, to, 2 * (WIDTH if DEPTH_UNIT > 2 else wide))

@@ -32,9 +32,18 @@ def padding(dtype: torch.dtype) -> int:
 
 
 def flat(tensor: Tensor) -> Array:
-    """The numbers of a contiguous tensor, one after the other: float32, bfloat16 as uint16, or integers."""
-    tensor = tensor.detach().view(-1)
-    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    """The numbers of a contiguous tensor, one after the other: float32, bfloat16 as uint16, or integers.
+
+    Raises:
+        ValueError: it is not contiguous; what is written would go elsewhere.
+    """
+    if not tensor.is_contiguous():
+        raise ValueError("loops take contiguous tensors")
+    # a small window is made of dozens of these, and each of torch's operations takes a microsecond
+    if tensor.requires_grad:
+        tensor = tensor.detach()
+    numbers: Array = (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return numbers.reshape(-1)
 
 
 def widened(tensor: Tensor, columns: int) -> Tensor:

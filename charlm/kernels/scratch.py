@@ -23,8 +23,8 @@ class Scratch:
 
     def __init__(self, parts: int = 0) -> None:
         """`parts`: threads that have one of their own in it."""
-        self._memory = torch.empty(0, dtype=torch.uint8)
         self._used = 0
+        self._ask_for(0)
         self._parts = [Scratch() for _ in range(parts)]
         self._lock = Lock()
 
@@ -33,7 +33,7 @@ class Scratch:
 
     def release(self) -> None:
         """Give the memory back; it is not to be called while a window is computed."""
-        self._memory = torch.empty(0, dtype=torch.uint8)
+        self._ask_for(0)
         for part in self._parts:
             part.release()
 
@@ -52,21 +52,28 @@ class Scratch:
 
     def begin(self) -> None:
         """All pieces are free again."""
-        if self._used > len(self._memory):
-            self._memory = torch.empty(self._used, dtype=torch.uint8)
+        if self._used > self._size:
+            self._ask_for(self._used)
         self._used = 0
 
     def empty(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """A tensor that holds anything."""
-        size = math.prod(shape) * dtype.itemsize
-        begin, self._used = self._used, self._used + -(-size // ALIGNED) * ALIGNED
-        if self._used > len(self._memory):
+        count, size = math.prod(shape), dtype.itemsize
+        begin, self._used = self._used, self._used + -(-count * size // ALIGNED) * ALIGNED
+        if self._used > self._size:
             return torch.empty(shape, dtype=dtype)
-        return self._memory[begin : begin + size].view(dtype).view(shape)
+        # one view of all memory as these numbers, for each piece takes time
+        if dtype not in self._numbers:
+            self._numbers[dtype] = self._memory.view(dtype)
+        return self._numbers[dtype][begin // size : begin // size + count].view(shape)
 
     def zeros(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """A tensor of zeros."""
         return self.empty(*shape, dtype=dtype).zero_()
+
+    def _ask_for(self, size: int) -> None:
+        self._memory, self._size = torch.empty(size, dtype=torch.uint8), size
+        self._numbers: dict[torch.dtype, Tensor] = {}
 
     def part(self, number: int) -> Scratch:
         """That of one thread, for what it needs no longer than until it begins it again."""

@@ -54,6 +54,9 @@ def shares(count: int, threads: int) -> list[tuple[int, int]]:
 
 Job = Callable[[int], None]
 
+# Seconds until somebody who waits looks again.
+LONGEST_WAIT = 1.0
+
 
 class Work:
     """Jobs that threads take one after the other, whoever has time.
@@ -64,7 +67,9 @@ class Work:
     def __init__(self) -> None:
         self._jobs: list[tuple[Job, list[Hashable]]] = []
         self._left: Counter[Hashable] = Counter()
-        self._changed = threading.Condition()
+        # subtle: entered and left as a lock, in C, so that no signal's exception can leave it locked
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._failure: BaseException | None = None
 
     def add(self, job: Job, *, needs: Iterable[Hashable] = (), gives: Iterable[Hashable] = ()) -> None:
@@ -73,21 +78,31 @@ class Work:
         Args:
             needs: each has to be given first, by all jobs that give it.
             gives: what the job says to `given` once it is there.
+
+        Raises:
+            ValueError: no job before this one gives what it needs.
         """
-        self._jobs.append((job, list(needs)))
+        needs = list(needs)
+        if any(what not in self._left for what in needs):
+            raise ValueError("a job can only need what jobs before it give")
+        self._jobs.append((job, needs))
         self._left.update(gives)
 
     def given(self, what: Hashable) -> None:
         """A job has given this."""
-        with self._changed:
+        with self._lock:
             self._left[what] -= 1
-            if not self._left[what]:
-                self._changed.notify_all()
+            self._changed.notify_all()
 
     def run(self, threads: int) -> None:
-        """Do all jobs. The first exception of one is raised once no thread works any more."""
-        jobs = iter(self._jobs)
-        together([partial(self._run, jobs, thread) for thread in range(threads)])
+        """Do all jobs. An exception of one is raised once no thread works any more."""
+        # jobs know this work and what they compute in: kept here, they would stay until Python looks for circles
+        jobs, self._jobs = iter(self._jobs), []
+        try:
+            together([partial(self._run, jobs, thread) for thread in range(threads)])
+        finally:
+            self._left.clear()
+            self._failure = None
 
     def _run(self, jobs: Iterator[tuple[Job, list[Hashable]]], thread: int) -> None:
         try:
@@ -96,14 +111,16 @@ class Work:
                 self._wait(needs)
                 job(thread)
         except BaseException as error:
-            with self._changed:
-                self._failure = self._failure or error
+            self._failure = error
+            with self._lock:
                 self._changed.notify_all()
             raise
 
     def _wait(self, needs: Sequence[Hashable]) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._failure or not any(self._left[what] for what in needs))
+        with self._lock:
+            while not self._failure and any(self._left[what] > 0 for what in needs):
+                # a signal may have come between a change and its being told
+                self._changed.wait(LONGEST_WAIT)
             if self._failure:
                 raise self._failure
 

@@ -35,7 +35,7 @@ MOST_ROUNDED_ROWS: int = 2 * amx.HEIGHT if HAS_AMX else MOST_ROWS
 """Rows of one tile of bfloat16."""
 
 DEPTH_UNIT: int = amx.DEPTH if HAS_AMX else 2
-"""The depth of a product of bfloat16 is a multiple of this."""
+"""The depth of a product of bfloat16 is a multiple of this: a pair, or two vectors (`_turn_pairs` knows no other)."""
 
 ROUNDED_UNIT: int = max(WIDTH, DEPTH_UNIT, MOST_ROUNDED_ROWS if HAS_AMX else 1)
 """What numbers of units and symbols are rounded up to in bfloat16: they are columns, depths and rows of products."""

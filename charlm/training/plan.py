@@ -17,8 +17,9 @@ from charlm.training.learner import Learner
 from charlm.training.pace import Pace, last_scoring
 
 BYTES = 4  # of a float32
-# Arrays of H numbers that a layer keeps per lane and time step for the way back: input, output, gates, memory.
-ACTIVATIONS_PER_GATE = 2
+# Arrays of H numbers that a layer keeps per lane and time step: input and output, both packed once more for gradients
+# of weights, and for each gate itself and its gradient, memory among them.
+ACTIVATIONS, ACTIVATIONS_PER_GATE = 4, 2
 # The interpreter with torch in it, before any model; and what a build for CUDA loads, whether there is a GPU or not.
 BASE_BYTES, CUDA_BYTES = 350 * 2**20, 450 * 2**20
 
@@ -113,7 +114,7 @@ def memory_estimate(config: Config, vocab_size: int) -> int:
     gates = shapes["layers.0.recurrent_weight"][0] // model.hidden_size
     # weights, gradients, two moments, and the last good copy of weights and moments; the average if any
     companions = 7 + (2 if training.ema else 0)
-    per_step = model.layers * model.hidden_size * (2 + ACTIVATIONS_PER_GATE * gates) + 3 * vocab_size
+    per_step = model.layers * model.hidden_size * (ACTIVATIONS + ACTIVATIONS_PER_GATE * gates) + 3 * vocab_size
     A = model.attention_window
     if A:  # its scores, shares and means over the past
         per_step += 3 * (A + training.window_length) + 5 * model.hidden_size

@@ -6,6 +6,7 @@ import pytest
 from charlm.cli.figures import duration, figure, nats_unit, size
 from charlm.cli.runs import _precision
 from charlm.runs import RunSummary
+from charlm.simd import processor
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,10 @@ def test_what_a_number_format_costs_has_no_minus_before_a_zero():
     nats = {"exact": 1.5, "int16": 1.49998, "int8": 1.4988}
     found = _precision(RunSummary(name="a", folder=Path("a"), precision_nats=nats))
     assert "int16 +0.0000 nats, int8 -0.0012 nats" in found
+
+
+@pytest.mark.parametrize(("there", "taken"), [(True, "int8"), (False, "int16")])
+def test_the_format_that_is_shown_is_the_one_that_this_machine_takes(there, taken, monkeypatch):
+    monkeypatch.setattr(processor, "HAS_INT8", there)
+    nats = {"exact": 1.5, "int16": 1.5, "int8": 1.5}
+    assert _precision(RunSummary(name="a", folder=Path("a"), precision_nats=nats)).startswith(f"{taken} (")

@@ -14,7 +14,7 @@ import pytest
 from charlm.cli import entry
 from charlm.config import Config, ModelConfig, TokenizerConfig
 from charlm.config.shapes import parameter_shapes
-from charlm.evaluation import compare
+from charlm.evaluation import compare, scorers
 from charlm.runs import create_run
 from charlm.tokenizers import train_tokenizer
 
@@ -164,3 +164,17 @@ def test_losses_that_are_no_numbers_are_not_compared(charlm, workplace, monkeypa
     monkeypatch.setattr(compare, "join_predictions", exploded)
     charlm("compare", "plain", "counts", "text", code=4)
     assert "run plain gives this text losses that are no finite numbers" in charlm.err
+
+
+@pytest.mark.parametrize("command", [["eval", "text"], ["score", "text"], ["compare", "plain", "counts", "text"]])
+def test_what_has_to_be_compiled_is_told_before_seconds_pass(charlm, monkeypatch, command):
+    opened = scorers.open_engine
+
+    def first_on_a_machine(*arguments, on_compile, **options):
+        on_compile()
+        return opened(*arguments, **options)
+
+    monkeypatch.setattr(scorers, "open_engine", first_on_a_machine)
+    charlm(*command)
+    assert "compiling for this processor: some seconds, once" in charlm.err
+    assert "compiling" not in charlm.out

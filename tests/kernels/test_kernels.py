@@ -106,11 +106,14 @@ def test_equals_the_layer_of_torch_with_the_same_weights(family: str, name: str)
         torch.testing.assert_close(part, part_expected[0], rtol=0, atol=1e-12)
 
 
+# one tile and several, a single lane and step, units and inputs that are padded
+@pytest.mark.parametrize("shape", [(4, 20, 16, 24), (1, 1, 5, 7), (2, 1, 33, 17), (37, 3, 64, 70)], ids=str)
 @pytest.mark.parametrize("masks", [None, 7], ids=["plain", "masked"])
 @pytest.mark.parametrize("family", KERNELS)
 @pytest.mark.parametrize("name", CELLS)
-def test_autocast_computes_in_bfloat16_and_carries_float32(name: str, family: str, masks: int | None) -> None:
-    shape = (4, 20, 16, 24)
+def test_autocast_computes_in_bfloat16_and_carries_float32(
+    name: str, family: str, masks: int | None, shape: tuple[int, int, int, int]
+) -> None:
     layer = make_layer(name, shape, torch.float32, dropout_input=0.3, dropout_recurrent=0.4)
     with torch.no_grad():
         for weight in layer.parameters():

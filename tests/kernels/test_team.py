@@ -103,6 +103,23 @@ def test_torch_alone_leaves_the_lanes_their_threads() -> None:
         torch.set_num_threads(before)
 
 
+def ended(run: Callable[[], None]) -> BaseException | None:
+    """What it raised. What hangs fails here, not the whole suite."""
+    raised = list[BaseException]()
+
+    def call() -> None:
+        try:
+            run()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    return raised[0] if raised else None
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_a_job_begins_when_all_that_it_needs_was_given(threads: int) -> None:
     work, said = Work(), list[str]()
@@ -125,26 +142,46 @@ def test_a_job_begins_when_all_that_it_needs_was_given(threads: int) -> None:
         work.add(partial(first, name), gives=["halves", "ends"])
     work.add(partial(second, names, "three"), needs=["halves"])
     work.add(partial(second, ["end of one", "end of two"], "four"), needs=["ends", "halves"])
-    work.run(threads)
+    assert ended(lambda: work.run(threads)) is None
     assert sorted(said) == sorted([*names, "end of one", "end of two", "three", "four"])
 
 
+@pytest.mark.parametrize("slow", [True, False])
+@pytest.mark.parametrize("of_caller", [True, False])
 @pytest.mark.parametrize("kind", [FloatingPointError, KeyboardInterrupt])
-def test_a_job_that_fails_ends_the_waiting_for_it(kind: type[BaseException]) -> None:
-    """In whichever thread it was; the first exception reaches the caller, and no later job is done."""
-    for _ in range(20):
-        work, done = Work(), list[int]()
+def test_a_job_that_fails_ends_the_waiting_for_it(kind: type[BaseException], of_caller: bool, slow: bool) -> None:
+    """The caller's or another thread's. It is raised when nobody works any more, and what was not begun is not done."""
+    work, done, both, caller = Work(), list[str](), threading.Barrier(2, timeout=30), list[int]()
 
-        def fail(thread: int) -> None:
-            time.sleep(0.001)
+    def one_of_two(thread: int) -> None:
+        both.wait()
+        if (threading.get_ident() == caller[0]) == of_caller:
+            time.sleep(0.05)
             raise kind("of a job")
+        time.sleep(0.2 if slow else 0)
+        done.append("the other")
+        work.given("it")
 
-        work.add(fail, gives=["it"])
-        for _ in range(3):
-            work.add(done.append, needs=["it"])
-        with pytest.raises(kind, match="of a job"):
-            work.run(2)
-        assert done == []
+    def run() -> None:
+        caller.append(threading.get_ident())
+        work.run(2)
+
+    for _ in range(2):
+        work.add(one_of_two, gives=["it"])
+    work.add(lambda thread: done.append("later"), needs=["it"])
+    error = ended(run)
+    assert isinstance(error, kind)
+    assert str(error) == "of a job"
+    assert done == ["the other"]
+
+
+def test_a_job_needs_what_jobs_before_it_give() -> None:
+    work = Work()
+    with pytest.raises(ValueError, match="what jobs before it give"):
+        work.add(lambda thread: None, needs=["it"])
+    work.add(lambda thread: work.given("it"), gives=["it"])
+    work.add(lambda thread: None, needs=["it"])
+    assert ended(lambda: work.run(1)) is None
 
 
 def test_many_callers_at_a_time_wait_only_for_what_somebody_does() -> None:
@@ -160,7 +197,7 @@ def test_many_callers_at_a_time_wait_only_for_what_somebody_does() -> None:
         for _ in range(3):
             work.add(lanes, gives=["lanes"])
         work.add(done.append, needs=["lanes"])
-        work.run(3)
+        assert ended(lambda: work.run(3)) is None
         return len(done)
 
     with ThreadPoolExecutor(8) as callers:

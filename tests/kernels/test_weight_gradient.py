@@ -25,14 +25,14 @@ def draw(*shape: int, seed: int) -> Tensor:
 @every_format
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("rows", [1, 3, 35, PIECE, 2 * PIECE + 33])
-@pytest.mark.parametrize("planes_of_a_job", [1, 3, 100])
+@pytest.mark.parametrize("columns_of_a_job", [1, 3, 100])
 def test_every_row_counts_once(
-    planes_of_a_job: int, rows: int, threads: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    columns_of_a_job: int, rows: int, threads: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A last piece that is shorter, rows of an odd number, a weight of some of the planes, columns to be filled up."""
     unit, names = padding(dtype), 3
     width, scratch = 8 * unit, Scratch(threads)
-    monkeypatch.setattr(weight_gradient, "PLANES", planes_of_a_job * unit)
+    monkeypatch.setattr(weight_gradient, "COLUMNS", columns_of_a_job * unit)
     planes, ids = draw(rows, width, seed=1).to(dtype), draw(rows, seed=2).abs() % names
     found = WeightGradients(flat(planes), flat(ids), names, scratch)
     begins, values = (0, unit), [draw(rows, columns * unit, seed=3 + columns).to(dtype) for columns in (2, 3)]
@@ -41,8 +41,8 @@ def test_every_row_counts_once(
         for begin, value in zip(begins, values, strict=True)
     ]
     work = Work()
-    found.pack(work)
-    found.find(work, [], threads)
+    found.add_packing(work)
+    found.add_finding(work, [], threads)
     work.run(threads)
     for weight, begin, value in zip(weights, begins, values, strict=True):
         of = planes[:, begin : width - begin]
@@ -61,8 +61,8 @@ def test_the_bits_do_not_depend_on_who_sums(dtype: torch.dtype) -> None:
     for threads in (1, 2, 5):
         found = WeightGradients(flat(planes), flat(torch.zeros(rows, dtype=torch.int64)), 1, Scratch(threads))
         weight, work = found.of_weight(flat(values), 9 * unit, 0, 9 * unit), Work()
-        found.pack(work)
-        found.find(work, [], threads)
+        found.add_packing(work)
+        found.add_finding(work, [], threads)
         work.run(threads)
         seen.append((weight, found.start))
     for weight, start in seen[1:]:

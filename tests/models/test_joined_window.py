@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import copy
+import gc
+import itertools
 import pickle
+import time
+import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from charlm.config import ModelConfig
 from charlm.errors import RunError
-from charlm.kernels import KERNELS, Scratch, find_window_loss, using
+from charlm.kernels import KERNELS, Scratch, find_window_loss, using, weight_gradient
+from charlm.kernels.head_window import HeadWindow
+from charlm.kernels.layer_window import LayerWindow
 from charlm.models import LanguageModel, State, language_model
 from charlm.models.joined_window import joined_loss
 from charlm.simd import HAS_BFLOAT16
@@ -158,16 +166,74 @@ def test_nothing_is_read_that_was_not_written(name: str, dtype: torch.dtype, mon
     """What pads lanes, units, inputs and symbols must be zero or harmless: nan times zero is nan."""
     model, ids, state = make(name)
     expected = learnt("compiled", dtype, model, ids, state)
-    empty = Scratch.empty
-
-    def poisoned(scratch: Scratch, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        room = empty(scratch, *shape, dtype=dtype)
-        room.view(-1).view(torch.uint8).fill_(0xFF)  # nan in float32 and in bfloat16
-        return room
-
-    monkeypatch.setattr(Scratch, "empty", poisoned)
+    poison(monkeypatch)
     found = learnt("compiled", dtype, model, ids, state)
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def poison(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on memory that holds anything holds nan."""
+
+    def poisoned(empty: Callable[..., Any]) -> Callable[..., Any]:
+        def full(*arguments: Any, **options: Any) -> Any:
+            room = empty(*arguments, **options)
+            numbers = room if isinstance(room, Tensor) else torch.from_numpy(room)
+            numbers.view(-1).view(torch.uint8).fill_(0xFF)  # nan in float32 and in bfloat16
+            return room
+
+        return full
+
+    for place, name in ((Scratch, "empty"), (torch, "empty"), (np, "empty")):
+        monkeypatch.setattr(place, name, poisoned(getattr(place, name)))
+
+
+@pytest.mark.parametrize("slow", ["LayerWindow.forward", "HeadWindow.run", "LayerWindow.backward", "pack_pieces"])
+@every_format
+def test_nothing_is_summed_before_it_is_there(slow: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One part, or one job, is late at one stage, while threads without lanes of their own have time."""
+    model, ids, state = make("dropout")
+    expected, before = learnt("compiled", dtype, model, ids, state), torch.get_num_threads()
+    poison(monkeypatch)
+    holder: Any = {"LayerWindow": LayerWindow, "HeadWindow": HeadWindow}.get(slow.split(".")[0], weight_gradient)
+    on_time, late = getattr(holder, slow.split(".")[-1]), itertools.count()
+
+    def at_last(*arguments: Any) -> None:
+        if next(late) == 0:
+            time.sleep(0.1)
+        on_time(*arguments)
+
+    monkeypatch.setattr(holder, slow.split(".")[-1], at_last)
+    torch.set_num_threads(7)
+    try:
+        for _ in range(3):
+            late = itertools.count()
+            found = learnt("compiled", dtype, model, ids, state)
+            assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_window_is_gone_with_its_last_user(joined: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it computes in is large; Python looks for circles only now and then."""
+    model, ids, state = make("padded")
+    if not joined:
+        monkeypatch.setattr(language_model, "joined_loss", lambda *_: None)
+    kept, made = list[weakref.ref[Any]](), weight_gradient.WeightGradients.__init__
+
+    def watched(self: Any, *arguments: Any) -> None:
+        made(self, *arguments)
+        kept.append(weakref.ref(self))
+
+    monkeypatch.setattr(weight_gradient.WeightGradients, "__init__", watched)
+    gc.collect()
+    gc.disable()
+    try:
+        learnt("compiled", torch.float32, model, ids, state)
+        assert len(kept) == (3 if joined else 2)
+        assert not any(reference() for reference in kept)
+    finally:
+        gc.enable()
 
 
 def test_memory_that_was_given_back_is_asked_for_again() -> None:
