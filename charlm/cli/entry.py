@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from types import FrameType
 
@@ -16,9 +15,9 @@ from click.shell_completion import shell_complete
 from charlm import __version__
 from charlm.cli import COMMANDS, console, failure
 from charlm.cli.command import DEBUG, Group
+from charlm.cli.signals import postponed
 
 COMPLETION_VARIABLE = "_CHARLM_COMPLETE"
-AGAIN = 0.05  # seconds after which a signal that came too early comes again
 
 HELP = """Train, measure and sample character-level recurrent language models.
 
@@ -114,11 +113,7 @@ def _end_on_signals() -> list[int]:
     received: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
-        if _imports(frame):
-            # native code of a half-loaded module dies of an exception, or a bare except takes it
-            again = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
-            again.daemon = True
-            again.start()
+        if postponed(number, frame):
             return
         received.append(number)
         if number == signal.SIGINT:
@@ -131,15 +126,6 @@ def _end_on_signals() -> list[int]:
         if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, end)
     return received
-
-
-def _imports(frame: FrameType | None) -> bool:
-    """Whether a module is being imported where a signal struck."""
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _version(context: click.Context, parameter: click.Parameter, value: bool) -> None:

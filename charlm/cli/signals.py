@@ -5,13 +5,31 @@ Where there is no step to finish, because all of them are done and saved, the fi
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+AGAIN = 0.05  # seconds after which a signal that came too early comes again
+
+
+def postponed(number: int, frame: FrameType | None) -> bool:
+    """Whether a signal struck while a module was imported; then it comes again.
+
+    Native code of a half-loaded module dies of an exception, or a bare except takes it.
+    """
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    if frame is None:
+        return False
+    again = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
+    return True
 
 
 class Received:
@@ -37,7 +55,7 @@ def stop_requests(request_stop: Callable[[], bool]) -> Iterator[Received]:
     def handle(number: int, frame: FrameType | None) -> None:
         again = received.number is not None
         received.number = received.number or number
-        if again or not request_stop():
+        if (again or not request_stop()) and not postponed(number, frame):
             sys.exit(128 + number)
 
     known = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]

@@ -99,18 +99,24 @@ def plan(resolved: Resolved, *, run: str | None, json: bool, quiet: bool) -> int
 
 def watch(training: Training, view: View) -> int:
     """Show the events as they come, then how it ended; returns the exit code."""
-    for notice in training.notices:
-        view.notice(notice)
-    advice = memory_advice(training.config, training.data.tokenizer.vocab_size)
+    advice, events = memory_advice(training.config, training.data.tokenizer.vocab_size), training.events()
     with advice, stop_requests(training.request_stop) as received:
-        view.open(title_of(training))
         try:
+            for notice in training.notices:
+                view.notice(notice)
+            view.open(title_of(training))
             reason = ""
-            for event in training.events():
+            for event in events:
                 view.show(event)
                 if isinstance(event, Stopped):
                     reason = event.reason
                     view.close()  # what comes now is told in a line below
+        except (OSError, OutputError):
+            # nobody reads any more, or the view's own output is full: what was learnt is saved all the same
+            training.request_stop()
+            for _ in events:
+                pass
+            raise
         finally:
             view.close()
         # also where the last step was done when the signal came: what is left to do takes seconds

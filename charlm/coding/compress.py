@@ -32,7 +32,9 @@ MAGIC = b"CLM1"
 IDENTITY = DIGEST = 16
 END, BLOCK = 0, 1
 LANE = 2**16
-"""Symbols of a lane: it costs 4 to 5 bytes, less than 0.05 % of it at a bit and more a symbol."""
+"""Symbols of a lane, at least."""
+LANE_BYTES, LANES_SHARE = 5, 0.0005
+"""What a lane costs, and what all of them may, of a block: there are fewer where the model needs few bits."""
 MOST_LANES = MOST_BYTES // LANE
 LARGEST_OTHERS = 10 * MOST_BYTES
 
@@ -127,15 +129,22 @@ class Coder:
 
     def _put_block(self, out: FieldWriter, piece: Piece, advance: Advance) -> None:
         count = len(piece.ids)
-        lanes = max(1, count // LANE) if count else 0
-        length = -(-count // lanes) if lanes else 0
-        parts = [piece.ids[lane * length : (lane + 1) * length] for lane in range(lanes)]
-        streams = encode(self._engine, parts, advance) if lanes else []
+        streams = self._streams(piece, max(1, count // LANE), advance) if count else []
+        fewer = max(1, int(LANES_SHARE * sum(map(len, streams)) / LANE_BYTES))
+        if fewer < len(streams):
+            # how many bits there are is known only now
+            streams = self._streams(piece, fewer, lambda symbols: None)
         out.put(bytes([BLOCK]))
-        for number in (count, lanes, *map(len, streams), len(piece.others)):
+        for number in (count, len(streams), *map(len, streams), len(piece.others)):
             out.put_number(number)
         out.put(b"".join([piece.others, *streams]))
         out.put_checksum()
+
+    def _streams(self, piece: Piece, lanes: int, advance: Advance) -> list[bytes]:
+        """The ids in so many lanes, coded."""
+        length = -(-len(piece.ids) // lanes)
+        parts = [piece.ids[lane * length : (lane + 1) * length] for lane in range(lanes)]
+        return encode(self._engine, parts, advance)
 
     def _get_block(self, fields: FieldReader, advance: Advance) -> bytes:
         count = fields.get_number(MOST_BYTES)

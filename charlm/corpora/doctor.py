@@ -64,7 +64,7 @@ def check_corpus(config: CorpusConfig, *, progress: Progress | None = None, fetc
     Raises:
         CorpusError, ConfigError: as `open_corpus` and `Corpus.measure`.
     """
-    from charlm.corpora.overlap import WINDOW, Seen  # needs numpy, which nothing else here does
+    from charlm.corpora.overlap import WINDOW, Seen, codes_of  # needs numpy, which nothing else here does
 
     progress = progress or NoProgress()
     corpus = open_corpus(config, progress=progress, fetch=fetch)
@@ -74,11 +74,11 @@ def check_corpus(config: CorpusConfig, *, progress: Progress | None = None, fetc
     line_ends = [0, 0]
     progress.start(f"checking {corpus.name}", len(facts.parts))
     try:
-        seen = Seen(corpus.chunks("train"), facts.parts["train"][1])
+        seen = Seen(map(codes_of, corpus.chunks("train")), facts.parts["train"][1])
         for part, (start, end) in facts.parts.items():
             counts[part] = _count(corpus, part, line_ends)
             if part != "train" and min(end - start, facts.parts["train"][1]) >= WINDOW:
-                shares[part] = seen.share(corpus.chunks(part))
+                shares[part] = seen.share(map(codes_of, corpus.chunks(part)))
             progress.advance(1)
     finally:
         progress.finish()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,8 +17,10 @@ from charlm.errors import CorpusError, OutputError
 
 if TYPE_CHECKING:
     import requests
+    from pypi_simple import ProjectPage, PyPISimple
 
 CHUNK = 2**16
+LONGEST_PAGE = 64 * 10**6  # bytes; that of a package with ten thousand releases has some 20 million
 TIMEOUT = 30.0  # seconds to connect, and seconds without a byte
 MOST_REDIRECTS = 5
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -82,7 +85,7 @@ class Downloads:
         options = {"endpoint": self.index_url} if self.index_url else {}
         client = PyPISimple(session=self.session, **options)
         try:
-            page = client.get_project_page(str(source.package), timeout=TIMEOUT)
+            page = self._project_page(client, str(source.package))
         except NoSuchProjectError:
             raise CorpusError(f"the package index has no project {source.package!r}") from None
         except (UnsupportedContentTypeError, UnsupportedRepoVersionError, ValueError) as error:
@@ -96,6 +99,27 @@ class Downloads:
             if package.filename == source.filename:
                 return str(package.url)
         raise CorpusError(f"the package index has no file {source.filename!r} of {source.package} {source.version}")
+
+    def _project_page(self, client: PyPISimple, package: str) -> ProjectPage:
+        """What the index has of a package: `PyPISimple.get_project_page`, but of an answer that has an end."""
+        from pypi_simple import NoSuchProjectError, ProjectPage
+
+        address = client.get_project_url(package)
+        with self.session.get(address, stream=True, timeout=TIMEOUT, headers={"Accept": client.accept}) as response:
+            if response.status_code == 404:
+                raise NoSuchProjectError(package, address)
+            response.raise_for_status()
+            body = io.BytesIO()
+            for piece in response.raw.stream(CHUNK, decode_content=True):
+                if body.tell() + len(piece) > LONGEST_PAGE:
+                    raise CorpusError(
+                        f"the package index answered more than {LONGEST_PAGE // 10**6} MB about {package!r}: "
+                        "this is no list of files"
+                    )
+                body.write(piece)
+            body.seek(0)
+            response.raw = body
+            return ProjectPage.from_response(response, package)
 
     def _download(self, source: Source, address: str, target: Path, progress: Progress) -> None:
         with self.session.get(address, stream=True, timeout=TIMEOUT) as response:

@@ -1,4 +1,4 @@
-"""How much of one text stands word for word in another: shares of windows of characters, hashed.
+"""How much of one text stands word for word in another: shares of windows of symbols, hashed.
 
 A validation text that was partly trained on makes a model look better than it is.
 """
@@ -6,34 +6,36 @@ A validation text that was partly trained on makes a model look better than it i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-WINDOW = 32  # characters: longer than the phrases that any two texts of a kind share
+WINDOW = 32  # symbols: longer than the phrases that any two texts of a kind share
 _MOST = 2**21  # windows of the training text remembered, about; 16 MB
 _BASE = 0x100000001B3
 _SPREAD = 0x9E3779B97F4A7C15
 _MASK = 2**64 - 1
 
 Hashes = NDArray[np.uint64]
+Codes = NDArray[np.unsignedinteger[Any]]
 
 
 class Seen:
     """The windows of a training text, to compare other texts with.
 
     Args:
-        train: the training text, in pieces.
-        characters: its length. Of long texts a fixed share of the windows is compared, chosen by what stands
+        train: the training text, in pieces: code points (`codes_of`), or ids of one tokenizer.
+        symbols: its length. Of long texts a fixed share of the windows is compared, chosen by what stands
             in them, so that both sides choose alike.
     """
 
-    def __init__(self, train: Iterable[str], characters: int) -> None:
-        self._one_in = 1 << (characters // _MOST).bit_length()
+    def __init__(self, train: Iterable[Codes], symbols: int) -> None:
+        self._one_in = 1 << (symbols // _MOST).bit_length()
         # subtle: sorted, not made unique, which is slow for hashes that end in zeros; searching does not mind
         self._known = np.sort(np.concatenate([np.empty(0, np.uint64), *_chosen(train, self._one_in)]))
 
-    def share(self, other: Iterable[str]) -> float:
+    def share(self, other: Iterable[Codes]) -> float:
         """Share of the windows of `other` that occur in the training text; 0 where either is shorter than one."""
         found = total = 0
         for hashes in _chosen(other, self._one_in):
@@ -45,22 +47,26 @@ class Seen:
         return found / total if total else 0.0
 
 
-def _chosen(texts: Iterable[str], one_in: int) -> Iterator[Hashes]:
+def codes_of(text: str) -> Codes:
+    """Code points."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+def _chosen(pieces: Iterable[Codes], one_in: int) -> Iterator[Hashes]:
     """Hashes of the windows whose hash is a multiple of `one_in` (a power of two)."""
-    rest = ""
-    for text in texts:
-        text = rest + text
-        hashes = window_hashes(text)
+    rest = np.empty(0, np.uint32)
+    for piece in pieces:
+        rest = np.concatenate([rest, piece])
+        hashes = window_hashes(rest)
         yield hashes[(hashes & np.uint64(one_in - 1)) == 0]
-        rest = text[-(WINDOW - 1) :]
+        rest = rest[-(WINDOW - 1) :]
 
 
-def window_hashes(text: str) -> Hashes:
-    """A hash of each run of `WINDOW` characters, in order: a polynomial of the code points modulo 2**64, mixed.
+def window_hashes(codes: Codes) -> Hashes:
+    """A hash of each run of `WINDOW` symbols, in order: a polynomial of their codes modulo 2**64, mixed.
 
     Built by doubling: the hash of 2n characters is that of the first n times base**n, plus that of the last n.
     """
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     hashes: Hashes = (codes.astype(np.uint64) + np.uint64(1)) * np.uint64(_SPREAD)
     length, power = 1, _BASE
     while length < WINDOW:

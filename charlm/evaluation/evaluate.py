@@ -56,9 +56,13 @@ class Evaluation:
     @property
     def note(self) -> str:
         """Why there are no figures; empty where there are some."""
-        if self.score.tokens:
-            return ""
-        return "0 predictions: the first symbol of a text is only read, so there is nothing to measure"
+        if not self.score.tokens:
+            return "0 predictions: the first symbol of a text is only read, so there is nothing to measure"
+        if not math.isfinite(self.score.total_nats):
+            return "the model gives losses that are no finite numbers: there is nothing to measure"
+        if math.inf in (self.score.perplexity, self.score.perplexity_per_character):
+            return "the perplexity is too large for a number"
+        return ""
 
     def to_json(self) -> dict[str, Any]:
         """What `charlm eval --json` prints: plain values; what is not finite, or of no predictions, is None.

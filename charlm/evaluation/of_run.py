@@ -12,6 +12,7 @@ from charlm.errors import CorpusError
 from charlm.evaluation.added import check_additions, score_added
 from charlm.evaluation.baselines import baseline_scores
 from charlm.evaluation.evaluate import Evaluation, evaluate
+from charlm.evaluation.familiar import NOT_AT_ALL, Familiar, familiar
 from charlm.evaluation.predictions import Ids
 from charlm.evaluation.protocols import StreamProtocol, parse_protocol
 from charlm.evaluation.remembered import remembered_baselines
@@ -58,9 +59,12 @@ def evaluate_run(
         data = prepare(corpus, run.tokenizer, unknown=unknown, progress=progress)
         split = split or "all"
     ids = ids_of(data, split)
-    tuning = _tuning_text(run, data, own, split, progress) if names else None
+    home = _home(run, data, own, progress) if names or baselines else data
+    elsewhere = isinstance(home, Data) and home.facts["sha256"] != data.facts["sha256"]
+    known = familiar(home, ids) if isinstance(home, Data) and elsewhere else NOT_AT_ALL
+    tuning = _tuning_text(home, data, split, known) if names else None
     scorer = open_scorer(run, checkpoint, device, threads, engine, precision, on_compile)
-    compared, notices = _baselines(run, data, own, split, ids, progress) if baselines else ({}, ())
+    compared, notices = _baselines(run, home, data, split, ids, known) if baselines else ({}, ())
     report = progress or NoProgress()
     report.start("scoring", max(0, len(ids) - 1))
     with scorer.in_use():
@@ -90,7 +94,7 @@ def evaluate_run(
         )
         found = dataclasses.replace(found, additions=added)
     left_out = _left_out(run, data, split, ids, found, None if own else unknown)
-    notices = (*data.notices, *left_out, *notices, *scorer.notices)
+    notices = (*data.notices, *known.notices, *left_out, *notices, *scorer.notices)
     return dataclasses.replace(found, notices=notices, division=data.facts["split"])
 
 
@@ -107,18 +111,24 @@ def _left_out(run: Run, data: Data, split: str, ids: Ids, found: Evaluation, unk
     return (f"dropped, as the vocabulary has no such characters: {dropped:,} of {whole:,}; no figure speaks of them",)
 
 
-def _tuning_text(run: Run, data: Data, own: bool, split: str, progress: Progress | None) -> TuningText:
+def _home(run: Run, data: Data, own: bool, progress: Progress | None) -> Data | CorpusError:
+    """The run's own text, or why it is not to be had."""
+    try:
+        return data if own else open_run_data(run, progress=progress)
+    except CorpusError as error:
+        return error
+
+
+def _tuning_text(home: Data | CorpusError, data: Data, split: str, known: Familiar) -> TuningText:
     """Of the run's own text.
 
     Raises:
         CorpusError: that text is gone, or is another now.
         ConfigError: what is scored leaves none of it.
     """
-    try:
-        home = data if own else open_run_data(run, progress=progress)
-    except CorpusError as error:
-        raise CorpusError(f"additions learn from the run's own text: {error}") from None
-    return choose_tuning_text(home, data, split)
+    if isinstance(home, CorpusError):
+        raise CorpusError(f"additions learn from the run's own text: {home}") from None
+    return choose_tuning_text(home, data, split, known)
 
 
 def first_that_predicts(data: Data) -> str:
@@ -146,16 +156,15 @@ def ids_of(data: Data, split: str) -> Ids:
 
 
 def _baselines(
-    run: Run, data: Data, own: bool, split: str, ids: Ids, progress: Progress | None
+    run: Run, home: Data | CorpusError, data: Data, split: str, ids: Ids, known: Familiar
 ) -> tuple[dict[str, Score], tuple[str, ...]]:
     """The baselines on `ids`, learnt from the run's training split, and notices of why there are none."""
+    own = home is data
     learnt_by_heart = own or data.facts["sha256"] == run.facts.get("corpus", {}).get("sha256")
-    if learnt_by_heart and split in ("train", "all"):
+    if (learnt_by_heart and split in ("train", "all")) or known.is_training_text:
         return {}, (f"no baselines: what they learn from is part of this text ({split}), so they would say nothing",)
     if own:
         return remembered_baselines(data, split), ()
-    try:
-        learnt = open_run_data(run, progress=progress)
-    except CorpusError as error:
-        return {}, (f"no baselines, they learn from the run's own text: {error}",)
-    return baseline_scores(learnt.store.part("train"), ids, run.tokenizer), ()
+    if isinstance(home, CorpusError):
+        return {}, (f"no baselines, they learn from the run's own text: {home}",)
+    return baseline_scores(home.store.part("train"), ids, run.tokenizer), ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from charlm.errors import ConfigError
+from charlm.evaluation.familiar import NOT_AT_ALL, Familiar
 from charlm.evaluation.predictions import Ids
 from charlm.runs import Data
 
@@ -33,13 +34,14 @@ class TuningText:
     words: str
 
 
-def choose_tuning_text(run: Data, scored: Data, split: str) -> TuningText:
+def choose_tuning_text(run: Data, scored: Data, split: str, known: Familiar = NOT_AT_ALL) -> TuningText:
     """The beginning of the run's validation split; where that is scored itself, the end of the training split.
 
     Args:
         run: the run's own text.
         scored: the text that is scored; of another run, or the same.
         split: which part of it.
+        known: how much of it is in the run's own text, where it is another one.
 
     Raises:
         ConfigError: what is scored is part of the training text, or there is nothing else to tune on.
@@ -50,8 +52,14 @@ def choose_tuning_text(run: Data, scored: Data, split: str) -> TuningText:
             f"split {split} has text in it that the run was trained on, and additions learn from that: "
             "choose --split test or validation"
         )
+    if known.is_training_text:
+        raise ConfigError(
+            f"{known.train:.0%} of this text stands word for word in what the run was trained on, and additions learn "
+            "from that: choose another text"
+        )
     train, validation = (run.store.part(part) for part in ("train", "validation"))
-    if len(validation) > 1 and not _overlap(taken, _bounds(run.facts, "validation")):
+    scored_itself = _overlap(taken, _bounds(run.facts, "validation")) or known.is_validation_text
+    if len(validation) > 1 and not scored_itself:
         ids = validation[:TUNED_ON]
         words = f"the first {len(ids):,} symbols of the validation split"
         return TuningText(train_ids=train, ids=ids, before_ids=train, words=words)

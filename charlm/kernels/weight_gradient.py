@@ -17,9 +17,10 @@ from charlm.simd import DEPTH_UNIT, PANEL, WIDTH
 
 WIDE = PANEL * WIDTH
 
-# What is read again and again has to stay in cache: places of a window that are summed at a time, and columns of a job.
+# What is read again and again has to stay in cache: places of a window that are summed at a time, and a job's sums. Of
+# wide weights it has some columns all the same, for each job reads all that they are applied to.
 PIECE = 512
-COLUMNS = 128
+SUMS, FEWEST_COLUMNS = 2**17, 128
 
 
 class WeightGradients:
@@ -76,7 +77,8 @@ class WeightGradients:
     def add_finding(self, work: Work, needs: Iterable[Hashable], threads: int) -> None:
         """The jobs that find the gradients, once the planes' are there; those of `add_packing` come first."""
         columns, group = self._summed.columns, self._summed.group
-        some = min(COLUMNS, round_up(-(-columns // threads), group))
+        fitting = SUMS // sum(weight.wide for weight in self._applied)
+        some = round_up(min(max(FEWEST_COLUMNS, fitting), -(-columns // threads)), group)
         for first in range(0, columns, some):
             work.add(partial(self._find, first, min(first + some, columns)), needs=[self, *needs])
 

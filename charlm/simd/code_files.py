@@ -7,6 +7,7 @@ that reads it. Here a file's name is its key's, nothing is shared, and a file th
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pickle
@@ -99,7 +100,17 @@ class CodeFiles:
 
 
 def keep_in_code_files(dispatcher: Any) -> None:
-    """Have `dispatcher`, made by Numba with ``cache=True``, keep its machine code in `CodeFiles`."""
+    """Have `dispatcher`, made by Numba with ``cache=True``, keep its machine code in `CodeFiles`.
+
+    Code that cannot be written is compiled in every process: a full disk ends nothing that does not need it.
+    """
     cache = dispatcher._cache
     stamp = cache._impl.locator.get_source_stamp()
     cache._cache_file = CodeFiles(Path(cache.cache_path), cache._impl.filename_base, stamp)
+    save = cache.save_overload
+
+    def save_if_possible(*arguments: object) -> None:
+        with contextlib.suppress(OSError):
+            save(*arguments)
+
+    cache.save_overload = save_if_possible

@@ -49,18 +49,25 @@ def multiplied_weights(model: ModelConfig, vocab_size: int) -> int:
     return sum(count for name, count in matrices.items() if name not in looked_up)
 
 
-def size_for(model: ModelConfig, vocab_size: int, symbols: int, read: Callable[[int], float]) -> int:
+def size_for(
+    model: ModelConfig,
+    vocab_size: int,
+    symbols: int,
+    read: Callable[[int], float],
+    fits: Callable[[int], bool] = lambda size: True,
+) -> int:
     """The largest of `SIZES` of which each weight sees `SYMBOLS_A_WEIGHT`, or that passes over the text
     `PASSES_ENOUGH` times; the smallest where none does.
 
     Args:
         symbols: of the training split; of weights there are at most `MOST_WEIGHTS_A_SYMBOL` for each.
-        read: symbols that a size will be trained on; it is asked for few of them.
+        read: symbols that a size will be trained on; it is asked for few of them, and for none that does not fit.
+        fits: whether there is memory for a size.
     """
 
     def is_too_large(size: int) -> bool:
         weights = multiplied_weights(dataclasses.replace(model, hidden_size=size), vocab_size)
-        if weights > MOST_WEIGHTS_A_SYMBOL * symbols:
+        if weights > MOST_WEIGHTS_A_SYMBOL * symbols or not fits(size):
             return True
         return read(size) < min(SYMBOLS_A_WEIGHT * weights, PASSES_ENOUGH * symbols)
 
@@ -103,18 +110,23 @@ def passes_of(pace: Pace, tokens_per_step: int, tokens_per_epoch: int, tokens_pe
 
 
 def with_size(
-    config: Config, vocab_size: int, tokens_per_epoch: int, passes: Callable[[Config], float]
+    config: Config,
+    vocab_size: int,
+    tokens_per_epoch: int,
+    passes: Callable[[Config], float],
+    fits: Callable[[Config], bool],
 ) -> tuple[Config, str]:
     """The settings with the units that time and text ask for, and what to say about it.
 
     Args:
         passes: that a training of such settings will make.
+        fits: whether there is memory for one.
     """
 
     def read(size: int) -> float:
         return passes(of_size(config, size)) * tokens_per_epoch
 
-    size = size_for(config.model, vocab_size, tokens_per_epoch, read)
+    size = size_for(config.model, vocab_size, tokens_per_epoch, read, lambda size: fits(of_size(config, size)))
     notice = (
         f"hidden size {size}: by the time and the text, at the speed of this machine; --hidden-size decides otherwise"
     )

@@ -27,6 +27,11 @@ class Finding(NamedTuple):
     best: bool
     seconds: float
 
+    @property
+    def broken(self) -> bool:
+        """Whether something was predicted, and that with a loss that is no number."""
+        return self.score.tokens > 0 and not math.isfinite(self.nats)
+
     def told(self, where: Mapping[str, Any], train_nats: float) -> Evaluated:
         """As the event, with the fields that every event has."""
         return Evaluated(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -121,6 +122,14 @@ def memory_estimate(config: Config, vocab_size: int) -> int:
     activations = training.batch_size * (training.window_length * per_step + 3 * A * model.hidden_size)
     base = BASE_BYTES + (CUDA_BYTES if torch.version.cuda else 0)
     return base + BYTES * (companions * weights + activations)
+
+
+def memory_of_machine() -> float:
+    """Its bytes; infinite where the system does not say."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):
+        return math.inf
 
 
 def _time_steps(learner: Learner, clock: Callable[[], float]) -> tuple[float, float]:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from charlm.config import Config
+from charlm.config.shapes import check_shapes, parameter_shapes
 from charlm.corpora import Progress
-from charlm.errors import CompleteError, ConfigError
+from charlm.errors import CompleteError, ConfigError, RunError
 from charlm.evaluation.aside import BaselinesAside
-from charlm.runs import Data, Run, create_run, find_run, open_run_data, prepare, refuse_unkept
+from charlm.runs import Data, Run, TrainingCheckpoint, create_run, find_run, open_run_data, prepare, refuse_unkept
 from charlm.runs.data import text_change
 from charlm.training.assembly import (
     CHECKPOINT,
@@ -41,7 +42,7 @@ from charlm.training.device import choose_machine
 from charlm.training.learner import Capture
 from charlm.training.machine import Machine
 from charlm.training.pace import Pace
-from charlm.training.plan import Plan, make_plan
+from charlm.training.plan import Plan, make_plan, memory_estimate, memory_of_machine
 from charlm.training.progress import check_progress
 from charlm.training.run_folder import check_name, check_place, make_folder
 from charlm.training.scoring import validation_scorer
@@ -131,6 +132,7 @@ def resume_training(
         checkpoint = opened.load_training() if opened.was_saved() else None
         if checkpoint is not None:
             check_progress(checkpoint.progress, checkpoint.step)
+            _check_arrays(opened, checkpoint)
         then = {} if checkpoint is None else checkpoint.progress
         last = opened.config.with_training(then.get("training", {}), CHECKPOINT)
         config = changed_config(last, changes)
@@ -155,9 +157,22 @@ def resume_training(
             trainer.keeper.save_capture(trainer.capture(), best=False)
             opened.change_facts({"corpus": data.facts})
         unsaved = f"run {opened.name} ended before its first checkpoint and begins again"
-        notices = [*data.notices, *([unsaved] if checkpoint is None else checkpoint.notices)]
+        goes_on = [unsaved] if checkpoint is None else [*checkpoint.notices, f"goes on from step {checkpoint.step:,}"]
+        notices = [*data.notices, *goes_on]
         baselines = BaselinesAside(data, MOST_SCORED)
         return Training(config, data, opened, machine, trainer, notices, baselines, progress, held.pop_all())
+
+
+def _check_arrays(run: Run, checkpoint: TrainingCheckpoint) -> None:
+    """Refuse a checkpoint of another model than the run's before anything as large as its settings say is made."""
+    shapes = parameter_shapes(run.config.model, run.tokenizer.vocab_size)
+    where = f"run {run.name}, checkpoint step {checkpoint.step}"
+    check_shapes({name: array.shape for name, array in checkpoint.weights.items()}, shapes, where)
+    lanes, past = run.config.training.batch_size, run.config.model.attention_window
+    for name, array in checkpoint.training.items():
+        expected = (lanes, past) if name.startswith("state.attention.") else (lanes,)
+        if name.startswith("state.") and array.shape[: len(expected)] != expected:
+            raise RunError(f"{where}: {name} has shape {array.shape}, must begin with {expected}")
 
 
 def _refuse_complete(run: Run, trainer: Trainer) -> None:
@@ -238,7 +253,8 @@ def _chosen(
 
     if "hidden_size" in free:
         tried = config.model, config.training.batch_size
-        config, size = with_size(config, V, tokens, passes)
+        memory = memory_of_machine()
+        config, size = with_size(config, V, tokens, passes, lambda tried: memory_estimate(tried, V) < memory / 2)
         data = _noted(data, size)
         if "batch_size" in free and pace.steps is None:
             config, lanes = with_lanes(config, tokens)

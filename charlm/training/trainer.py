@@ -6,7 +6,7 @@ The trainer prints nothing and opens no file: what it evaluates with, samples wi
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from charlm.config import TrainingConfig
@@ -56,6 +56,7 @@ class Trainer:
         self.stop_requested = False
         self.saves = Saves(keeper)
         self._validation_nats: float | None = None
+        self._broken = False
         self.speed = Speed(clock, learner.characters)
 
     def request_stop(self) -> None:
@@ -132,7 +133,8 @@ class Trainer:
             if trouble is None:
                 if self.rails.last and (reason or self.speed.is_due()):
                     yield self._tell(self._stepped(rate, self.rails.last))
-                yield from self._look_up(*due, last=reason is not None)
+                trouble = yield from self._look_up(*due, last=reason is not None)
+            if trouble is None:
                 reason = reason or self._ending()
                 # a training must not end on steps that nobody has looked at
                 trouble = self.rails.judge(self.learner.settle()) if reason else None
@@ -167,17 +169,25 @@ class Trainer:
             self.sample is not None and (evaluate if sample is None else step % sample == 0),
         )
 
-    def _look_up(self, evaluated: bool, saved: bool, sampled: bool, *, last: bool) -> Iterator[Event]:
-        """Between two steps: evaluate, save and sample where it is time to."""
-        best = False
+    def _look_up(
+        self, evaluated: bool, saved: bool, sampled: bool, *, last: bool
+    ) -> Generator[Event, None, str | None]:
+        """Between two steps: evaluate, save and sample where it is time to. Returns what went wrong, in words."""
+        best, best_before = False, self.standing.best_nats
         if evaluated:
             self.standing.evaluations = done_by(self.pace, self.standing, self.position())
         if evaluated and self.evaluate is not None:
             event = self._evaluate(self.evaluate, last)
             best = event.best
             yield self._tell(event)
+            if self._broken:
+                # the last step's loss was of the weights before it: these are none to save, or to come back to
+                return "the validation loss is not a finite number"
         if saved or best:
             yield from self._save(self.rails.renew(self.capture), best=best)
+            if best and self.saves.trouble is not None:
+                # what is not on the disk is no best that later ones have to beat
+                self.standing.best_nats = best_before
         if sampled and self.sample is not None:
             with self.learner.averaged() as model:
                 text = self.sample(model.to_arrays())
@@ -185,12 +195,13 @@ class Trainer:
         if evaluated:
             # time spent here is no training speed
             self.speed.begin(self.learner.characters)
+        return None
 
     def _evaluate(self, evaluate: Evaluate, last: bool) -> Evaluated:
         found = evaluate_now(
             self.learner, evaluate, self.config, self.pace, self.standing, self.speed.fastest, self.clock
         )
-        self._validation_nats = found.nats
+        self._validation_nats, self._broken = found.nats, found.broken
         # subtle: an end that was reached stays one, however fast the evaluation at it was
         if not last:
             exact_cost = self.learner.machine.exact_cost

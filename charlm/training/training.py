@@ -52,8 +52,9 @@ class Training:
         """
         try:
             yield from self._events()
-        # of whatever kind: a lack of memory is torch's RuntimeError, a signal what the command line makes of it
-        except (Exception, KeyboardInterrupt, SystemExit):
+        # of whatever kind: a lack of memory is torch's RuntimeError, a signal what the command line makes of it, and
+        # whoever asks for no more events has gone
+        except (Exception, KeyboardInterrupt, SystemExit, GeneratorExit):
             remove_empty(self.run)
             raise
 

@@ -103,6 +103,16 @@ def test_what_cannot_be_done_is_one_line(run, place, arguments, code, message):
     assert (place / "tale.txt").read_bytes() == before
 
 
+def test_a_file_of_training_text_is_told_from_another(run, place):
+    (place / "cut.txt").write_text((place / "tale.txt").read_text()[500:3000])
+    assert "word for word in what the run was trained on" in run("cut.txt", "--cache", code=2)
+    model = charlm.load("tale", root=place / "checkpoints")
+    found = model.evaluate(place / "cut.txt")
+    assert found.baselines == {}
+    assert "word for word in what the run was trained on" in found.notices[0]
+    assert model.evaluate(place / "other.txt").notices == ()
+
+
 def test_surprisals_in_a_file(run, place, tmp_path):
     target = tmp_path / "out.jsonl"
     found = json.loads(run("other.txt", "--surprisal", str(target), "--dynamic", "--json"))

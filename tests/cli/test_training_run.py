@@ -168,3 +168,32 @@ def test_a_signal_when_all_is_saved_ends_at_once():
 )
 def test_the_end_suggests_twice_what_was_reached(ended, ends, reason, flag):
     assert f"charlm train --resume --run tale {flag}\n" in ended(ends=ends, reason=reason)[0]
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, OutputError])
+@pytest.mark.parametrize("gone_at", ["notice", "open", "show"])
+def test_whoever_looks_on_may_go_away(error, gone_at):
+    """What was learnt is saved all the same, and then it is told."""
+    done = []
+
+    def events():
+        told = {"epoch": 1.0, "characters": 90, "seconds": 3.0, "checkpoint": None, "validation_nats": 2.0}
+        for step in range(100):
+            if "stop" in done:
+                done.append("saved")
+                return
+            yield Stopped(step=step, **told, reason="interrupted")
+        pytest.fail("nobody asked it to stop")
+
+    class Gone(QuietView):
+        pass
+
+    def gone(*_):
+        raise error("gone")
+
+    setattr(Gone, gone_at, gone)
+    training = training_of(events)
+    training.notices, training.request_stop = ["a notice"], lambda: done.append("stop")
+    with pytest.raises(error, match="gone"):
+        watch(training, Gone())
+    assert done == ["stop", "saved"]

@@ -87,6 +87,7 @@ def test_any_bytes_come_back_under_any_vocabulary(make_coder, text, config):
 def test_long_texts_are_cut_in_blocks_and_lanes(make_coder, tokenizer, text, engine, monkeypatch):
     coder, content = make_coder(tokenizer, engine=engine), text[:3000].encode() + "é☃".encode() * 100
     monkeypatch.setattr(compress, "LANE", 150)
+    monkeypatch.setattr(compress, "LANES_SHARE", 1.0)
     monkeypatch.setattr(pieces.read_pieces, "__defaults__", (1000,))
     assert decompressed(coder, compressed(coder, content)) == content
 
@@ -116,6 +117,21 @@ def test_the_size_is_what_an_evaluation_reports(make_arrays, tokenizer, text, ce
     assert found.characters == len(text)
     assert abs(after - found.evaluated_bits / 8) < 0.001 * after + 64
     assert 0 < found.xz_bytes < len(content)
+
+
+@pytest.mark.parametrize(("sure", "lanes"), [(0.0, 6), (9.0, 1)])
+def test_a_sure_model_has_no_more_lanes_than_its_bits_pay_for(make_arrays, tokenizer, monkeypatch, sure, lanes):
+    """Sixteen lanes of 4,096 symbols would be as long as a text of a hundredth of a bit a symbol."""
+    monkeypatch.setattr(compress, "LANE", 2**12)
+    config = ModelConfig(hidden_size=8, layers=1)
+    arrays = {name: np.zeros_like(array) for name, array in make_arrays(config, tokenizer.vocab_size).items()}
+    arrays["output_bias"][tokenizer.encode("a")] = sure
+    content = b"a" * 2**16
+    packed = compressed(Coder(config, arrays, tokenizer), content)
+    found = figures_of(io.BytesIO(content), config, arrays, tokenizer)
+    assert packed[len(compress.MAGIC) + compress.IDENTITY + 1 + 3] == lanes
+    assert abs(len(packed) - found.evaluated_bits / 8) < 0.001 * len(packed) + 64
+    assert decompressed(Coder(config, arrays, tokenizer), packed) == content
 
 
 def test_every_truncation_and_bit_flip_is_refused(coder):

@@ -7,7 +7,7 @@ import pytest
 from charlm.config import CorpusConfig
 from charlm.corpora import check_corpus
 from charlm.corpora.doctor import suggest_min_count
-from charlm.corpora.overlap import WINDOW, Seen
+from charlm.corpora.overlap import WINDOW, Seen, codes_of
 
 
 def random_text(seed, length):
@@ -105,11 +105,11 @@ def test_shares_of_windows_by_hand():
     other = train[100:200] + "#" + train[1000:1050]
     windows = [other[at : at + WINDOW] for at in range(len(other) - WINDOW + 1)]
     expected = sum(window in train for window in windows) / len(windows)
-    seen = Seen([train], len(train))
-    assert seen.share([other]) == expected
-    assert seen.share(list(other)) == expected, "the same however the text is cut into pieces"
-    assert Seen(list(train), len(train)).share([other]) == expected
-    assert Seen([], 0).share([other]) == 0
+    seen = Seen(map(codes_of, [train]), len(train))
+    assert seen.share(map(codes_of, [other])) == expected
+    assert seen.share(map(codes_of, other)) == expected, "the same however the text is cut into pieces"
+    assert Seen(map(codes_of, train), len(train)).share(map(codes_of, [other])) == expected
+    assert Seen([], 0).share(map(codes_of, [other])) == 0
     assert seen.share([]) == 0
 
 
@@ -117,7 +117,7 @@ def test_a_sample_of_the_windows_of_a_long_text(monkeypatch):
     monkeypatch.setattr("charlm.corpora.overlap._MOST", 1000)
     train = random_text(4, 100_000)
     other = train[:10_000] + random_text(5, 10_000)
-    assert Seen([train], len(train)).share([other]) == pytest.approx(0.5, abs=0.15)
+    assert Seen([codes_of(train)], len(train)).share([codes_of(other)]) == pytest.approx(0.5, abs=0.15)
 
 
 @pytest.mark.parametrize(

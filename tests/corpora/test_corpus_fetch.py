@@ -321,6 +321,23 @@ def test_an_index_that_answers_nonsense(server, recipes, content, kind):
         fetch("demo", index_url=f"{server.url}/simple/")
 
 
+def bomb(handler):
+    """A hundred million characters in a hundred thousand."""
+    handler.send_response(200)
+    handler.send_header("Content-Encoding", "gzip")
+    handler.end_headers()
+    handler.wfile.write(gzip.compress(b"a" * 10**8))
+
+
+@pytest.mark.parametrize("answer", [endless, bomb])
+def test_an_index_that_does_not_end(server, recipes, answer):
+    server.answers["/simple/demo/"] = answer
+    source = f'package = "demo"\nversion = "1"\nfilename = "demo-1.zip"\nsha256 = "{"0" * 64}"\nmembers = ["*"]'
+    recipes.write("demo", source=source)
+    with pytest.raises(CorpusError, match="the package index answered more than 64 MB about 'demo'"):
+        fetch("demo", index_url=f"{server.url}/simple/")
+
+
 def test_a_damaged_text_is_noticed_and_fetched_again(server, recipes):
     content = PLAY.encode()
     recipes.write("demo", source=recipes.url_source(server.serve("/demo.txt", content), content))

@@ -188,3 +188,13 @@ def test_json_events_are_the_metrics(workplace):
 def test_quiet_is_quiet(workplace):
     assert workplace.train("--steps", 2, "--quiet") == b""
     assert workplace.errors == ""
+
+
+def test_a_reader_that_goes_away_loses_nothing(workplace):
+    process = workplace.start("train", workplace.text, "--hidden-size", 16, "--minutes", 10, "--json", "--run", "read")
+    assert json.loads(process.stdout.readline())
+    process.stdout.close()
+    assert process.wait(timeout=60) == 141, process.stderr.read()
+    last = records(workplace, "read")[-1]
+    assert (last["kind"], last["reason"]) == ("stop", "interrupted")
+    assert (workplace.folder / "checkpoints" / "read" / "steps" / f"step-{last['step']:08d}").is_dir()

@@ -121,6 +121,7 @@ def test_what_is_not_finite_is_null(model, tokenizer, ids, broken):
     assert record["perplexity"] is None
     assert record["interval"] is None
     assert record["tokens"] == 3999
+    assert "no finite numbers" in record["note"]
 
 
 def test_perplexity_too_large_for_a_number_is_null(model, tokenizer, ids):
@@ -130,6 +131,7 @@ def test_perplexity_too_large_for_a_number_is_null(model, tokenizer, ids):
     record = evaluate(model, tokenizer, ids[:100], split="test").to_json()
     assert record["nats_per_character"] == pytest.approx(1e4)
     assert record["perplexity"] is None
+    assert record["note"] == "the perplexity is too large for a number"
 
 
 def test_baselines_known_already_are_taken(model, tokenizer, ids):

@@ -7,6 +7,7 @@ import pytest
 
 from charlm.errors import ConfigError
 from charlm.evaluation import evaluate
+from charlm.evaluation.familiar import Familiar, familiar
 from charlm.evaluation.tuning import TUNED_ON, choose_tuning_text
 
 ALL = np.arange(200_000, dtype=np.uint32)
@@ -55,6 +56,23 @@ def test_it_is_validation_text_unless_that_is_scored():
 def test_text_that_the_run_was_trained_on_is_refused(split):
     with pytest.raises(ConfigError, match=f"split {split} has text in it that the run was trained on"):
         choose_tuning_text(RUN, RUN, split)
+
+
+def test_a_file_cut_from_the_runs_text_is_that_text():
+    """Whatever it is called: what learns from the training split, or is tuned on the other, knows it."""
+    another = data({}, sha="b")
+    cut = {name: RUN.store.part(name)[1000:9000] for name in ("train", "validation", "test")}
+    known = {name: familiar(RUN, ids) for name, ids in cut.items()}
+    assert known == {"train": Familiar(1.0, 0.0), "validation": Familiar(0.0, 1.0), "test": Familiar()}
+    with pytest.raises(ConfigError, match="100% of this text stands word for word in what the run was trained on"):
+        choose_tuning_text(RUN, another, "all", known["train"])
+    assert choose_tuning_text(RUN, another, "all", known["validation"]).ids[-1] == 119_999
+    assert choose_tuning_text(RUN, another, "all", known["test"]).ids[0] == 120_000
+    tenth = familiar(RUN, np.concatenate([cut["train"][:900], cut["test"]]))
+    assert tenth.train == pytest.approx(0.1, abs=0.01)
+    assert not tenth.is_training_text
+    assert tenth.notices[0].startswith("10% of this text stands word for word")
+    assert familiar(RUN, cut["test"]).notices == familiar(RUN, cut["train"][:5]).notices == ()
 
 
 def test_a_run_without_other_text():

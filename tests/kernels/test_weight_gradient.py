@@ -32,7 +32,8 @@ def test_every_row_counts_once(
     """A last piece that is shorter, rows of an odd number, a weight of some of the planes, columns to be filled up."""
     unit, names = padding(dtype), 3
     width, scratch = 8 * unit, Scratch(threads)
-    monkeypatch.setattr(weight_gradient, "COLUMNS", columns_of_a_job * unit)
+    monkeypatch.setattr(weight_gradient, "SUMS", 0)
+    monkeypatch.setattr(weight_gradient, "FEWEST_COLUMNS", columns_of_a_job * unit)
     planes, ids = draw(rows, width, seed=1).to(dtype), draw(rows, seed=2).abs() % names
     found = WeightGradients(flat(planes), flat(ids), names, scratch)
     begins, values = (0, unit), [draw(rows, columns * unit, seed=3 + columns).to(dtype) for columns in (2, 3)]

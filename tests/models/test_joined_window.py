@@ -37,7 +37,7 @@ MODELS: dict[str, tuple[dict[str, Any], int, int, int]] = {
     "one layer, many symbols, few of them there": ({"hidden_size": 20, "layers": 1}, 300, 3, 4),
     "more symbols than places": ({"hidden_size": 9}, 300, 2, 3),
     "tied": ({"hidden_size": 24, "tie_weights": True}, 33, 4, 5),
-    "dropout": ({"hidden_size": 36, "layers": 3, "dropout": 0.4}, 20, 4, 6),
+    "dropout": ({"hidden_size": 36, "layers": 3, "dropout": 0.4, "locked_dropout": False}, 20, 4, 6),
     "locked": ({"hidden_size": 36, "dropout": 0.4, "locked_dropout": True}, 20, 4, 6),
     "every kind": (
         {"hidden_size": 16, "dropout": 0.3, "dropout_input": 0.2, "dropout_recurrent": 0.5, "dropout_embedding": 0.1},

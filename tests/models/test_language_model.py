@@ -81,11 +81,15 @@ def attended(model: LanguageModel, y: Tensor) -> Tensor:
     return torch.stack(rows, 1)
 
 
-@pytest.mark.parametrize("masked", [False, True], ids=["plain", "masked"])
+@pytest.mark.parametrize("dropout", [None, "locked", "plain"])
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("options", OPTIONS)
-def test_the_model_is_what_it_says(options: str, cell: str, masked: bool) -> None:
-    rates = {f"dropout_{kind}": 0.3 for kind in ("input", "between", "output", "recurrent", "embedding")}
+def test_the_model_is_what_it_says(options: str, cell: str, dropout: str | None) -> None:
+    masked = dropout is not None
+    rates: dict[str, Any] = {
+        f"dropout_{kind}": 0.3 for kind in ("input", "between", "output", "recurrent", "embedding")
+    }
+    rates["locked_dropout"] = dropout == "locked"
     config = make_config(cell=cell, **(rates if masked else {}), **OPTIONS[options])
     model = LanguageModel(config, V, seeded()).double()
     with torch.no_grad():

@@ -15,7 +15,7 @@ IDS = torch.arange(24).view(3, 8) * 5 % V
 OPTIONS = [
     {"dropout": 0.0},
     {"dropout": 0.0, "dropout_recurrent": 0.3, "dropout_input": 0.2, "embedding_size": 4},
-    {"dropout": 0.4, "dropout_recurrent": 0.3, "tie_weights": True},
+    {"dropout": 0.4, "dropout_recurrent": 0.3, "tie_weights": True, "locked_dropout": False},
     {"dropout": 0.4, "locked_dropout": True, "layers": 1},
 ]
 

@@ -1,5 +1,6 @@
 """Machine code is kept from process to process, and made anew when any loop's source changes."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 import charlm
 from charlm.kernels import KERNELS
-from charlm.simd import HAS_BFLOAT16, code_files, telling
+from charlm.simd import HAS_BFLOAT16, code_files, compiled, telling
 
 PACKAGE = Path(charlm.__file__).parent
 PATHS = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
@@ -130,6 +131,22 @@ def test_a_folder_that_cannot_be_written_means_compiling_anew(place):
         compilations, told, result = place()
         assert (int(compilations) >= 1, told, result) == (True, "1", TANH)
     assert not list(place.folder.rglob("*.nb?"))
+
+
+@pytest.mark.parametrize("where", ["file", "folder"])
+def test_a_full_disk_ends_nothing_that_does_not_need_it(monkeypatch, where):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    @compiled
+    def twice(number):
+        return 2 * number
+
+    if where == "file":
+        monkeypatch.setattr(code_files, "write_code", full)
+    else:
+        monkeypatch.setattr(twice._cache._impl.locator, "ensure_cache_path", full)
+    assert twice(21) == 42
 
 
 def test_a_change_in_another_file_is_noticed(place):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 from datetime import datetime
@@ -129,6 +130,30 @@ def test_the_size_is_the_largest_whose_weights_see_enough(power: float, layers: 
 
 def test_without_time_left_the_model_is_the_smallest() -> None:
     assert size_for(ModelConfig(), 65, 10**9, lambda size: 0.0) == SIZES[0]
+
+
+def test_a_size_for_which_there_is_no_memory_is_not_even_tried() -> None:
+    asked = list[int]()
+
+    def read(size: int) -> float:
+        asked.append(size)
+        return math.inf
+
+    assert size_for(ModelConfig(), 60_000, 3 * 10**6, read, lambda size: size <= 448) == 448
+    assert max(asked) <= 448
+    assert size_for(ModelConfig(), 60_000, 3 * 10**6, read, lambda size: False) == SIZES[0]
+
+
+# text of N symbols, V of them different, 2,000,000 weights' products of a symbol a second
+@pytest.mark.parametrize(
+    ("symbols", "vocab_size", "seconds", "size"),
+    [(900, 40, 1, 64), (900, 40, 86_400, 64), (1_800_000_000, 65, 1, 64), (1_800_000_000, 65, 86_400, 1024)],
+)
+def test_extremes_are_within_what_there_is_to_choose(symbols: int, vocab_size: int, seconds: int, size: int) -> None:
+    def read(size: int) -> float:
+        return seconds * 5e10 / multiplied_weights(ModelConfig(hidden_size=size), vocab_size)
+
+    assert size_for(ModelConfig(), vocab_size, symbols, read) == size
 
 
 @pytest.fixture

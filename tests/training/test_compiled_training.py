@@ -24,7 +24,7 @@ EVERYTHING = {
 }
 MODELS = {
     "plain": {"dropout": 0.0},
-    "dropout": {"dropout": 0.3, "dropout_input": 0.2},
+    "plain dropout": {"dropout": 0.3, "dropout_input": 0.2, "locked_dropout": False},
     "locked dropout": {"dropout": 0.3, "dropout_input": 0.2, "locked_dropout": True},
     "DropConnect": {"dropout": 0.0, "dropout_recurrent": 0.4},
     "embedding dropout": {"dropout": 0.0, "dropout_embedding": 0.3},

@@ -18,6 +18,10 @@ SETTINGS = [
     ({"cell": "gru", "tie_weights": True, "attention_window": 12}, {"ema": 0.9, "clip_value": 0.01}),
     ({"cell": "gru-reset-before", "embedding_size": 5, "tie_weights": True}, {"clip_norm": 0}),
     (
+        {"dropout": 0.3, "dropout_input": 0.1, "locked_dropout": False},
+        {"accumulate": 2},
+    ),
+    (
         {"dropout": 0.3, "dropout_input": 0.1, "dropout_recurrent": 0.2, "dropout_embedding": 0.1},
         {"ema": 0.9, "accumulate": 2, "window_jitter": 0.5, "clip_norm": 0.1, "weight_decay": 0.01},
     ),

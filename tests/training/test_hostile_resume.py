@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import tracemalloc
 from contextlib import suppress
 from datetime import datetime
 
@@ -95,6 +96,31 @@ def test_hostile_progress_is_refused_by_name(step, place):
         with pytest.raises(RunError, match=f"progress is incomplete: it has no {first}"):
             resume(step, without)
     resume(step, sound)
+
+
+@pytest.mark.parametrize(
+    ("room", "changes", "named"),
+    [
+        ("model", {"hidden_size": 30_000}, "embedding"),
+        ("model", {"layers": 64}, "layers.1"),
+        ("model", {"attention_window": 10**6}, "attention"),
+        ("training", {"batch_size": 10**6}, "state.layers.0"),
+    ],
+    ids=str,
+)
+def test_a_run_that_says_more_than_its_checkpoint_holds_takes_no_memory(step, room, changes, named):
+    """8 units are saved. Of 30,000 one matrix would take 14 GB, so it is refused before anything is made of it."""
+    path = step.parents[1] / "run.json"
+    record = records.load(path.read_bytes(), "run.json")
+    record["config"][room] |= changes
+    path.write_bytes(records.dump(record))
+    tracemalloc.start()
+    try:
+        with pytest.raises(RunError, match=named):
+            resume(step)
+        assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("settings", [5, [1], {"x": 1}, {"steps": -1}])

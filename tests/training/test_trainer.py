@@ -76,6 +76,11 @@ def scores(*nats):
     return evaluate
 
 
+def unpredicted(model, symbols):
+    """The evaluation of a text of one symbol."""
+    return Score(total_nats=0.0, tokens=0, characters=0, bytes=0)
+
+
 def kinds(events):
     return [event.kind for event in events]
 
@@ -103,7 +108,7 @@ def test_a_training_by_steps_ends_there_evaluated_and_saved(make_learner, make_t
 
 def test_every_record_is_strict_json_with_the_documented_keys(make_learner, make_trainer):
     keeper = Notebook()
-    list(make_trainer(make_learner(steps=4), keeper=keeper, evaluate=scores(math.nan)).run())
+    list(make_trainer(make_learner(steps=4), keeper=keeper, evaluate=unpredicted).run())
     documented = {"step", "epoch", "characters", "seconds", "characters_per_second", "learning_rate", "gradient_norm"}
     documented |= {"train_nats", "validation_nats", "perplexity", "bits_per_character", "checkpoint", "kind"}
     for event in keeper.events:
@@ -121,7 +126,7 @@ def test_every_record_is_strict_json_with_the_documented_keys(make_learner, make
     ],
 )
 def test_intervals_are_kept(make_learner, make_trainer, settings, evaluated, saved):
-    events = list(make_trainer(make_learner(**settings), evaluate=scores(math.nan)).run())
+    events = list(make_trainer(make_learner(**settings), evaluate=unpredicted).run())
     assert [event.step for event in of_kind(events, "evaluate")] == evaluated
     assert [event.step for event in of_kind(events, "save")] == saved
 
@@ -415,6 +420,40 @@ def test_a_save_that_works_again_makes_good(make_learner, make_trainer):
     for event in trainer.run():
         keeper.fail = event.step < 10
     assert keeper.captures[-1][0].progress["steps"] == 20
+
+
+def test_a_best_that_could_not_be_saved_is_none_for_those_that_follow(make_learner, make_trainer):
+    """Else eval and generate would take an older, worse checkpoint than what is there."""
+    keeper = Notebook()
+    learner = make_learner(steps=20, evaluate_every=5)
+    trainer = make_trainer(learner, keeper=keeper, evaluate=scores(3.0, 1.0, 2.0, 2.5))
+    for event in trainer.run():
+        keeper.fail = 5 <= event.step < 10
+        if event.kind == "evaluate" and event.step == 10:
+            keeper.fail = True
+        if event.kind == "save_failed":
+            keeper.fail = False
+    saved = {capture.progress["steps"]: best for capture, best in keeper.captures}
+    assert [event.best for event in of_kind(keeper.events, "evaluate")] == [True, True, True, False]
+    assert saved == {15: True, 20: False}
+
+
+def test_weights_whose_validation_loss_is_no_number_are_not_saved_and_not_gone_back_to(make_learner, make_trainer):
+    """The loss of the step before was of the weights before; what a way back leads to has to be sound."""
+    keeper = Notebook()
+    trainer = make_trainer(make_learner(steps=20, evaluate_every=5), keeper=keeper, evaluate=scores(2.0, math.nan, 1.0))
+    events = list(trainer.run())
+    told = [(event.kind, event.step) for event in events if event.kind in ("evaluate", "save", "rollback")]
+    assert told == [
+        ("evaluate", 5), ("save", 5),
+        ("evaluate", 10), ("rollback", 5),
+        ("evaluate", 10), ("save", 10),
+        ("evaluate", 15), ("save", 15),
+        ("evaluate", 20), ("save", 20),
+    ]  # fmt: skip
+    assert "validation loss is not a finite number" in of_kind(events, "rollback")[0].reason
+    with pytest.raises(DivergedError, match="validation loss is not a finite number"):
+        list(make_trainer(make_learner(steps=20, evaluate_every=5), evaluate=scores(math.nan)).run())
 
 
 def test_without_a_validation_split_training_still_saves(make_learner, make_trainer):
