@@ -94,7 +94,7 @@ def test_evaluate_leaves_the_threads_of_torch_as_they_were(model):
 
 
 def test_baselines_that_cannot_learn_are_said_to_be_left_out(model, place, monkeypatch):
-    (place / "new.txt").write_text("the dog ran. " * 30)
+    (place / "new.txt").write_text("the dog ate a hat that ran. " * 30)
     monkeypatch.setenv("CHARLM_CACHE", str(place / "empty"))
     (place / "tale.txt").rename(place / "gone.txt")
     try:
