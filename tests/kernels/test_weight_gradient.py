@@ -23,9 +23,9 @@ def draw(*shape: int, seed: int) -> Tensor:
 
 
 @every_format
-@pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("rows", [1, 3, 35, PIECE, 2 * PIECE + 33])
-@pytest.mark.parametrize("columns_of_a_job", [1, 3, 100])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("rows", [3, 35, PIECE, 2 * PIECE + 33])
+@pytest.mark.parametrize("columns_of_a_job", [3, 100])
 def test_every_row_counts_once(
     columns_of_a_job: int, rows: int, threads: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:

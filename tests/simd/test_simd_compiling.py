@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.kernels import KERNELS
-from charlm.simd import HAS_BFLOAT16, code_files, compiled, telling
+from charlm.simd import code_files, compiled, telling
 
 PACKAGE = Path(charlm.__file__).parent
 PATHS = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
@@ -45,20 +44,22 @@ with event.install_recorder("numba:compile") as recorder, using("compiled"):
     layer(torch.ones(2, 3, 3), layer.initial_state(2), None)[0].sum().backward()
 print(sum(at.is_start for _, at in recorder.buffer))
 """
-# a training's window, of a cell and a number format
-A_WINDOW = """
-import sys
+# a training's window, of each cell and number format
+WINDOWS = """
 from numba.core import event
 from charlm.config import ModelConfig
-from charlm.kernels import using
+from charlm.kernels import KERNELS, using
 from charlm.models import LanguageModel
+from charlm.simd import HAS_BFLOAT16
 import torch
 
-model = LanguageModel(ModelConfig(cell=sys.argv[1], hidden_size=16), 20)
 ids = torch.arange(12).view(2, 6)
-rounded = torch.autocast("cpu", torch.bfloat16, enabled=sys.argv[2] == "bfloat16")
-with event.install_recorder("numba:compile") as recorder, using("compiled"), rounded:
-    model.loss(ids, ids, model.initial_state(2), torch.Generator())[0].backward()
+with event.install_recorder("numba:compile") as recorder, using("compiled"):
+    for cell in KERNELS["compiled"]:
+        model = LanguageModel(ModelConfig(cell=cell, hidden_size=16), 20)
+        for rounded in {False, HAS_BFLOAT16}:
+            with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
+                model.loss(ids, ids, model.initial_state(2), torch.Generator())[0].backward()
 print(sum(at.is_start for _, at in recorder.buffer))
 """
 # whether a gradient is that of torch's kernels
@@ -168,13 +169,11 @@ def test_a_kernel_is_compiled_once_for_all_processes(place):
     assert place("lstm.py", **shared) == ["0"]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"] if HAS_BFLOAT16 else ["float32"])
-@pytest.mark.parametrize("cell", KERNELS["compiled"])
-def test_a_trainings_window_is_compiled_once_for_all_processes(place, cell, dtype):
-    (place.folder / "window.py").write_text(A_WINDOW)
+def test_a_trainings_windows_are_compiled_once_for_all_processes(place):
+    (place.folder / "windows.py").write_text(WINDOWS)
     shared = {"NUMBA_CACHE_DIR": code_files.code_folder().parent}
-    place("window.py", cell, dtype, **shared)
-    assert place("window.py", cell, dtype, **shared) == ["0"]
+    place("windows.py", **shared)
+    assert place("windows.py", **shared) == ["0"]
 
 
 @pytest.mark.slow
