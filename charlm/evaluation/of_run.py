@@ -60,8 +60,7 @@ def evaluate_run(
         split = split or "all"
     ids = ids_of(data, split)
     home = _home(run, data, own, progress) if names or baselines else data
-    elsewhere = isinstance(home, Data) and home.facts["sha256"] != data.facts["sha256"]
-    known = familiar(home, ids) if isinstance(home, Data) and elsewhere else NOT_AT_ALL
+    known = _known(home, data, ids)
     tuning = _tuning_text(home, data, split, known) if names else None
     scorer = open_scorer(run, checkpoint, device, threads, engine, precision, on_compile)
     compared, notices = _baselines(run, home, data, split, ids, known) if baselines else ({}, ())
@@ -117,6 +116,13 @@ def _home(run: Run, data: Data, own: bool, progress: Progress | None) -> Data | 
         return data if own else open_run_data(run, progress=progress)
     except CorpusError as error:
         return error
+
+
+def _known(home: Data | CorpusError, data: Data, ids: Ids) -> Familiar:
+    """How much of a text is in the run's own, where it is another one."""
+    if isinstance(home, CorpusError) or home.facts["sha256"] == data.facts["sha256"]:
+        return NOT_AT_ALL
+    return familiar(home, ids)
 
 
 def _tuning_text(home: Data | CorpusError, data: Data, split: str, known: Familiar) -> TuningText:

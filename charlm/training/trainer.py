@@ -12,8 +12,8 @@ from typing import Any
 from charlm.config import TrainingConfig
 from charlm.errors import DivergedError, RunError
 from charlm.registry import lookup
-from charlm.training.evaluations import Evaluate, done_by, evaluate_now, is_due
-from charlm.training.events import Evaluated, Event, RolledBack, Sampled, Saved, SaveFailed, Stepped, Stopped
+from charlm.training.evaluations import Evaluate, Finding, done_by, evaluate_now, is_due
+from charlm.training.events import Event, RolledBack, Sampled, Saved, SaveFailed, Stepped, Stopped
 from charlm.training.keeper import Keeper, Saves
 from charlm.training.learner import Arrays, Capture, Learner, StepResult
 from charlm.training.pace import Pace, last_scoring
@@ -56,7 +56,6 @@ class Trainer:
         self.stop_requested = False
         self.saves = Saves(keeper)
         self._validation_nats: float | None = None
-        self._broken = False
         self.speed = Speed(clock, learner.characters)
 
     def request_stop(self) -> None:
@@ -177,10 +176,10 @@ class Trainer:
         if evaluated:
             self.standing.evaluations = done_by(self.pace, self.standing, self.position())
         if evaluated and self.evaluate is not None:
-            event = self._evaluate(self.evaluate, last)
-            best = event.best
-            yield self._tell(event)
-            if self._broken:
+            found = self._evaluate(self.evaluate, last)
+            best = found.best
+            yield self._tell(found.told(self.where(), self.rails.smoothed))
+            if found.broken:
                 # the last step's loss was of the weights before it: these are none to save, or to come back to
                 return "the validation loss is not a finite number"
         if saved or best:
@@ -197,16 +196,16 @@ class Trainer:
             self.speed.begin(self.learner.characters)
         return None
 
-    def _evaluate(self, evaluate: Evaluate, last: bool) -> Evaluated:
+    def _evaluate(self, evaluate: Evaluate, last: bool) -> Finding:
         found = evaluate_now(
             self.learner, evaluate, self.config, self.pace, self.standing, self.speed.fastest, self.clock
         )
-        self._validation_nats, self._broken = found.nats, found.broken
+        self._validation_nats = found.nats
         # subtle: an end that was reached stays one, however fast the evaluation at it was
         if not last:
             exact_cost = self.learner.machine.exact_cost
             self._keep_free(last_scoring(found.seconds, found.score.tokens, self.final_tokens, exact_cost))
-        return found.told(self.where(), self.rails.smoothed)
+        return found
 
     def _keep_free(self, seconds: float) -> None:
         """So much of a time budget is for what comes after the last step."""
