@@ -15,7 +15,7 @@ from charlm.registry import lookup
 from charlm.runs import Checkpoint, Run
 from charlm.runs.precision import measured_precisions
 from charlm.runtime import NumpyModel, open_engine
-from charlm.runtime.quantised import PRECISIONS
+from charlm.runtime.quantised import FORMATS, PRECISIONS
 
 # Where Linux shows a GPU that torch could compute on.
 GPU_PLACES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
@@ -72,9 +72,10 @@ def open_scorer(
             threads=threads,
             otherwise="torch",
             on_compile=on_compile,
+            halves=True,
         )
         if not isinstance(found, NumpyModel):
-            coarse = found.precision != "exact"
+            coarse = found.precision in FORMATS
             return Scorer(found, notices=(f"scored with weights in {found.precision}",) if coarse else ())
     if precision not in ("auto", "exact"):
         raise ConfigError(f"precision must be exact with torch, was {precision}: take engine numba, on a CPU")

@@ -22,7 +22,8 @@ class Room(NamedTuple):
         wide: float64, (V,).
         order: int64, (2 V,).
         sums, whole_sums: float32 and int32, one tile of a product.
-        whole: int16, or uint8 for weights of int8; (rows, X).
+        whole: what weights are multiplied with: int16, or uint8 for weights of int8, (rows, X); or uint16, (rows,
+            2 * filled_depth(X)), for weights in halves.
         scales: float32, (rows,).
     """
 
@@ -37,7 +38,9 @@ class Room(NamedTuple):
 
 
 def whole_kind(weights: npt.DTypeLike) -> npt.DTypeLike:
-    """Of the numbers that weights of integers are multiplied with."""
+    """Of the numbers that weights of integers, or in halves, are multiplied with."""
+    if weights == np.uint16:
+        return np.uint16
     return np.uint8 if weights == np.int8 else np.int16
 
 

@@ -36,6 +36,7 @@ def open_engine(
     threads: int | None = None,
     on_compile: Callable[[], None] | None = None,
     otherwise: str = "numpy",
+    halves: bool = False,
 ) -> NumbaModel | NumpyModel:
     """A model at work.
 
@@ -48,6 +49,7 @@ def open_engine(
         threads: at most so many share rows that run side by side; None for all processors.
         on_compile: told when the loop has to be compiled, which takes seconds.
         otherwise: the engine that errors name where numba cannot be had.
+        halves: whether `charlm.runtime.packing.HALVES` are exact enough, for what needs speed with many rows.
 
     Raises:
         UnknownNameError: there is no such engine, or precision.
@@ -65,7 +67,9 @@ def open_engine(
     wanted = engine == "numba" or (engine == "auto" and (precision in PRECISIONS[1:] or can_keep_code()))
     if wanted and missing is None:
         try:
-            return _compiled(config, arrays, vocab_size, precision, measured, threads or processors(), on_compile)
+            return _compiled(
+                config, arrays, vocab_size, precision, measured, threads or processors(), on_compile, halves
+            )
         except ImportError as error:
             if engine == "numba" or precision in PRECISIONS[1:]:
                 raise ConfigError(f"engine numba cannot be imported ({error}): take engine {otherwise}") from None
@@ -96,11 +100,15 @@ def _compiled(
     measured: Mapping[str, float] | None,
     threads: int,
     on_compile: Callable[[], None] | None,
+    halves: bool,
 ) -> NumbaModel:
     from charlm.runtime.numba_model import NumbaModel
-    from charlm.simd import HAS_INT8
+    from charlm.runtime.packing import HALVES
+    from charlm.simd import HAS_AMX, HAS_INT8
 
     if precision == "auto":
         precision = fastest(measured or {}, bytes_are_fast=HAS_INT8)
+    if precision == "exact" and halves and HAS_AMX:
+        precision = HALVES
     told = on_compile or (lambda: None)
     return NumbaModel(config, arrays, vocab_size, precision=precision, threads=threads, on_compile=told)

@@ -18,11 +18,12 @@ from charlm.runtime.call import NUMBERS, READ, SCORE, WRITE, Room, kinds, whole_
 from charlm.runtime.checking import check_range, checked
 from charlm.runtime.drawing import Drawing
 from charlm.runtime.layout import lay_out
-from charlm.runtime.packing import Matrices, aligned
+from charlm.runtime.packing import WIDE, Matrices, aligned
 from charlm.runtime.priming import Ids, Priming
 from charlm.runtime.state import Array, State
-from charlm.simd import MOST_ROWS, PANEL, WIDTH
+from charlm.simd import MOST_ROWS
 from charlm.simd.entries import Entry
+from charlm.simd.halves import filled_depth
 
 Numbers = npt.NDArray[np.float64]
 
@@ -62,7 +63,8 @@ class NumbaModel(Priming):
         """
         Args:
             arrays: all tensors by name, as `LanguageModel.to_arrays` gives them; they are copied.
-            precision: of the products, one of `charlm.runtime.PRECISIONS`.
+            precision: of the products, one of `charlm.runtime.PRECISIONS`; or `charlm.runtime.packing.HALVES`, where
+                the processor has matrix tiles.
             threads: at most so many share the rows.
             on_compile: told when the loop has to be compiled, which takes seconds.
 
@@ -74,7 +76,7 @@ class NumbaModel(Priming):
         """
         weights = checked(arrays, config, vocab_size)
         self.config, self.vocab_size, self.precision, self.threads = config, vocab_size, precision, threads
-        self._model = lay_out(config, weights, vocab_size, Matrices(precision, PANEL * WIDTH))
+        self._model = lay_out(config, weights, vocab_size, Matrices(precision))
         self._pool: ThreadPoolExecutor | None = None
         kind = self._model.weights.dtype
         self._loop = Entry(f"runtime-{kind}", NUMBERS, kinds(kind), lambda: _entry_of(kind), on_compile)
@@ -159,7 +161,8 @@ class NumbaModel(Priming):
 
     def _room(self, rows: int) -> Room:
         """What a thread works in."""
-        X, P, V, tile = *(self._model.size(name) for name in ("X", "P", "V")), MOST_ROWS * PANEL * WIDTH
+        kind = self._model.weights.dtype
+        X, P, V, tile = *(self._model.size(name) for name in ("X", "P", "V")), MOST_ROWS * WIDE
         return Room(
             vectors=aligned(rows * (2 * X + P), np.float32),
             likelihoods=np.zeros(V, dtype=np.float32),
@@ -167,7 +170,7 @@ class NumbaModel(Priming):
             order=np.empty(2 * V, dtype=np.int64),
             sums=aligned(tile, np.float32),
             whole_sums=aligned(tile, np.int32),
-            whole=aligned(rows * X, whole_kind(self._model.weights.dtype)),
+            whole=aligned(rows * (2 * filled_depth(X) if kind == np.uint16 else X), whole_kind(kind)),
             scales=np.empty(rows, dtype=np.float32),
         )
 

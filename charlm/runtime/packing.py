@@ -9,7 +9,13 @@ import numpy.typing as npt
 
 from charlm.runtime.quantised import FORMATS, quantise_rows
 from charlm.runtime.state import Array
+from charlm.simd import PANEL, WIDTH
+from charlm.simd.halves import pack_halves
 
+HALVES = "halves"
+"""The precision of `charlm.simd.halves`: float32's upper 16 bits, where a processor multiplies them in tiles."""
+
+WIDE = PANEL * WIDTH  # columns of a panel, of all but halves
 PLACE = ("weights", "columns_begin", "columns", "depth")
 
 
@@ -18,17 +24,17 @@ class Matrices:
 
     Attributes (complete after `finish`):
         weights: flat; float32, int16 or int8. (columns / panel, depth / group, panel, group) for each matrix, the
-            last panel filled up with zeros.
+            last panel filled up with zeros; or uint16, panels of halves.
         scales: (sum of columns,) float32, of whole numbers.
         corrections: (sum of columns,) int32: what a sum of int8 products begins with, as activations are stored
             128 too high.
         places: int64, the entries `PLACE` for each matrix.
     """
 
-    def __init__(self, precision: str, panel: int) -> None:
-        """panel: columns of a panel."""
+    def __init__(self, precision: str) -> None:
+        """precision: one of `charlm.runtime.PRECISIONS`, or `HALVES`."""
+        self._halves = precision == HALVES
         self._format = FORMATS.get(precision)
-        self._panel = panel
         self._packed: list[npt.NDArray[Any]] = []
         self._scales: list[Array] = []
         self._corrections: list[npt.NDArray[np.int32]] = []
@@ -37,22 +43,27 @@ class Matrices:
 
     def add(self, matrix: Array) -> int:
         """Pack one, (columns, depth), a product's outputs by its inputs; returns its number."""
+        packed = pack_halves(matrix) if self._halves else self._in_panels(matrix)
+        self._packed.append(packed)
+        self._places.append((self._size, self._columns, *matrix.shape))
+        self._size += packed.size
+        self._columns += len(matrix)
+        return len(self._places) - 1
+
+    def _in_panels(self, matrix: Array) -> npt.NDArray[Any]:
+        """In its panels; where the format is one of integers, its scales and corrections are kept."""
         columns, depth = matrix.shape
-        group, whole, scales = 1, matrix, np.empty(0, dtype=np.float32)
+        group, whole = 1, matrix
         if self._format is not None:
             group = self._format.group
             whole, scales = quantise_rows(matrix, self._format)
-        filled = -(-columns // self._panel) * self._panel
+            self._scales.append(scales)
+            self._corrections.append(-128 * whole.sum(axis=1, dtype=np.int32))
+        filled = -(-columns // WIDE) * WIDE
         if filled > columns:
             whole = np.concatenate([whole, np.zeros((filled - columns, depth), dtype=whole.dtype)])
-        self._packed.append(whole.reshape(-1, self._panel, depth // group, group).transpose(0, 2, 1, 3))
-        self._places.append((self._size, self._columns, columns, depth))
-        self._scales.append(scales)
-        if self._format is not None:
-            self._corrections.append(-128 * whole[:columns].sum(axis=1, dtype=np.int32))
-        self._size += filled * depth
-        self._columns += columns
-        return len(self._places) - 1
+        panels: npt.NDArray[Any] = whole.reshape(-1, WIDE, depth // group, group).transpose(0, 2, 1, 3)
+        return panels
 
     def finish(self) -> None:
         """Copy all of them to their places."""

@@ -11,7 +11,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload, register_jitable
 
-from charlm.runtime.packing import PLACE
+from charlm.runtime.packing import PLACE, WIDE
 from charlm.runtime.quantised import FORMATS
 from charlm.simd import (
     MOST_ROWS,
@@ -27,9 +27,10 @@ from charlm.simd import (
     store,
     total,
 )
+from charlm.simd.halves import HALVES_PANEL
 from charlm.simd.integers import accumulate_integers, greatest, load_whole, magnitude, store_rounded
+from charlm.simd.tiles_of_halves import accumulate_halves, filled_depth, store_halves
 
-WIDE = PANEL * WIDTH
 ENTRIES = len(PLACE)
 ACTIVATIONS_16, ACTIVATIONS_8 = FORMATS["int16"].activations, FORMATS["int8"].activations
 SHIFT_8 = 128
@@ -60,6 +61,8 @@ def add_products(
 @overload(add_products)
 def _add_products(rows, x, x_begin, x_stride, model, matrix, result, begin, stride, room):
     weights = dict(zip(model.fields, model.types, strict=True))["weights"]
+    if weights.dtype == types.uint16:
+        return _of_halves
     return _of_floats if weights.dtype == types.float32 else _of_integers
 
 
@@ -81,6 +84,25 @@ def _of_floats(rows, x, x_begin, x_stride, model, matrix, result, begin, stride,
                 for place in range(0, wide, WIDTH):
                     store(result, to + row * stride + place, load(sums, row * WIDE + place))
     end_products(x)
+
+
+def _of_halves(rows, x, x_begin, x_stride, model, matrix, result, begin, stride, room):
+    at, halves = matrix * ENTRIES, room.whole
+    offset, columns, depth = model.places[at], model.places[at + 2], model.places[at + 3]
+    deep = filled_depth(depth)
+    for row in range(rows):
+        store_halves(x, x_begin + row * x_stride, depth, halves, row * 2 * deep)
+    tiles, height = begin_products(halves, rows)
+    for column in range(0, columns, HALVES_PANEL * WIDTH):
+        panel = offset + column * 2 * deep
+        for tile in range(tiles):
+            first, count = rows_of_tile(0, rows, tile, tiles)
+            to, here = begin + first * stride + column, first * 2 * deep
+            if columns - column > WIDTH:
+                accumulate_halves(halves, here, count, height, model.weights, panel, deep, 2, result, to, stride)
+            else:
+                accumulate_halves(halves, here, count, height, model.weights, panel, deep, 1, result, to, stride)
+    end_products(halves)
 
 
 def _of_integers(rows, x, x_begin, x_stride, model, matrix, result, begin, stride, room):

@@ -22,9 +22,6 @@ from charlm.simd.vectors import INT32, INT64, call, element_pointer
 HEIGHT = 16
 """Rows of the highest tile."""
 
-DEPTH = 32
-"""Numbers of bfloat16 in a tile's row: depths that one instruction multiplies and adds up."""
-
 ROW = 64  # bytes of a tile's row
 TILE = HEIGHT * ROW
 BYTE = ir.IntType(8)
@@ -50,7 +47,7 @@ def configure(typingctx: Any, height: Any, paired: Any) -> Any:
         rows = builder.trunc(height, BYTE)
         second = builder.select(paired, rows, ir.Constant(BYTE, HEIGHT))
         for tile, value in (*((tile, rows) for tile in range(ROWS + 1)), (SECOND_ROWS, second)):
-            builder.store(value, _ahead(builder, start, HEIGHTS + tile))
+            builder.store(value, ahead(builder, start, HEIGHTS + tile))
         call(builder, "llvm.x86.ldtilecfg", ir.VoidType(), [start])
         return context.get_dummy_value()
 
@@ -89,11 +86,11 @@ def product(vectors: int, fresh: bool) -> Any:
             x_type, *_, weights_type, _, _, sums_type = signature.args
             operation = _Operation(
                 builder,
-                begin=_bytes(builder, element_pointer(context, builder, x_type, x, x_offset)),
+                begin=to_bytes(builder, element_pointer(context, builder, x_type, x, x_offset)),
                 row=builder.shl(row_stride, ir.Constant(INT64, 1)),
-                panel=_bytes(builder, element_pointer(context, builder, weights_type, weights, offset)),
+                panel=to_bytes(builder, element_pointer(context, builder, weights_type, weights, offset)),
                 steps=builder.ashr(depth, ir.Constant(INT64, 5)),
-                sums=_bytes(builder, element_pointer(context, builder, sums_type, sums, ir.Constant(INT64, 0))),
+                sums=to_bytes(builder, element_pointer(context, builder, sums_type, sums, ir.Constant(INT64, 0))),
                 beyond=builder.sub(rows, height),
                 vectors=vectors,
                 fresh=fresh,
@@ -132,7 +129,7 @@ class _Operation:
         """
         Args:
             begin, row: where the first row begins, and how far apart rows are.
-            steps: depths in units of DEPTH.
+            steps: depths in units of TILE_DEPTH.
             beyond: rows of the first tile that the second leaves out.
             vectors: of the panel, and of a row of sums.
             fresh: sums begin at zero, whatever is there.
@@ -147,7 +144,7 @@ class _Operation:
         """The product of one or two tiles of rows with some vectors of the panel, from the first depth to the last."""
         builder = self.builder
         cells = [
-            (line * len(columns) + place, line, place, _ahead(builder, self.sums[line], column * ROW))
+            (line * len(columns) + place, line, place, ahead(builder, self.sums[line], column * ROW))
             for line in range(len(rows))
             for place, column in enumerate(columns)
         ]
@@ -155,7 +152,7 @@ class _Operation:
             if self.fresh:
                 call(builder, "llvm.x86.tilezero", ir.VoidType(), _numbers(cell))
             else:
-                self._tile("tileloadd64", cell, pointer, self.wide)
+                load(builder, cell, pointer, self.wide)
         before = builder.block
         loop, after = builder.append_basic_block("depth"), builder.append_basic_block("done")
         builder.branch(loop)
@@ -163,43 +160,55 @@ class _Operation:
         k = builder.phi(INT64)
         k.add_incoming(ir.Constant(INT64, 0), before)
         here, panel = builder.mul(k, ir.Constant(INT64, ROW)), builder.mul(k, self.step_of_panel)
-        row_of_weights = ir.Constant(INT64, ROW)
         for cell, line, place, _ in cells:
             held = weights[place % len(weights)]
             if not place:
-                self._tile("tileloadd64", rows[line], builder.gep(self.begins[line], [here]), self.row)
+                load(builder, rows[line], builder.gep(self.begins[line], [here]), self.row)
             if not line:
-                tile = _ahead(builder, builder.gep(self.panel, [panel]), columns[place] * TILE)
-                self._tile("tileloadd64", held, tile, row_of_weights)
-                self._fetch(tile)
-            call(builder, "llvm.x86.tdpbf16ps", ir.VoidType(), _numbers(cell, rows[line], held))
+                tile = ahead(builder, builder.gep(self.panel, [panel]), columns[place] * TILE)
+                load(builder, held, tile, ir.Constant(INT64, ROW))
+                # the same tile of the next depths; it may lie beyond the last
+                fetch(builder, builder.gep(tile, [self.step_of_panel]))
+            multiply(builder, cell, rows[line], held)
         following = builder.add(k, ir.Constant(INT64, 1))
         k.add_incoming(following, loop)
         builder.cbranch(builder.icmp_signed("<", following, self.steps), loop, after)
         builder.position_at_end(after)
         for cell, _, _, pointer in cells:
-            self._tile("tilestored64", cell, pointer, self.wide)
+            save(builder, cell, pointer, self.wide)
 
-    def _fetch(self, tile: Any) -> None:
-        """Ask for the same tile of the next depths, while this one is multiplied; it may lie beyond the last."""
-        following = self.builder.gep(tile, [self.step_of_panel])
-        to_read, soon, data = (ir.Constant(INT32, number) for number in (0, 3, 1))
-        for line in range(HEIGHT):
-            pointer = _ahead(self.builder, following, line * ROW)
-            call(self.builder, "llvm.prefetch.p0", ir.VoidType(), [pointer, to_read, soon, data])
 
-    def _tile(self, name: str, tile: int, pointer: Any, stride: Any) -> None:
-        call(self.builder, f"llvm.x86.{name}", ir.VoidType(), [*_numbers(tile), pointer, stride])
+def load(builder: Any, tile: int, pointer: Any, stride: Any) -> None:
+    """A tile from memory, its rows so many bytes apart."""
+    call(builder, "llvm.x86.tileloadd64", ir.VoidType(), [*_numbers(tile), pointer, stride])
+
+
+def save(builder: Any, tile: int, pointer: Any, stride: Any) -> None:
+    """A tile to memory."""
+    call(builder, "llvm.x86.tilestored64", ir.VoidType(), [*_numbers(tile), pointer, stride])
+
+
+def multiply(builder: Any, sums: int, rows: int, weights: int) -> None:
+    """sums += rows @ weights, all three tiles."""
+    call(builder, "llvm.x86.tdpbf16ps", ir.VoidType(), _numbers(sums, rows, weights))
+
+
+def fetch(builder: Any, pointer: Any) -> None:
+    """Ask for a tile in one piece, while others are multiplied. It need not be there."""
+    to_read, soon, data = (ir.Constant(INT32, number) for number in (0, 3, 1))
+    for line in range(HEIGHT):
+        call(builder, "llvm.prefetch.p0", ir.VoidType(), [ahead(builder, pointer, line * ROW), to_read, soon, data])
+
+
+def to_bytes(builder: Any, pointer: Any) -> Any:
+    """A pointer to what it points to, as bytes."""
+    return builder.bitcast(pointer, BYTE.as_pointer())
+
+
+def ahead(builder: Any, pointer: Any, distance: int) -> Any:
+    """A pointer to bytes, so many ahead."""
+    return builder.gep(pointer, [ir.Constant(INT64, distance)])
 
 
 def _numbers(*tiles: int) -> list[Any]:
     return [ir.Constant(BYTE, tile) for tile in tiles]
-
-
-def _bytes(builder: Any, pointer: Any) -> Any:
-    return builder.bitcast(pointer, BYTE.as_pointer())
-
-
-def _ahead(builder: Any, pointer: Any, distance: int) -> Any:
-    """A pointer to bytes, so many ahead."""
-    return builder.gep(pointer, [ir.Constant(INT64, distance)])

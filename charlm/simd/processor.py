@@ -55,6 +55,9 @@ REGISTERS: int = 16 if WIDTH == 8 else 32
 PANEL = 4
 """Vectors across a panel of weights, where a cell's gates ask for no other number."""
 
+TILE_DEPTH = 32
+"""Numbers of bfloat16 in the row of a matrix tile: depths that one instruction multiplies and adds up."""
+
 # sums of 4 columns of vectors, 4 vectors of weights and one of a row must fit into the registers
 MOST_ROWS: int = 6 if REGISTERS == 32 else 2
 """Rows of one tile of float32."""

@@ -19,7 +19,7 @@ from numba.core import types
 from numba.extending import intrinsic, overload, register_jitable
 
 from charlm.simd import amx
-from charlm.simd.processor import HAS_AMX, MOST_ROWS, WIDTH
+from charlm.simd.processor import HAS_AMX, MOST_ROWS, TILE_DEPTH, WIDTH
 from charlm.simd.vectors import (
     FLOATS,
     INT32,
@@ -34,7 +34,7 @@ from charlm.simd.vectors import (
 MOST_ROUNDED_ROWS: int = 2 * amx.HEIGHT if HAS_AMX else MOST_ROWS
 """Rows of one tile of bfloat16."""
 
-DEPTH_UNIT: int = amx.DEPTH if HAS_AMX else 2
+DEPTH_UNIT: int = TILE_DEPTH if HAS_AMX else 2
 """The depth of a product of bfloat16 is a multiple of this: a pair, or two vectors (`_turn_pairs` knows no other)."""
 
 ROUNDED_UNIT: int = max(WIDTH, DEPTH_UNIT, MOST_ROUNDED_ROWS if HAS_AMX else 1)

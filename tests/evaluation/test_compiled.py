@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from charlm import simd
 from charlm.config import Config, ModelConfig
 from charlm.errors import ConfigError
 from charlm.evaluation import compiled, parse_protocol, windows
@@ -21,6 +22,8 @@ from charlm.runs import create_run
 from charlm.runs.precision import precision_fact
 from charlm.runtime import NumbaModel
 from charlm.runtime.layout import CELL_NUMBERS
+from charlm.runtime.packing import HALVES
+from charlm.simd import HAS_AMX
 from charlm.tokenizers import CharTokenizer
 
 V = 13
@@ -80,7 +83,7 @@ def run(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        (("auto", None, "auto", "exact"), "exact"),
+        (("auto", None, "auto", "exact"), HALVES if HAS_AMX else "exact"),
         (("cpu", 1, "auto", "auto"), "int16"),
         (("cpu", 1, "numba", "int8"), "int8"),
         (("cpu", 1, "torch", "exact"), LanguageModel),
@@ -92,6 +95,24 @@ def test_what_scores_is_what_was_asked_for(run, settings, expected):
     with scorer.in_use():
         assert scorer.model.precision == expected if isinstance(expected, str) else isinstance(scorer.model, expected)
     assert bool(scorer.notices) == (expected in ("int16", "int8"))
+
+
+def test_without_matrix_tiles_float32_scores(run, monkeypatch):
+    monkeypatch.setattr(simd, "HAS_AMX", False)
+    assert open_scorer(run, run.load(), "cpu", 1, "numba", "exact").model.precision == "exact"
+
+
+@pytest.mark.parametrize("precision", ["exact", HALVES] if HAS_AMX else ["exact"])
+@pytest.mark.parametrize("cell", CELL_NUMBERS)
+def test_losses_are_those_of_float64(cell, precision):
+    """Of every prediction, and so of their mean; halves have 16 of float32's 24 bits."""
+    reference, _ = models(cell=cell, hidden_size=50, layer_norm=True)
+    model = NumbaModel(reference.config, reference.to_arrays(), V, precision=precision, threads=2)
+    expected, _ = scored(reference.double(), IDS, "stream:1")
+    found, _ = scored(model, IDS, "stream")
+    most = 1e-4 if precision == HALVES else 1e-5
+    np.testing.assert_allclose(found.nats, expected.nats, atol=most)
+    assert found.nats_per_token == pytest.approx(expected.nats_per_token, abs=most / 10)
 
 
 @pytest.mark.parametrize(
