@@ -62,7 +62,7 @@ bench: $(READY)  ## run the benchmarks and put what they found into the pages
 	$(BIN)/python benchmarks/report.py
 
 # goes on after a failure, so that one run says all there is to say; ends with the table of counts
-soak: $(READY)  ## try for hours to break what is promised
+soak: $(READY)  ## try for a day to break what is promised
 	-$(BIN)/pip install --quiet -c constraints.txt -e '.[soak]'
 	@failed=0; for program in $(SOAKS); do echo "== $$program"; $(BIN)/python tests/soak/$$program.py $(ARGS) || failed=1; done; \
 	$(BIN)/python tests/soak/reliability.py && exit $$failed

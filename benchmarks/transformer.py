@@ -6,8 +6,8 @@
 
 The Transformer has 4 layers with 4 heads, torch's own layers and scaled_dot_product_attention, and the width at which
 it needs about as many operations for a character as the model that charlm chooses (printed). It is trained once for
-each of three learning rates, and for twice the highest as long as that is the best one; the best result counts. charlm
-is trained once, with its defaults. charlm's time
+each of three learning rates, and for twice the highest or half of the lowest as long as that is the best one; the best
+result counts. charlm is trained once, with its defaults. charlm's time
 includes its evaluations, checkpoints and the choice of size and number format; the Transformer's is training steps
 alone.
 """
@@ -19,6 +19,7 @@ import dataclasses
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -41,7 +42,7 @@ from charlm.training.device import choose_machine
 
 LAYERS, HEADS, WIDTHS = 4, 4, range(16, 1025, 16)
 RATES, WARMUP = (1e-3, 2e-3, 4e-3), 0.05
-HIGHEST = 0.1  # beyond it nothing learns
+LOWEST, HIGHEST = 1e-4, 0.1  # beyond them nothing learns
 STRIDE = 16
 UNKNOWN = "error"
 
@@ -101,13 +102,13 @@ def transformer_side(case: Case, data: Data, config: Config, asked: argparse.Nam
     ids = torch.from_numpy(np.asarray(data.store.part("validation")).astype(np.int64))
     found: dict[float, tuple[float, int, Transformer]] = {}
     rates = sorted(asked.rates)
-    for rate in rates:  # which grows
+    while rates:
+        rate = rates.pop(0)
         model, read = trained_transformer(data, config, rate, asked)
         found[rate] = (nats_per_character(model, ids, T), read, model)
         case.figures[f"Transformer, rate {rate:g}, cold windows of {T}, nats"] = f"{found[rate][0]:.4f}"
-        best = min(nats for nats, *_ in found.values())
-        if len(found) > 1 and rate == rates[-1] <= HIGHEST / 2 and found[rate][0] == best:
-            rates.append(2 * rate)  # the best must not be an end of what was tried
+        if not rates:
+            rates = beyond({rate: nats for rate, (nats, *_) in found.items()})
     nats, read, model = found[min(found, key=lambda rate: found[rate][0])]
     case.figures[f"Transformer, cold windows of {T}, nats"] = f"{nats:.4f}"
     further = nats_per_character(model, ids, STRIDE)
@@ -116,6 +117,15 @@ def transformer_side(case: Case, data: Data, config: Config, asked: argparse.Nam
     case.figures["Transformer, characters read"] = float(read)
     case.figures["Transformer, layers and width"] = f"{LAYERS} x {model.embedding.embedding_dim}"
     case.figures["Transformer, operations a character, MF"] = model.operations() / 1e6
+
+
+def beyond(found: Mapping[float, float]) -> list[float]:
+    """The rate to try next, from nats by rate: the best must not be an end of what was tried; none where it is not."""
+    best, ends = min(found, key=lambda rate: found[rate]), (min(found), max(found))
+    if len(found) == 1 or best not in ends:
+        return []
+    following = best / 2 if best == ends[0] else 2 * best
+    return [following] if LOWEST <= following <= HIGHEST else []
 
 
 def trained_transformer(data: Data, config: Config, rate: float, asked: argparse.Namespace) -> tuple[Transformer, int]:

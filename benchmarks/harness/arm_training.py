@@ -71,10 +71,11 @@ class Text:
 def arm_config(text: Text, settings: Settings, steps: int) -> Config:
     """What `charlm train` makes of an arm's settings, with the dropout and the decay that so many steps get."""
     values = {"corpus": [str(text.path)], "device": "cpu", "threads": 1, "steps": steps, **settings}
-    config = resolve([Layer(origin="arm", values=values)]).config
+    resolved = resolve([Layer(origin="arm", values=values)])
+    config = resolved.config
     training, tokens = config.training, int(TRAINED * text.characters)
     passes = steps * training.batch_size * training.window_length / tokens
-    free = {"dropout", "weight_decay"} - set(settings)
+    free = {"dropout", "weight_decay"} & set(resolved.free)
     return with_regularisation(config, free, text.vocabulary, tokens, lambda config: passes)[0]
 
 

@@ -16,7 +16,7 @@ EXAMPLES = (
     ("head -c 200 play.txt | charlm generate --prompt - --run mine > more.txt", "exact bytes, in and out"),
     ("charlm generate --samples 3 --seed 7 --top-p 0.9 --json", "three texts, the same every time"),
     ("charlm generate --max-copy 40", "no more than 40 characters in a row out of the training text"),
-    ('charlm generate --greedy --stop "\\n\\n"', "the likeliest text, to the first empty line"),
+    ("charlm generate --greedy --stop $'\\n\\n'", "the likeliest text, to the first empty line"),
 )
 
 

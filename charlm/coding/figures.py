@@ -53,7 +53,7 @@ def figures_of(
         ids.append(make_piece(tokenizer, content).ids)
         spelled += int(tokenizer.characters_per_id[ids[-1]].sum(dtype=np.int64))
     engine = open_engine(
-        config, arrays, tokenizer.vocab_size, precision="exact", threads=threads, on_compile=on_compile
+        config, arrays, tokenizer.vocab_size, precision="exact", threads=threads, on_compile=on_compile, halves=True
     )
     bits = None
     if isinstance(engine, ScoringEngine):

@@ -144,7 +144,8 @@ def _between(known: Setting, text: str, ends: str, logarithmic: bool | None) -> 
     if logarithmic and low <= 0:
         raise ConfigError(f"range {known.name} must begin above 0 to be logarithmic, was {text!r}")
     if logarithmic is None:
-        logarithmic = low > 0 and high / low >= LOGARITHMIC_FROM
+        # a quotient such as 3e-4 / 3e-5 is a little less than what is meant
+        logarithmic = low > 0 and high >= LOGARITHMIC_FROM * low * (1 - 1e-9)
     return Range(setting=known, text=text, low=low, high=high, logarithmic=logarithmic)
 
 

@@ -162,7 +162,8 @@ def open_run_data(
         text = open_corpus(config, progress=progress, fetch=fetch)
         facts = _facts(text.measure())
     except CorpusError as error:
-        kept = None if any(os.path.lexists(name) for name in config.corpus) else _kept(run, str(error))
+        gone = any(name == "-" or not os.path.lexists(name) for name in config.corpus)
+        kept = _kept(run, str(error)) if gone else None
         if kept is None:
             raise
         return kept

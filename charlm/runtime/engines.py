@@ -15,7 +15,7 @@ from charlm.errors import ConfigError
 from charlm.registry import lookup
 from charlm.runtime.layout import missing_in
 from charlm.runtime.precision import fastest
-from charlm.runtime.quantised import PRECISIONS
+from charlm.runtime.quantised import HALVES, PRECISIONS
 
 if TYPE_CHECKING:
     from charlm.runtime.numba_model import NumbaModel
@@ -49,7 +49,7 @@ def open_engine(
         threads: at most so many share rows that run side by side; None for all processors.
         on_compile: told when the loop has to be compiled, which takes seconds.
         otherwise: the engine that errors name where numba cannot be had.
-        halves: whether `charlm.runtime.packing.HALVES` are exact enough, for what needs speed with many rows.
+        halves: whether `charlm.runtime.quantised.HALVES` will do for ``exact``: to score, not to draw.
 
     Raises:
         UnknownNameError: there is no such engine, or precision.
@@ -103,7 +103,6 @@ def _compiled(
     halves: bool,
 ) -> NumbaModel:
     from charlm.runtime.numba_model import NumbaModel
-    from charlm.runtime.packing import HALVES
     from charlm.simd import HAS_AMX, HAS_INT8
 
     if precision == "auto":

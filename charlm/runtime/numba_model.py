@@ -18,10 +18,11 @@ from charlm.runtime.call import NUMBERS, READ, SCORE, WRITE, Room, kinds, whole_
 from charlm.runtime.checking import check_range, checked
 from charlm.runtime.drawing import Drawing
 from charlm.runtime.layout import lay_out
-from charlm.runtime.packing import WIDE, Matrices, aligned
+from charlm.runtime.packing import Matrices, aligned
 from charlm.runtime.priming import Ids, Priming
+from charlm.runtime.quantised import HALVES, PRECISIONS
 from charlm.runtime.state import Array, State
-from charlm.simd import MOST_ROWS
+from charlm.simd import HAS_AMX, MOST_ROWS, PANEL, WIDTH
 from charlm.simd.entries import Entry
 from charlm.simd.halves import filled_depth
 
@@ -63,7 +64,7 @@ class NumbaModel(Priming):
         """
         Args:
             arrays: all tensors by name, as `LanguageModel.to_arrays` gives them; they are copied.
-            precision: of the products, one of `charlm.runtime.PRECISIONS`; or `charlm.runtime.packing.HALVES`, where
+            precision: of the products, one of `charlm.runtime.PRECISIONS`; or `charlm.runtime.quantised.HALVES`, where
                 the processor has matrix tiles.
             threads: at most so many share the rows.
             on_compile: told when the loop has to be compiled, which takes seconds.
@@ -73,10 +74,13 @@ class NumbaModel(Priming):
             RunError: naming a tensor that is missing, one too many, misshapen, not of floats or not finite.
             ConfigError: a model that the loop does not compute, see `charlm.runtime.layout.missing_in`.
             UnknownNameError: `config.cell` is no cell.
+            ValueError: a precision that there is not, or not on this processor.
         """
+        if precision not in (*PRECISIONS, HALVES) or (precision == HALVES and not HAS_AMX):
+            raise ValueError(f"no products of precision {precision!r} on this processor")
         weights = checked(arrays, config, vocab_size)
         self.config, self.vocab_size, self.precision, self.threads = config, vocab_size, precision, threads
-        self._model = lay_out(config, weights, vocab_size, Matrices(precision))
+        self._model = lay_out(config, weights, vocab_size, Matrices(precision, PANEL * WIDTH))
         self._pool: ThreadPoolExecutor | None = None
         kind = self._model.weights.dtype
         self._loop = Entry(f"runtime-{kind}", NUMBERS, kinds(kind), lambda: _entry_of(kind), on_compile)
@@ -162,7 +166,7 @@ class NumbaModel(Priming):
     def _room(self, rows: int) -> Room:
         """What a thread works in."""
         kind = self._model.weights.dtype
-        X, P, V, tile = *(self._model.size(name) for name in ("X", "P", "V")), MOST_ROWS * WIDE
+        X, P, V, tile = *(self._model.size(name) for name in ("X", "P", "V")), MOST_ROWS * PANEL * WIDTH
         return Room(
             vectors=aligned(rows * (2 * X + P), np.float32),
             likelihoods=np.zeros(V, dtype=np.float32),

@@ -7,15 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from charlm.runtime.quantised import FORMATS, quantise_rows
+from charlm.runtime.quantised import FORMATS, HALVES, quantise_rows
 from charlm.runtime.state import Array
-from charlm.simd import PANEL, WIDTH
-from charlm.simd.halves import pack_halves
 
-HALVES = "halves"
-"""The precision of `charlm.simd.halves`: float32's upper 16 bits, where a processor multiplies them in tiles."""
-
-WIDE = PANEL * WIDTH  # columns of a panel, of all but halves
 PLACE = ("weights", "columns_begin", "columns", "depth")
 
 
@@ -31,9 +25,13 @@ class Matrices:
         places: int64, the entries `PLACE` for each matrix.
     """
 
-    def __init__(self, precision: str) -> None:
-        """precision: one of `charlm.runtime.PRECISIONS`, or `HALVES`."""
-        self._halves = precision == HALVES
+    def __init__(self, precision: str, panel: int) -> None:
+        """
+        Args:
+            precision: one of `charlm.runtime.PRECISIONS`, or `HALVES`.
+            panel: columns of a panel, of all but halves.
+        """
+        self._precision, self._panel = precision, panel
         self._format = FORMATS.get(precision)
         self._packed: list[npt.NDArray[Any]] = []
         self._scales: list[Array] = []
@@ -43,7 +41,7 @@ class Matrices:
 
     def add(self, matrix: Array) -> int:
         """Pack one, (columns, depth), a product's outputs by its inputs; returns its number."""
-        packed = pack_halves(matrix) if self._halves else self._in_panels(matrix)
+        packed = _in_halves(matrix) if self._precision == HALVES else self._in_panels(matrix)
         self._packed.append(packed)
         self._places.append((self._size, self._columns, *matrix.shape))
         self._size += packed.size
@@ -59,10 +57,10 @@ class Matrices:
             whole, scales = quantise_rows(matrix, self._format)
             self._scales.append(scales)
             self._corrections.append(-128 * whole.sum(axis=1, dtype=np.int32))
-        filled = -(-columns // WIDE) * WIDE
+        filled = -(-columns // self._panel) * self._panel
         if filled > columns:
             whole = np.concatenate([whole, np.zeros((filled - columns, depth), dtype=whole.dtype)])
-        panels: npt.NDArray[Any] = whole.reshape(-1, WIDE, depth // group, group).transpose(0, 2, 1, 3)
+        panels: npt.NDArray[Any] = whole.reshape(-1, self._panel, depth // group, group).transpose(0, 2, 1, 3)
         return panels
 
     def finish(self) -> None:
@@ -77,6 +75,12 @@ class Matrices:
         self.scales: Array = np.concatenate([np.zeros(0, np.float32), *self._scales])
         self.corrections = np.concatenate([np.zeros(0, np.int32), *self._corrections])
         self.places = np.array(self._places, dtype=np.int64).reshape(-1)
+
+
+def _in_halves(matrix: Array) -> npt.NDArray[np.uint16]:
+    from charlm.simd.halves import pack_halves  # asks the processor, which no other engine has to
+
+    return pack_halves(matrix)
 
 
 def aligned(count: int, dtype: Any) -> npt.NDArray[Any]:

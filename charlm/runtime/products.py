@@ -11,7 +11,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload, register_jitable
 
-from charlm.runtime.packing import PLACE, WIDE
+from charlm.runtime.packing import PLACE
 from charlm.runtime.quantised import FORMATS
 from charlm.simd import (
     MOST_ROWS,
@@ -31,6 +31,7 @@ from charlm.simd.halves import HALVES_PANEL
 from charlm.simd.integers import accumulate_integers, greatest, load_whole, magnitude, store_rounded
 from charlm.simd.tiles_of_halves import accumulate_halves, filled_depth, store_halves
 
+WIDE = PANEL * WIDTH
 ENTRIES = len(PLACE)
 ACTIVATIONS_16, ACTIVATIONS_8 = FORMATS["int16"].activations, FORMATS["int8"].activations
 SHIFT_8 = 128

@@ -40,6 +40,9 @@ FORMATS = {
 PRECISIONS = ("exact", *FORMATS)
 """Number formats of the products, most exact first."""
 
+HALVES = "halves"
+"""The precision of `charlm.simd.halves`: what scores takes it for ``exact`` where the processor has matrix tiles."""
+
 
 def quantise_rows(matrix: Array, form: Format) -> tuple[npt.NDArray[Any], Array]:
     """matrix: (rows, columns) -> whole numbers (rows, columns), and the scales (rows,) that give the matrix again."""

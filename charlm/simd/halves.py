@@ -3,6 +3,7 @@
 A number's upper half is the nearest bfloat16, its lower half the one nearest to what is left: together they have 16 of
 its 24 bits. A product of two numbers is the sum of three, all but that of the lower halves, each exact, added up in
 float32. It is off by 2^-15 of its size at most, and three products in tiles take less time than one in vectors.
+Tiles take numbers below 2^-126, halves too, for zero; one above 3.39e38 has no upper half, and makes nan.
 
 Halves of a row lie one behind the other, (2, depth), upper first. A panel is (depth / TILE_DEPTH, vectors, 2,
 TILE_DEPTH / 2, WIDTH, 2): what one instruction reads lies in one piece, and the panel is read from end to end. Depths
@@ -43,7 +44,8 @@ def pack_halves(matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
     filled[: matrix.shape[0], : matrix.shape[1]] = matrix
     # halves, panels, vectors, columns of a vector, depths, pairs, numbers of a pair
     parts = halves_of(filled).reshape(2, -1, HALVES_PANEL, WIDTH, filled.shape[1] // TILE_DEPTH, TILE_DEPTH // 2, 2)
-    return np.ascontiguousarray(parts.transpose(1, 4, 2, 0, 5, 3, 6))
+    panels: npt.NDArray[np.uint16] = parts.transpose(1, 4, 2, 0, 5, 3, 6)
+    return panels
 
 
 def filled_depth(depth: int) -> int:

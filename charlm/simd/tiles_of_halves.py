@@ -12,29 +12,27 @@ from numba.core import types
 from numba.extending import intrinsic, overload, register_jitable
 
 from charlm.simd import amx, halves
-from charlm.simd.amx import ROW, ROWS, SECOND_ROWS, TILE
+from charlm.simd.amx import PAIRED, ROW, ROWS, SECOND_ROWS, TILE
 from charlm.simd.halves import HALVES_PANEL
 from charlm.simd.processor import WIDTH
 from charlm.simd.vectors import INT64, element_pointer, fill, load, store
 
-# tiles by number: 0 to 3 hold sums
-WEIGHTS = (6, 7)
 UPPER, LOWER = 0, 1
 
-filled_depth = register_jitable(halves.filled_depth)
+filled_depth = register_jitable(halves.filled_depth)  # the same, in compiled functions
 
 
 @register_jitable
-def store_halves(values, begin, depth, halves, to):
+def store_halves(values, begin, depth, target, to):
     """Write both halves of so many float32 numbers, whole vectors; inside compiled functions only."""
     lower = to + filled_depth(depth)
     for place in range(0, depth, WIDTH):
         value = load(values, begin + place)
-        store(halves, to + place, value)
-        store(halves, lower + place, value - load(halves, to + place))
+        store(target, to + place, value)
+        store(target, lower + place, value - load(target, to + place))
     for place in range(depth, filled_depth(depth), WIDTH):
-        store(halves, to + place, fill(0.0))
-        store(halves, lower + place, fill(0.0))
+        store(target, to + place, fill(0.0))
+        store(target, lower + place, fill(0.0))
 
 
 def accumulate_halves(
@@ -170,21 +168,22 @@ class _Operation:
         """One depth: the rows' upper halves times both halves of the weights, then their lower ones times the upper."""
         builder, bytes_of_panel = self.builder, 2 * HALVES_PANEL * TILE
         panel = builder.gep(self.panel, [builder.mul(at, ir.Constant(INT64, bytes_of_panel // ROW))])
-        uppers = [builder.gep(row, [at]) for row in self.rows]
-        for tile, upper in zip(rows, uppers, strict=False):
+        uppers = [builder.gep(row, [at]) for row in self.rows[: len(rows)]]
+        for tile, upper in zip(rows, uppers, strict=True):
             amx.load(builder, tile, upper, self.row_stride)
         # the upper halves of the weights come last, and stay for the rows' lower ones
         for half in (LOWER, UPPER):
             for vector in range(self.vectors):
                 weights = amx.ahead(builder, panel, (2 * vector + half) * TILE)
-                amx.load(builder, WEIGHTS[vector], weights, ir.Constant(INT64, ROW))
+                amx.load(builder, PAIRED[vector], weights, ir.Constant(INT64, ROW))
+                # the same tile of the next depth; it may lie beyond the last
                 amx.fetch(builder, amx.ahead(builder, weights, bytes_of_panel))
                 self._add(rows, vector)
-        for tile, upper in zip(rows, uppers, strict=False):
+        for tile, upper in zip(rows, uppers, strict=True):
             amx.load(builder, tile, builder.gep(upper, [self.length]), self.row_stride)
         for vector in range(self.vectors):
             self._add(rows, vector)
 
     def _add(self, rows: list[int], vector: int) -> None:
         for line, tile in enumerate(rows):
-            amx.multiply(self.builder, line * self.vectors + vector, tile, WEIGHTS[vector])
+            amx.multiply(self.builder, line * self.vectors + vector, tile, PAIRED[vector])

@@ -122,7 +122,7 @@ class Sweep:
                 return False
             outcome = self._scored(trial, rung, training, score_trial(training))
         except DivergedError as error:
-            outcome = self._lost(trial, rung, "diverged", str(error), spent + self._clock() - begun)
+            outcome = self._lost(trial, rung, "diverged", str(error), spent + self._clock() - begun, self._step())
         except UnavailableError as error:
             # no fault of the trial's settings, and all others would fail with it
             raise RunError(f"sweep {shown(self.folder.name)} cannot go on here: {error.what}") from None
@@ -130,13 +130,17 @@ class Sweep:
             if not isinstance(error, ConfigError) and not is_out_of_memory(error):
                 raise
             reason = str(error) if isinstance(error, ConfigError) else "out of memory"
-            outcome = self._lost(trial, rung, "failed", reason, spent + self._clock() - begun)
+            outcome = self._lost(trial, rung, "failed", reason, spent + self._clock() - begun, self._step())
         finally:
             self._training = None
         files.append(self.folder, outcome)
         self.outcomes.append(outcome)
         yield TrialEnded(outcome=outcome)
         return True
+
+    def _step(self) -> int:
+        """Of the trial that is under way; 0 where it could not be opened."""
+        return 0 if self._training is None else self._training.trainer.learner.steps
 
     def _scored(self, trial: int, rung: int, training: Training, score: Score | None) -> Outcome:
         seconds, step = training.trainer.seconds(), training.trainer.learner.steps
@@ -146,7 +150,7 @@ class Sweep:
         lost = self._lost(trial, rung, "trained", None, seconds, step)
         return dataclasses.replace(lost, nats_per_character=nats, bits_per_character=score.bits_per_character)
 
-    def _lost(self, trial: int, rung: int, status: str, reason: str | None, seconds: float, step: int = 0) -> Outcome:
+    def _lost(self, trial: int, rung: int, status: str, reason: str | None, seconds: float, step: int) -> Outcome:
         """An outcome without a loss."""
         return Outcome(
             trial=trial,

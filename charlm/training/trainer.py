@@ -124,7 +124,7 @@ class Trainer:
             self.speed.count(spent)
             reason = self._ending()
             # what is due is done even when told to stop: a resumed training must not have missed it
-            due = self._due(last=reason not in (None, "interrupted"))
+            due = self._due(last=reason not in (None, "interrupted") or self._is_complete())
             if reason or any(due):
                 results += self.learner.settle()
             self.speed.note(spent if result.seconds is None else result.seconds for result in results)
@@ -148,6 +148,10 @@ class Trainer:
         if self.config.patience is not None and self.standing.without_improvement >= self.config.patience:
             return "patience"
         return self.pace.ended(self.learner.steps, self.seconds())
+
+    def _is_complete(self) -> bool:
+        """Whether nothing is left to train, whoever asks to stop: nobody would come back for what is due at the end."""
+        return self.pace.ended(self.learner.steps, self.seconds()) is not None
 
     def _finish(self, reason: str) -> Iterator[Event]:
         self.rails.good = None  # nobody goes back any more

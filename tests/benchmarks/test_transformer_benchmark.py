@@ -83,7 +83,8 @@ def test_the_best_rate_is_none_at_the_end_of_those_that_were_tried(monkeypatch):
         return [name.split()[2].rstrip(",") for name in case.figures if "rate" in name]
 
     assert tried(0.004, 0.001, 0.002) == ["0.001", "0.002", "0.004", "0.008", "0.016", "0.032"]
-    assert tried(0.016, 0.032) == ["0.016", "0.032"]
+    assert tried(0.016, 0.032) == ["0.016", "0.032", "0.008"]
+    assert tried(0.064, 0.1) == ["0.064", "0.1", "0.032", "0.016", "0.008"]
     assert tried(0.004) == ["0.004"]
 
 

@@ -22,7 +22,7 @@ from charlm.runs import create_run
 from charlm.runs.precision import precision_fact
 from charlm.runtime import NumbaModel
 from charlm.runtime.layout import CELL_NUMBERS
-from charlm.runtime.packing import HALVES
+from charlm.runtime.quantised import HALVES
 from charlm.simd import HAS_AMX
 from charlm.tokenizers import CharTokenizer
 

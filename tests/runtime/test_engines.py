@@ -146,3 +146,21 @@ def test_a_processor_without_the_newest_instructions_computes_the_same(tmp_path,
         without[0] = "0"
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", PORTABLE, *without], check=True, env=environment)
+
+
+def test_without_llvm_all_but_the_compiled_engine_works():
+    """Numba brings llvmlite; where neither can be loaded nothing may need them that has another way."""
+    code = """
+import sys
+sys.modules["numba"] = sys.modules["llvmlite"] = None
+import charlm.coding, charlm.evaluation, charlm.generation, charlm.training
+import numpy as np
+from charlm.config import ModelConfig
+from charlm.config.shapes import parameter_shapes
+from charlm.runtime import open_engine
+config = ModelConfig(hidden_size=8)
+arrays = {name: np.zeros(shape, np.float32) for name, shape in parameter_shapes(config, 5).items()}
+print(type(open_engine(config, arrays, 5)).__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("NumpyModel\n", "")

@@ -14,7 +14,7 @@ from charlm.errors import RunError
 from charlm.runtime import PRECISIONS, NumbaModel, NumpyModel, select
 from charlm.runtime import layout as layout_module
 from charlm.runtime.layout import CELL_NUMBERS, PLANES
-from charlm.runtime.packing import HALVES
+from charlm.runtime.quantised import HALVES
 from charlm.simd import HAS_AMX
 
 V = 23
@@ -134,6 +134,25 @@ def test_a_state_that_exploded_shows_as_a_loss_that_is_no_number(cell, precision
     nats = model.score(IDS[:12].reshape(2, 6), state)[0].nats
     assert np.isfinite(nats[0]).all()
     assert np.isnan(nats[1]).any()
+
+
+@pytest.mark.parametrize("precision", EVERY_PRECISION)
+@pytest.mark.parametrize("settings", [{"cell": "gru", "hidden_size": 40}, {"cell": "lstm", "hidden_size": 24}], ids=str)
+def test_many_rows_are_what_each_is_alone(precision, settings):
+    """Of one thread: more than any tile takes at once, and every place that a row can have in one."""
+    _, model = models(precision, **settings)
+    ids = np.random.default_rng(1).integers(0, V, (70, 9))
+    weighed, after = model.score(ids, model.initial_state(70))
+    for row in range(70):
+        alone, state = model.score(ids[row : row + 1], model.initial_state(1))
+        np.testing.assert_array_equal(alone.nats[0], weighed.nats[row])
+        assert_equal_states(state, select(after, [row]))
+
+
+@pytest.mark.parametrize("precision", ["int4", "auto", *([] if HAS_AMX else [HALVES])])
+def test_a_precision_that_there_is_not_is_refused(precision):
+    with pytest.raises(ValueError, match=f"no products of precision '{precision}'"):
+        models(precision)
 
 
 def test_wrong_weights_and_ids_are_refused_by_name():

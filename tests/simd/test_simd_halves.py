@@ -11,6 +11,7 @@ from charlm.simd.tiles_of_halves import accumulate_halves, store_halves
 # a processor without tiles has no such product
 TILES = [1, 2] if HAS_AMX else []
 SENTINEL = np.float32(-123.0)
+NAN = 0x7FC0  # of bfloat16
 
 
 @compiled
@@ -48,16 +49,19 @@ def multiplied(x, matrix, vectors, before):
     """`accumulate_halves` in the middle of longer arrays: x (rows, depth), matrix (vectors * WIDTH, depth)."""
     rows, depth = x.shape
     deep, stride, begin = filled_depth(depth), vectors * WIDTH + 16, 5
-    halves = np.full(7 + rows * 2 * deep, 9, dtype=np.uint16)
+    # nan before and behind all that is read, so that nothing read too far is lost; room for more rows behind the result
+    halves = np.full(7 + (rows + 16) * 2 * deep, NAN, dtype=np.uint16)
     flat = x.reshape(-1)
     for row in range(rows):
         stored(flat, row * depth, depth, halves, 7 + row * 2 * deep)
-    weights = np.concatenate([np.full(64, 9, np.uint16), pack_halves(matrix).reshape(-1), np.full(64, 9, np.uint16)])
-    result = np.full(begin + rows * stride, SENTINEL)
-    grid = result[begin:].reshape(rows, stride)
+    beside = np.full(1024, NAN, np.uint16)
+    weights = np.concatenate([beside, pack_halves(matrix).reshape(-1), beside])
+    result = np.full(begin + (rows + 16) * stride, SENTINEL)
+    grid, behind = result[begin : begin + rows * stride].reshape(rows, stride), result[begin + rows * stride :]
     grid[:, : vectors * WIDTH] = before
-    (one if vectors == 1 else two)(halves, 7, rows, weights, 64, deep, result, begin, stride)
+    (one if vectors == 1 else two)(halves, 7, rows, weights, len(beside), deep, result, begin, stride)
     assert (result[:begin] == SENTINEL).all()
+    assert (behind == SENTINEL).all()
     assert (grid[:, vectors * WIDTH :] == SENTINEL).all()
     return grid[:, : vectors * WIDTH].copy()
 

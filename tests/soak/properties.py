@@ -21,7 +21,7 @@ ROOMS = {
     "streams": "every id is read, in order, and resumed at the exact place",
     "corpora": "every character of any files arrives, whatever blocks they are read in",
     "runs": "what was read is what lanes give",
-    "generation": "no filter brings back or loses the best; the same text in any batch",
+    "generation": "no filter brings back one, none but --max-copy loses the best; the same text in any batch",
     "config": "every configuration survives every form; nothing else gets in",
 }
 STATISTICS = re.compile(r"(\d+) passing, (\d+) failing")
