@@ -22,7 +22,7 @@ from charlm.evaluation.predictions import Ids, join_predictions
 from charlm.evaluation.protocols import StreamProtocol
 from charlm.evaluation.scorers import open_scorer
 from charlm.runs import Checkpoint, Data, Run, open_run_data, prepare
-from charlm.runs.data import text_change
+from charlm.runs.data import refuse_read_once, text_change
 from charlm.tokenizers import Tokenizer
 
 Numbers = npt.NDArray[np.float64]
@@ -205,6 +205,7 @@ def per_character(tokenizer: Tokenizer, ids: Ids, nats: Numbers, characters: int
 def _texts(runs: tuple[Run, Run], corpus: CorpusConfig | None, progress: Progress | None) -> tuple[Data, Data]:
     """The text as either run has it."""
     if corpus is not None:
+        refuse_read_once(corpus, "compare")
         return prepare(corpus, runs[0].tokenizer, progress=progress), prepare(corpus, runs[1].tokenizer)
     facts = [run.facts.get("corpus", {}) for run in runs]
     if text_change(facts[0], {"sha256": None, "parts": None, "characters": 0, "split": "", **facts[1]}) is not None:

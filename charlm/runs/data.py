@@ -78,6 +78,14 @@ def prepare(
     return _encode(open_corpus(corpus, progress=progress, fetch=fetch), tokenizer, progress, unknown)
 
 
+def refuse_read_once(corpus: CorpusConfig, reader: str) -> None:
+    """Raises `ConfigError` where a text can be read only once: standard input, or a pipe; `reader` reads it again."""
+    for name in corpus.corpus:
+        if name == "-" or (os.path.exists(name) and not os.path.isfile(name) and not os.path.isdir(name)):
+            what = "standard input" if name == "-" else repr(name)
+            raise ConfigError(f"{reader} reads its text more than once: save {what} to a file first")
+
+
 def refuse_bytes(corpus: CorpusConfig, tokenizer: TokenizerConfig | Tokenizer) -> None:
     """Raises `ConfigError` where a text is to be read as bytes and `tokenizer` needs characters."""
     name = tokenizer.tokenizer if isinstance(tokenizer, TokenizerConfig) else tokenizer.name

@@ -16,6 +16,7 @@ from charlm.corpora import Progress
 from charlm.errors import ConfigError, CorpusError, RunError
 from charlm.registry import lookup, suggestion
 from charlm.runs import Data, checkpoints_folder, new_run_name, prepare, refuse_unkept
+from charlm.runs.data import refuse_read_once
 from charlm.runs.files import shown
 from charlm.runs.opening import SWEEP
 from charlm.sweeps import folder as files
@@ -55,8 +56,7 @@ def start_sweep(
     """
     started = clock() if started is None else started
     found = parse_ranges(ranges)
-    if "-" in config.corpus.corpus:
-        raise ConfigError("a sweep reads its text again for every trial: save standard input to a file first")
+    refuse_read_once(config.corpus, "a sweep")
     refuse_unkept(config)
     make_plan(config.training, wanted)  # what it refuses is refused before the text is read
     named = None if folder is None else _named(folder, root)

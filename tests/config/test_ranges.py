@@ -25,6 +25,7 @@ def drawn(text, count=2000):
     [
         ("dropout=0..0.5", 0.0, 0.25, 0.5),
         ("learning_rate=1e-3..1e-2", 1e-3, 10**-2.5, 1e-2),  # a factor of 10: logarithmic
+        ("learning_rate=3e-5..3e-4", 3e-5, 3e-5 * 10**0.5, 3e-4),  # whose quotient is 9.999999999999998
         ("learning_rate=1e-3..9e-3", 1e-3, 5e-3, 9e-3),
         ("learning_rate=uniform:1e-3..1e-1", 1e-3, 0.0505, 1e-1),
         ("weight_decay=log:0.01..0.04", 0.01, 0.02, 0.04),

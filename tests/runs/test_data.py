@@ -1,5 +1,7 @@
 """From text to ids, once; and the same ids for a run made earlier, or a refusal that says what has changed."""
 
+import dataclasses
+import os
 import shutil
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from charlm.config import Config, CorpusConfig, TokenizerConfig
 from charlm.errors import ConfigError, CorpusError, RunError, TokenizerError
 from charlm.runs import create_run, open_run, open_run_data, prepare
+from charlm.runs.data import refuse_read_once
 from charlm.tokenizers import CharTokenizer, Tokenizer
 
 TEXT = "".join(f"line {n}: to be, or not to be\n" for n in range(400))
@@ -166,6 +169,26 @@ def test_a_text_that_is_gone_is_replaced_by_its_ids_with_a_notice(made, poem, tm
     shutil.rmtree(tmp_path / "cache")
     with pytest.raises(CorpusError):
         open_run_data(made)
+
+
+@pytest.mark.parametrize("corpus", [("-", "poem.txt"), ("gone.txt", "poem.txt")])
+def test_one_text_of_several_that_is_gone_is_replaced_too(made, poem, monkeypatch, corpus):
+    """Whether others are there still or not: what standard input held can be had nowhere else."""
+    monkeypatch.chdir(poem.parent)
+    config = dataclasses.replace(made.config, corpus=CorpusConfig(corpus=corpus))
+    monkeypatch.setattr(made, "config", config)
+    data = open_run_data(made)
+    assert data.tokenizer.decode(data.store.part("train")) == TEXT[: made.facts["corpus"]["parts"]["train"][1]]
+    assert data.notices[0].endswith("the ids kept from the first time are used")
+
+
+def test_what_can_be_read_once_is_refused_by_who_reads_it_twice(poem, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for name, words in (("-", "standard input"), (str(pipe), repr(str(pipe)))):
+        with pytest.raises(ConfigError, match=f"^compare reads its text more than once: save {words} to a file first$"):
+            refuse_read_once(CorpusConfig(corpus=(str(poem), name)), "compare")
+    refuse_read_once(CorpusConfig(corpus=(str(poem), str(tmp_path), "shakespeare")), "compare")
 
 
 def test_a_text_that_was_emptied_is_no_text_that_is_gone(made, poem):

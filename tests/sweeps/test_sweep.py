@@ -189,6 +189,18 @@ def test_what_diverges_or_cannot_be_trained_comes_last(place):
     assert figures(place.resume()) == figures(sweep)
 
 
+def test_a_trial_that_diverges_says_at_which_step(place, monkeypatch):
+    def diverged(training):
+        raise DivergedError("training diverged")
+
+    monkeypatch.setattr(module, "score_trial", diverged)
+    sweep = place.start(["learning_rate=0.05,0.06"], optimizer="sgd")
+    with pytest.raises(DivergedError):
+        list(sweep.events())
+    assert {one.status for one in sweep.outcomes} == {"diverged"}
+    assert all(one.step > 0 for one in sweep.outcomes)
+
+
 @pytest.mark.parametrize(
     ("ranges", "error", "message"),
     [

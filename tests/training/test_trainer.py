@@ -535,6 +535,23 @@ def test_a_stop_in_a_step_that_is_due_for_evaluation_loses_nothing(make_learner,
     assert through.standing.rate_scale == again.standing.rate_scale
 
 
+def test_a_stop_in_the_last_step_leaves_out_nothing_that_is_due_then(make_learner, make_trainer):
+    """Nobody would come back for it: the training is complete."""
+    learner = make_learner(steps=23, evaluate_every=10)
+    trainer = make_trainer(learner, evaluate=scores(3.0, 2.0, 1.0))
+    step = learner.step
+
+    def stopping(rate):
+        if learner.steps == 22:
+            trainer.request_stop()
+        return step(rate)
+
+    learner.step = stopping
+    events = list(trainer.run())
+    assert [event.step for event in events if event.kind == "evaluate"] == [10, 20, 23]
+    assert trainer.standing.best_nats == 1.0
+
+
 @pytest.mark.parametrize(("nats", "told"), [(0.0, (0.0, 1.0, 0.0)), (None, (None, None, None))])
 def test_a_loss_of_nothing_is_a_figure_and_no_loss_is_none(make_learner, make_trainer, nats, told):
     score = Score(total_nats=0.0, tokens=0 if nats is None else 10, characters=0 if nats is None else 10, bytes=10)
