@@ -68,6 +68,8 @@ def compress(
     target = output or (STANDARD if file == STANDARD else file + SUFFIX)
     if json and target == STANDARD:
         raise ConfigError("--json and the compressed text cannot both go to standard output: name a file with --output")
+    if json and quiet:
+        raise ConfigError("--quiet leaves out the figures that --json prints: give one of the two")
     threads = machine_settings(given({"threads": threads})).threads
     model = load(run)
     progress = choose_progress(quiet=json or quiet)
@@ -113,7 +115,7 @@ def _figures(sizes: Sizes, found: Figures) -> dict[str, Any]:
         "characters": found.characters,
         "bits_per_character": _each(8 * sizes.after, found.characters),
         "dropped_characters": found.dropped,
-        "evaluated_bits_per_character": _each(found.evaluated_bits, found.characters - found.dropped),
+        "evaluated_bits_per_character": _each(found.evaluated_bits, found.evaluated_characters),
         "evaluated_bytes": None if found.evaluated_bits is None else found.evaluated_bits / 8,
         "xz_bytes": found.xz_bytes,
     }

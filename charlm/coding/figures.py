@@ -22,11 +22,12 @@ XZ_PRESET = 6
 
 class Figures(NamedTuple):
     """Of a text: its characters and how many of them the vocabulary drops, the bits that `charlm eval` reports for the
-    others (None without Numba), its size in xz."""
+    others (None without Numba) and for how many characters, as nothing predicts the first, its size in xz."""
 
     characters: int
     dropped: int
     evaluated_bits: float | None
+    evaluated_characters: int
     xz_bytes: int
 
 
@@ -55,7 +56,8 @@ def figures_of(
     engine = open_engine(
         config, arrays, tokenizer.vocab_size, precision="exact", threads=threads, on_compile=on_compile, halves=True
     )
-    bits = None
+    bits, predicted = None, 0
     if isinstance(engine, ScoringEngine):
-        bits = evaluate(engine, tokenizer, np.concatenate(ids), split="all").score.total_nats / math.log(2)
-    return Figures(characters, characters - spelled, bits, xz_bytes + len(packer.flush()))
+        score = evaluate(engine, tokenizer, np.concatenate(ids), split="all").score
+        bits, predicted = score.total_nats / math.log(2), score.characters
+    return Figures(characters, characters - spelled, bits, predicted, xz_bytes + len(packer.flush()))
