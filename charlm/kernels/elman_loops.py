@@ -5,7 +5,7 @@ One plane, for going back alone. Its panels hold PANEL vectors of units, so that
 
 from __future__ import annotations
 
-from charlm.kernels.loops import products, there_and_back, window_products
+from charlm.kernels.loops import products, window_products
 from charlm.simd import (
     PANEL,
     WIDTH,
@@ -22,6 +22,7 @@ from charlm.simd import (
     rows_of_tile,
     store,
     tanh,
+    there_and_back,
     where_positive,
 )
 

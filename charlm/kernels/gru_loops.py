@@ -7,7 +7,7 @@ handed on from step to step must not be rounded at each of them.
 
 from __future__ import annotations
 
-from charlm.kernels.loops import products, there_and_back, window_products
+from charlm.kernels.loops import products, window_products
 from charlm.simd import (
     PANEL,
     WIDTH,
@@ -22,6 +22,7 @@ from charlm.simd import (
     sigmoid,
     store,
     tanh,
+    there_and_back,
 )
 
 

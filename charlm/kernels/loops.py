@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from numba.extending import register_jitable
-
-from charlm.simd import PANEL, WIDTH, compiled, load, multiply, rows_of_tile, store, where_at_least
+from charlm.simd import PANEL, WIDTH, compiled, load, multiply, rows_of_tile, store, there_and_back, where_at_least
 
 
 class Window(NamedTuple):
@@ -46,15 +44,6 @@ class Gradients(NamedTuple):
     memory: Any  # (B, H) float32: likewise
     input_panels: Any  # packed for going back
     recurrent_panels: Any
-
-
-@register_jitable
-def there_and_back(t, place, last):
-    """`place` in every other step, in the others as far from the end, `last`.
-
-    Weights that are read in the order in which they were read last are the ones that a small cache has lost.
-    """
-    return last - place if t % 2 else place
 
 
 @compiled

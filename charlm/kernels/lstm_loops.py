@@ -5,7 +5,7 @@ Planes are the gates i, f, g, o, in the order of the weights. `memory` is the ce
 
 from __future__ import annotations
 
-from charlm.kernels.loops import products, there_and_back, window_products
+from charlm.kernels.loops import products, window_products
 from charlm.simd import (
     PANEL,
     WIDTH,
@@ -21,6 +21,7 @@ from charlm.simd import (
     sigmoid,
     store,
     tanh,
+    there_and_back,
 )
 
 

@@ -17,7 +17,8 @@ class Room(NamedTuple):
     """What a thread works in; nothing in it means anything from one step to the next.
 
     Attributes:
-        vectors: float32, (rows, X) twice, then (rows, P): a layer's input, the same normalised, and its planes.
+        vectors: float32, (rows, X) twice, (rows, P), (rows, V), (L, rows, R): a layer's input; what else is multiplied;
+            its planes of the input; logits; and all layers' planes of the state.
         likelihoods: float32, (V,).
         wide: float64, (V,).
         order: int64, (2 V,).

@@ -4,7 +4,8 @@ Letters: V E H L, G gates. Every vector is padded with zeros to whole vector reg
 has a tail; the logits of symbols that are padding are -inf. A cell's planes, H numbers each, are its gates before
 they are squashed, in an order in which each product writes neighbouring planes (`PLANES`).
 
-    plan      int64: the sizes `WIDTHS`, then for each layer the entries `LAYER`, in these orders
+    plan      int64: the sizes `WIDTHS`, then for each layer the entries `LAYER`, in these orders; then the order of an
+              even step's parts and that of an odd one's (`charlm.runtime.order`)
     weights   packed matrices one after the other, in the order of their use
     floats    float32: everything else, at the places that the plan gives
 """
@@ -22,6 +23,7 @@ from charlm.config.cells import GATES
 from charlm.errors import ConfigError
 from charlm.registry import lookup
 from charlm.runtime.layer import layer_norm
+from charlm.runtime.order import orders
 from charlm.runtime.packing import Matrices, aligned
 from charlm.runtime.state import Array
 
@@ -31,7 +33,10 @@ LARGEST_TABLE = 2**23
 LONGEST_VECTOR = 16
 """Every padded width is a multiple of this, whatever the processor's own registers are."""
 
-WIDTHS = ("cell", "L", "H", "V", "X", "P", "S", "V_real", "embedding", "E", "projection", "output", "bias")
+WIDTHS = (
+    *("cell", "L", "H", "V", "X", "P", "R", "S", "parts", "V_real"),
+    *("embedding", "E", "projection", "output", "bias"),
+)
 LAYER = (
     *("depth", "width", "residual", "norm", "start", "start_stride", "late"),
     *("input", "recurrent", "candidate", "state"),
@@ -110,14 +115,16 @@ def lay_out(config: ModelConfig, weights: Mapping[str, Array], vocab_size: int, 
     bias = np.full(V, -np.inf, dtype=np.float32)
     bias[:vocab_size] = weights["output_bias"]
     widths = {"cell": number, "L": config.layers, "H": H, "V": V, "X": max(H, E), "E": E, "V_real": vocab_size}
-    widths |= {"P": len(PLANES[config.cell]) * H, "S": config.layers * carried * H}
+    widths |= {"P": _count(config, INPUT) * H, "R": _count(config, RECURRENT) * H, "S": config.layers * carried * H}
     widths |= {"embedding": embedding, "projection": projection, "output": output_place, "bias": floats.add(bias)}
+    even, odd = orders(config.layers, candidate=config.cell in CANDIDATE, projection=projection >= 0)
+    widths["parts"] = len(even)
     for index, layer in enumerate(layers):
         layer["state"] = index * carried * H
     plan = [widths[name] for name in WIDTHS] + [layer[name] for layer in layers for name in LAYER]
     matrices.finish()
     return Packed(
-        plan=np.array(plan, dtype=np.int64),
+        plan=np.array(plan + even + odd, dtype=np.int64),
         floats=floats.joined(),
         places=matrices.places,
         weights=matrices.weights,
@@ -177,12 +184,21 @@ def _biases(config: ModelConfig, weights: Mapping[str, Array], index: int) -> tu
 def _planes(matrix: Array, config: ModelConfig, part: Mapping[str, tuple[int, int]]) -> Array:
     """Rows of a matrix (GH, columns) as planes (planes, padded H, columns), those from `part`, or all."""
     H = config.hidden_size
-    order = PLANES[config.cell]
-    first, last = part.get(config.cell, (0, len(order)))
+    first, last = _range(config, part)
     found = np.zeros((last - first, padded(H), matrix.shape[1]), dtype=np.float32)
-    for place, gate in enumerate(order[first:last]):
+    for place, gate in enumerate(PLANES[config.cell][first:last]):
         found[place, :H] = matrix[gate * H : (gate + 1) * H]
     return found
+
+
+def _range(config: ModelConfig, part: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
+    """The planes of a part, from and to: all, where it does not name the cell."""
+    return part.get(config.cell, (0, len(PLANES[config.cell])))
+
+
+def _count(config: ModelConfig, part: Mapping[str, tuple[int, int]]) -> int:
+    first, last = _range(config, part)
+    return last - first
 
 
 def _matrix(matrix: Array, config: ModelConfig, part: Mapping[str, tuple[int, int]]) -> Array:

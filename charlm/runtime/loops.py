@@ -15,15 +15,30 @@ from numba.extending import register_jitable
 from charlm.runtime.call import NUMBERS, READ, WRITE, Room, whole_kind
 from charlm.runtime.draws import draw, nats_of
 from charlm.runtime.gates import reset, squash
-from charlm.runtime.layout import CELL_NUMBERS, LAYER, WIDTHS, Packed
+from charlm.runtime.layout import LAYER, WIDTHS, Packed
+from charlm.runtime.order import CANDIDATE, INPUT, PROJECTION, STEP
 from charlm.runtime.products import add_products
 from charlm.simd import WIDTH, fill, load, store
 from charlm.simd.words import array
 
-CELL, L, H, V, X, P, S, V_REAL, EMBEDDING, E, PROJECTION, OUTPUT, BIAS = range(len(WIDTHS))
-DEPTH, REAL_WIDTH, RESIDUAL, NORM, START, START_STRIDE, LATE, INPUT, RECURRENT, CANDIDATE, STATE = range(len(LAYER))
+CELL, L, H, V, X, P, R, S, PARTS, V_REAL, EMBEDDING, E, PROJECTION_WEIGHT, OUTPUT_WEIGHT, BIAS = range(len(WIDTHS))
+(
+    DEPTH,
+    REAL_WIDTH,
+    RESIDUAL,
+    NORM,
+    START,
+    START_STRIDE,
+    LATE,
+    INPUT_WEIGHT,
+    RECURRENT_WEIGHT,
+    CANDIDATE_WEIGHT,
+    STATE,
+) = range(len(LAYER))
 WIDTHS_COUNT, LAYER_COUNT = len(WIDTHS), len(LAYER)
-GRU, GRU_RESET_BEFORE = CELL_NUMBERS["gru"], CELL_NUMBERS["gru-reset-before"]
+
+# A call of a function hands over every field of every array by memory: in small models that took longer than the rest.
+in_place = register_jitable(forceinline=True)
 
 
 def entry_of(weights):
@@ -60,7 +75,7 @@ def entry_of(weights):
     return entry
 
 
-@register_jitable
+@in_place
 def run(mode, first, last, T, model, ids, state, logits, rules, uniforms, recent, written, nats, right, room):
     """T steps of some rows. Row n reads ids[n, 0] first. All arrays are flat.
 
@@ -68,73 +83,137 @@ def run(mode, first, last, T, model, ids, state, logits, rules, uniforms, recent
         mode: READ: ids (N, T + 1) are given, and `logits` are those after the last step. SCORE: ids are given, and
             every one but the first is weighed. WRITE: every id but the first is drawn.
         state: (N, S), of before the first step; then of after the last.
-        logits: (N, V) room; what is in it after is of the last step.
+        logits: (N, V) (READ).
         rules, recent, written: see `charlm.runtime.drawing.Drawing`.
         uniforms: (N, T) float64 from [0, 1) (WRITE).
         nats: (N, T) float64 of the ids but the first under the model itself; nan where it has exploded.
         right: (N, T) uint8: whether that id was the likeliest.
     """
-    plan, rows = model.plan, last - first
-    for t in range(T):
-        advance(first, rows, T, t, model, ids, state, room)
-        if mode == READ and t < T - 1:
+    plan, rows, found = model.plan, last - first, room.vectors
+    for t in range(-1, T):
+        answers = t == T - 1 if mode == READ else t >= 0
+        advance(first, rows, T, t, answers, model, ids, state, room)
+        if not answers:
             continue
-        answer(first, rows, model, logits, room)
         for row in range(first, last):
-            begin, place = row * plan[V], row * (T + 1) + t + 1
+            begin, place = place_of_logits(rows, plan) + (row - first) * plan[V], row * (T + 1) + t + 1
             if mode == WRITE:
-                ids[place] = draw(logits, begin, plan[V_REAL], rules, uniforms[row * T + t], recent, row, written, room)
+                ids[place] = draw(found, begin, plan[V_REAL], rules, uniforms[row * T + t], recent, row, written, room)
                 written[row] += 1
-            if mode != READ:
-                nats[row * T + t] = nats_of(logits, begin, plan[V], ids[place], right, row * T + t)
+            if mode == READ:
+                for symbol in range(0, plan[V], WIDTH):
+                    store(logits, row * plan[V] + symbol, load(found, begin + symbol))
+            else:
+                nats[row * T + t] = nats_of(found, begin, plan[V], ids[place], right, row * T + t)
 
 
-@register_jitable
-def advance(first, rows, T, t, model, ids, state, room):
-    """One step through all layers; the last one's output (rows, X) is then at the beginning of the room."""
-    plan, vectors = model.plan, room.vectors
-    normal, planes = rows * plan[X], 2 * rows * plan[X]
-    for row in range(rows):
-        if plan[EMBEDDING] >= 0:
-            begin = plan[EMBEDDING] + ids[(first + row) * (T + 1) + t] * plan[E]
-            for place in range(0, plan[E], WIDTH):
-                store(vectors, row * plan[X] + place, load(model.floats, begin + place))
-    for layer in range(plan[L]):
-        at = WIDTHS_COUNT + layer * LAYER_COUNT
-        begin_planes(first, rows, T, t, model, at, ids, vectors, planes)
-        if plan[at + DEPTH] > 0:
-            source = 0
-            if plan[at + NORM] >= 0:
-                normalise(rows, model, at, vectors, normal)
-                source = normal
-            add_products(rows, vectors, source, plan[X], model, plan[at + INPUT], vectors, planes, plan[P], room)
-        # of a GRU, the first plane is of the input alone
-        to = planes + (plan[H] if plan[CELL] == GRU else 0)
-        begin = first * plan[S] + plan[at + STATE]
-        add_products(rows, state, begin, plan[S], model, plan[at + RECURRENT], vectors, to, plan[P], room)
-        if plan[CELL] == GRU_RESET_BEFORE:
-            reset(rows, plan[H], vectors, planes, plan[P], state, begin, plan[S], normal, plan[X])
-            to = planes + 2 * plan[H]
-            add_products(rows, vectors, normal, plan[X], model, plan[at + CANDIDATE], vectors, to, plan[P], room)
-        squash(rows, plan[CELL], plan[H], vectors, planes, plan[P], state, begin, plan[S])
+@in_place
+def advance(first, rows, T, t, answers, model, ids, state, room):
+    """One step through all layers, and to the logits where it `answers`.
+
+    Its parts are those of the plan (`charlm.runtime.order`). Recurrent products are in part those of the step that
+    follows: step -1 is these alone, and the last step leaves them out.
+    """
+    plan, vectors, layer = model.plan, room.vectors, 0
+    normal, planes, logits = rows * plan[X], 2 * rows * plan[X], place_of_logits(rows, plan)
+    if t >= 0 and plan[EMBEDDING] >= 0:
         for row in range(rows):
-            for place in range(0, plan[H], WIDTH):
-                y, to = load(state, begin + row * plan[S] + place), row * plan[X] + place
-                store(vectors, to, load(vectors, to) + y if plan[at + RESIDUAL] > 0 else y)
+            begin = plan[EMBEDDING] + ids[(first + row) * (T + 1) + t] * plan[E]
+            copy(vectors, row * plan[X], model.floats, begin, plan[E])
+    begin, last = WIDTHS_COUNT + plan[L] * LAYER_COUNT + t % 2 * plan[PARTS], 0
+    for place in range(begin, begin + plan[PARTS]):
+        part = plan[place]
+        at = WIDTHS_COUNT + (part if part >= 0 else layer) * LAYER_COUNT
+        matrix, source, to, stride = -1, normal, 0, 0
+        if (part >= layer and t < 0) or (0 <= part < layer and t == T - 1):
+            continue
+        if part >= 0:
+            matrix, to, stride = plan[at + RECURRENT_WEIGHT], place_of_shares(part, rows, plan), plan[R]
+            begin_shares(first, rows, model, at, state, vectors, normal, to)
+        elif part == STEP:
+            if t >= 0:
+                take_step(layer, first, rows, model, at, state, vectors)
+            layer += 1
+        elif t < 0:
+            continue
+        elif part == INPUT:
+            matrix, to, stride = plan[at + INPUT_WEIGHT], planes, plan[P]
+            begin_planes(first, rows, T, t, model, at, ids, vectors, planes)
+            if plan[at + NORM] >= 0 and matrix >= 0:
+                normalise(rows, model, at, vectors, normal)
+            else:
+                source = 0
+        elif part == CANDIDATE:
+            matrix, to, stride = plan[at + CANDIDATE_WEIGHT], planes + 2 * plan[H], plan[P]
+            shares = place_of_shares(layer, rows, plan)
+            begin = first * plan[S] + plan[at + STATE]
+            reset(rows, plan[H], vectors, planes, plan[P], shares, plan[R], state, begin, plan[S], normal, plan[X])
+        elif answers and part == PROJECTION:
+            matrix, source, to, stride = plan[PROJECTION_WEIGHT], 0, normal, plan[X]
+            for index in range(normal, 2 * normal, WIDTH):
+                store(vectors, index, fill(0.0))
+        elif answers:
+            matrix, source, to, stride = plan[OUTPUT_WEIGHT], last, logits, plan[V]
+            for row in range(rows):
+                copy(vectors, logits + row * plan[V], model.floats, plan[BIAS], plan[V])
+        if matrix >= 0:
+            add_products(rows, vectors, source, plan[X], model, matrix, vectors, to, stride, room, t)
+        if part == PROJECTION:
+            last = normal
 
 
-@register_jitable
+@in_place
 def begin_planes(first, rows, T, t, model, at, ids, vectors, planes):
-    """Fill the planes with what the products are added to: biases, or layer 0's whole share of the input."""
+    """Fill the planes with what the product is added to: biases, or layer 0's whole share of the input."""
+    plan = model.plan
+    for row in range(rows):
+        begin = plan[at + START] + ids[(first + row) * (T + 1) + t] * plan[at + START_STRIDE]
+        copy(vectors, planes + row * plan[P], model.floats, begin, plan[P])
+
+
+@in_place
+def begin_shares(first, rows, model, at, state, vectors, normal, shares):
+    """Fill shares of the state with what the product is added to, and `normal` with the layer's last outputs."""
     plan = model.plan
     late = plan[H] if plan[at + LATE] >= 0 else 0
     for row in range(rows):
-        begin = plan[at + START] + ids[(first + row) * (T + 1) + t] * plan[at + START_STRIDE]
-        to = planes + row * plan[P]
-        for place in range(0, plan[P] - late, WIDTH):
-            store(vectors, to + place, load(model.floats, begin + place))
-        for place in range(0, late, WIDTH):
-            store(vectors, to + plan[P] - late + place, load(model.floats, plan[at + LATE] + place))
+        copy(vectors, normal + row * plan[X], state, (first + row) * plan[S] + plan[at + STATE], plan[H])
+        begin = shares + row * plan[R]
+        for place in range(begin, begin + plan[R] - late, WIDTH):
+            store(vectors, place, fill(0.0))
+        copy(vectors, begin + plan[R] - late, model.floats, plan[at + LATE], late)
+
+
+@in_place
+def take_step(layer, first, rows, model, at, state, vectors):
+    """A layer's next state from its planes and shares, and what the layer above is given."""
+    plan = model.plan
+    planes, shares = 2 * rows * plan[X], place_of_shares(layer, rows, plan)
+    begin = first * plan[S] + plan[at + STATE]
+    squash(rows, plan[CELL], plan[H], vectors, planes, plan[P], shares, plan[R], state, begin, plan[S])
+    for row in range(rows):
+        for place in range(0, plan[H], WIDTH):
+            y, to = load(state, begin + row * plan[S] + place), row * plan[X] + place
+            store(vectors, to, load(vectors, to) + y if plan[at + RESIDUAL] > 0 else y)
+
+
+@in_place
+def copy(values, to, source, begin, count):
+    """So many numbers, whole vectors of them."""
+    for place in range(0, count, WIDTH):
+        store(values, to + place, load(source, begin + place))
+
+
+@in_place
+def place_of_logits(rows, plan):
+    """Where logits (rows, V) lie in the room."""
+    return rows * (2 * plan[X] + plan[P])
+
+
+@in_place
+def place_of_shares(layer, rows, plan):
+    """Where a layer's shares of the state (rows, R) lie in the room."""
+    return rows * (2 * plan[X] + plan[P] + plan[V] + layer * plan[R])
 
 
 @register_jitable
@@ -154,19 +233,3 @@ def normalise(rows, model, at, vectors, normal):
         for place in range(depth):
             value = (vectors[begin + place] - mean) * factor * floats[norm + place] + floats[norm + depth + place]
             vectors[to + place] = value if place < width else np.float32(0)
-
-
-@register_jitable
-def answer(first, rows, model, logits, room):
-    """The output layer: `logits` (N, V) of some rows; symbols that are padding have -inf."""
-    plan, vectors, y = model.plan, room.vectors, 0
-    if plan[PROJECTION] >= 0:
-        y = rows * plan[X]
-        for place in range(y, 2 * y, WIDTH):
-            store(vectors, place, fill(0.0))
-        add_products(rows, vectors, 0, plan[X], model, plan[PROJECTION], vectors, y, plan[X], room)
-    begin = first * plan[V]
-    for row in range(rows):
-        for place in range(0, plan[V], WIDTH):
-            store(logits, begin + row * plan[V] + place, load(model.floats, plan[BIAS] + place))
-    add_products(rows, vectors, y, plan[X], model, plan[OUTPUT], logits, begin, plan[V], room)

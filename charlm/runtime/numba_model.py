@@ -146,7 +146,7 @@ class NumbaModel(Priming):
         if N < 1 or state.shape != (N, model.size("S")) or state.dtype != np.float32:
             wanted = f"float32 ({max(N, 1)}, {model.size('S')})"
             raise ValueError(f"the state must be {wanted}, was {state.dtype} {state.shape}")
-        logits = aligned(N * model.size("V"), np.float32)
+        logits = aligned(N * model.size("V") if mode == READ else 0, np.float32)
         if mode != SCORE:
             right = np.empty(nats.size, dtype=np.uint8)
         rules, recent, written = _NO_DRAWING if texts is None else (texts.rules, texts.recent, texts.written)
@@ -161,14 +161,15 @@ class NumbaModel(Priming):
         arrays += [np.ascontiguousarray(uniforms).reshape(-1), recent.reshape(-1), written]
         arrays += [nats.reshape(-1), right.reshape(-1)]
         self._share(N, lambda first, last: self._loop([mode, first, last, T], [*arrays, *self._room(last - first)]))
-        return logits.reshape(N, -1)
+        return logits.reshape(-1, model.size("V"))
 
     def _room(self, rows: int) -> Room:
         """What a thread works in."""
         kind = self._model.weights.dtype
-        X, P, V, tile = *(self._model.size(name) for name in ("X", "P", "V")), MOST_ROWS * PANEL * WIDTH
+        L, X, P, R, V = (self._model.size(name) for name in ("L", "X", "P", "R", "V"))
+        tile = MOST_ROWS * PANEL * WIDTH
         return Room(
-            vectors=aligned(rows * (2 * X + P), np.float32),
+            vectors=aligned(rows * (2 * X + P + V + L * R), np.float32),
             likelihoods=np.zeros(V, dtype=np.float32),
             wide=np.empty(V),
             order=np.empty(2 * V, dtype=np.int64),

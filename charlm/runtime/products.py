@@ -25,13 +25,14 @@ from charlm.simd import (
     load,
     rows_of_tile,
     store,
+    there_and_back,
     total,
 )
 from charlm.simd.halves import HALVES_PANEL
 from charlm.simd.integers import accumulate_integers, greatest, load_whole, magnitude, store_rounded
 from charlm.simd.tiles_of_halves import accumulate_halves, filled_depth, store_halves
 
-WIDE = PANEL * WIDTH
+WIDE, HALVES_WIDE = PANEL * WIDTH, HALVES_PANEL * WIDTH
 ENTRIES = len(PLACE)
 ACTIVATIONS_16, ACTIVATIONS_8 = FORMATS["int16"].activations, FORMATS["int8"].activations
 SHIFT_8 = 128
@@ -48,6 +49,7 @@ def add_products(
     begin: int,
     stride: int,
     room: Any,
+    t: int,
 ) -> None:
     """result[row] += x[row] @ matrix, inside compiled functions only. Row r is the same, whatever the others are.
 
@@ -55,23 +57,25 @@ def add_products(
         x: flat float32; row r begins at ``x_begin + r * x_stride``.
         matrix: its number among those of `model`.
         result: flat float32; row r begins at ``begin + r * stride``.
+        t: the step; odd ones read the matrix from its end. The result is the same.
     """
     raise NotImplementedError("a compiled function calls this")
 
 
 @overload(add_products)
-def _add_products(rows, x, x_begin, x_stride, model, matrix, result, begin, stride, room):
+def _add_products(rows, x, x_begin, x_stride, model, matrix, result, begin, stride, room, t):
     weights = dict(zip(model.fields, model.types, strict=True))["weights"]
     if weights.dtype == types.uint16:
         return _of_halves
     return _of_floats if weights.dtype == types.float32 else _of_integers
 
 
-def _of_floats(rows, x, x_begin, x_stride, model, matrix, result, begin, stride, room):
+def _of_floats(rows, x, x_begin, x_stride, model, matrix, result, begin, stride, room, t):
     at, sums = matrix * ENTRIES, room.sums
     offset, columns, depth = model.places[at], model.places[at + 2], model.places[at + 3]
     tiles, height = begin_products(x, rows)
-    for column in range(0, columns, WIDE):
+    for block in range(0, columns, WIDE):
+        column = there_and_back(t, block, (columns - 1) // WIDE * WIDE)
         wide, panel = min(WIDE, columns - column), offset + column * depth
         for tile in range(tiles):
             first, count = rows_of_tile(0, rows, tile, tiles)
@@ -87,14 +91,15 @@ def _of_floats(rows, x, x_begin, x_stride, model, matrix, result, begin, stride,
     end_products(x)
 
 
-def _of_halves(rows, x, x_begin, x_stride, model, matrix, result, begin, stride, room):
+def _of_halves(rows, x, x_begin, x_stride, model, matrix, result, begin, stride, room, t):
     at, halves = matrix * ENTRIES, room.whole
     offset, columns, depth = model.places[at], model.places[at + 2], model.places[at + 3]
     deep = filled_depth(depth)
     for row in range(rows):
         store_halves(x, x_begin + row * x_stride, depth, halves, row * 2 * deep)
     tiles, height = begin_products(halves, rows)
-    for column in range(0, columns, HALVES_PANEL * WIDTH):
+    for block in range(0, columns, HALVES_WIDE):
+        column = there_and_back(t, block, (columns - 1) // HALVES_WIDE * HALVES_WIDE)
         panel = offset + column * 2 * deep
         for tile in range(tiles):
             first, count = rows_of_tile(0, rows, tile, tiles)
@@ -106,14 +111,15 @@ def _of_halves(rows, x, x_begin, x_stride, model, matrix, result, begin, stride,
     end_products(halves)
 
 
-def _of_integers(rows, x, x_begin, x_stride, model, matrix, result, begin, stride, room):
+def _of_integers(rows, x, x_begin, x_stride, model, matrix, result, begin, stride, room, t):
     at, sums = matrix * ENTRIES, room.whole_sums
     offset, own, columns, depth = model.places[at], model.places[at + 1], model.places[at + 2], model.places[at + 3]
     tiles = (rows + MOST_ROWS - 1) // MOST_ROWS
     is_bytes = model.weights.itemsize == 1
     for row in range(rows):
         room.scales[row] = quantise(x, x_begin + row * x_stride, depth, room.whole, row * depth, is_bytes)
-    for column in range(0, columns, WIDE):
+    for block in range(0, columns, WIDE):
+        column = there_and_back(t, block, (columns - 1) // WIDE * WIDE)
         wide, panel = min(WIDE, columns - column), offset + column * depth
         for tile in range(tiles):
             first, count = rows_of_tile(0, rows, tile, tiles)

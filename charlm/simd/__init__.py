@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         most_rows,
         multiply,
         rows_of_tile,
+        there_and_back,
     )
     from charlm.simd.vectors import (
         copy_pairs,
@@ -86,6 +87,7 @@ __all__ = [
     "store_pairs",
     "tanh",
     "telling",
+    "there_and_back",
     "total",
     "turn",
     "where_at_least",
@@ -98,7 +100,7 @@ _MODULES = {
     "compiling": ("compiled", "telling"),
     "tiles": (
         *("DEPTH_UNIT", "MOST_ROUNDED_ROWS", "ROUNDED_UNIT", "accumulate", "begin_products", "end_products"),
-        *("most_rows", "multiply", "rows_of_tile"),
+        *("most_rows", "multiply", "rows_of_tile", "there_and_back"),
     ),
     "vectors": (
         *("copy_pairs", "empty_floats", "empty_shorts", "fill", "largest", "load", "smallest", "store", "store_pairs"),

@@ -103,6 +103,15 @@ def rows_of_tile(first: int, last: int, tile: int, tiles: int) -> tuple[int, int
     return begin, first + (last - first) * (tile + 1) // tiles - begin
 
 
+@register_jitable
+def there_and_back(t: int, place: int, last: int) -> int:
+    """`place` in every other step, in the others as far from the end, `last`.
+
+    Weights that are read in the order in which they were read last are the ones that a small cache has lost.
+    """
+    return last - place if t % 2 else place
+
+
 def accumulate(
     x: Any,
     x_offset: int,
