@@ -30,9 +30,6 @@ class Engine(Protocol):
 class DrawingEngine(Engine, Protocol):
     """An engine that draws many ids in one go, as `charlm.runtime.NumbaModel` does."""
 
-    steps_at_once: int
-    """Steps of one row that take no longer than a reader should wait."""
-
     def read(self, ids: npt.NDArray[Any]) -> State:
         """ids: (T,), T >= 0 -> the state of one row after them."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,9 +17,9 @@ from charlm.generation.text import Growth, Rules
 from charlm.runtime import RECENT, Drawing, State, select
 from charlm.tokenizers import Tokenizer
 
-# A first chunk is this part of what an engine takes at once, so that a text begins at once; each later one is
-# twice as long as the one before.
-FIRST_SHARE = 16
+# A text begins with a chunk of one id; each one is twice as long as the last, until one takes more than half of this: a
+# reader sees text flow, and Ctrl-C is heard.
+CHUNK_SECONDS = 0.05
 
 
 class Row:
@@ -118,17 +119,20 @@ def in_chunks(
     live, steps = rows, 1
     texts = _drawing(drawing, len(rows), prompt, state)
     while live:
-        most = max(1, model.steps_at_once // len(live))
-        left = max(rules.length - row.growth.characters for row in live)
-        steps = min(max(steps, most // FIRST_SHARE), most, left)
+        began = time.perf_counter()
+        steps = min(steps, max(rules.length - row.growth.characters for row in live))
         drawn, nats = model.draw(texts, np.stack([row.sampler.uniforms(steps) for row in live]))
-        steps *= 2
         trouble = None
         for row, ids, own in zip(live, drawn.tolist(), nats, strict=True):
             try:
                 row.extend_all(ids, own, pieces, rules)
             except RunError as error:
                 trouble = error
+        took = time.perf_counter() - began
+        if took < CHUNK_SECONDS / 2:
+            steps *= 2
+        elif took > CHUNK_SECONDS:
+            steps = max(1, steps // 2)
         yield
         if trouble is not None:  # what was written before it is out
             raise trouble

@@ -28,7 +28,7 @@ from charlm.simd.halves import filled_depth
 
 Numbers = npt.NDArray[np.float64]
 
-# Products in one call of the compiled loop: about a hundredth of a second, in which nothing else is heard.
+# Products of one call that reads a prompt: about a hundredth of a second, in which nothing else is heard.
 WORK = 2**27
 # What a step costs beside its products, counted in products.
 STEP_WORK = 2**17
@@ -85,11 +85,6 @@ class NumbaModel(Priming):
         kind = self._model.weights.dtype
         self._loop = Entry(f"runtime-{kind}", NUMBERS, kinds(kind), lambda: _entry_of(kind), on_compile)
 
-    @property
-    def steps_at_once(self) -> int:
-        """Steps of one row that are one call's work."""
-        return max(1, WORK // (self._model.weights.size + STEP_WORK))
-
     def initial_state(self, n: int) -> State:
         """The state of n rows before any text: zeros."""
         return ((np.zeros((n, self._model.size("S")), dtype=np.float32),),)
@@ -102,9 +97,9 @@ class NumbaModel(Priming):
 
     def read(self, ids: Ids) -> State:
         """The state of one row after ids (T,), T >= 0, from the beginning. Memory is flat in T."""
-        state = self.initial_state(1)
-        for start in range(0, len(ids), self.steps_at_once):
-            self._run(READ, _read_and_next(ids[None, start : start + self.steps_at_once]), state[0][0])
+        state, at_once = self.initial_state(1), max(1, WORK // (self._model.weights.size + STEP_WORK))
+        for start in range(0, len(ids), at_once):
+            self._run(READ, _read_and_next(ids[None, start : start + at_once]), state[0][0])
         return state
 
     def score(self, ids: Ids, state: State) -> tuple[Weighed, State]:

@@ -12,7 +12,7 @@ from charlm.config import ModelConfig, SamplingConfig, settings_of
 from charlm.config.cells import GATES
 from charlm.config.shapes import parameter_shapes
 from charlm.errors import RunError
-from charlm.generation import generate
+from charlm.generation import generate, rows
 from charlm.models.torch_engine import TorchModel
 from charlm.runtime import ENGINES, PRECISIONS, NumbaModel, NumpyModel, open_engine
 from charlm.tokenizers import CharTokenizer
@@ -98,10 +98,32 @@ def test_a_sample_is_the_same_whatever_runs_beside_it(precision):
         assert written(alone, 3, samples=samples, **settings) == together[:samples]
 
 
-def test_a_text_streams_as_it_is_made_and_memory_does_not_depend_on_its_length(engines):
+def test_a_text_streams_as_it_is_made_and_memory_does_not_depend_on_its_length(engines, monkeypatch):
     model = engines["lstm"][1]
+    monkeypatch.setattr(rows.time, "perf_counter", lambda: 0.0)
     pieces = generate(model, TOKENIZER, SamplingConfig(length=10**12), 1)
-    assert 0 < len(next(pieces).text) <= model.steps_at_once
+    # one id at once, then more and more
+    assert [len(next(pieces).text) for _ in range(4)] == [1, 2, 4, 8]
+
+
+def test_chunks_are_as_long_as_a_reader_waits(engines, monkeypatch):
+    """However fast the engine is, and when it becomes slower."""
+    model, clock, costs = engines["lstm"][1], [0.0], [1e-4, 1e-2]
+    draw, took = model.draw, []
+
+    def slow(texts, uniforms):
+        took.append(costs[len(took) >= 20] * uniforms.shape[1])
+        clock[0] += took[-1]
+        return draw(texts, uniforms)
+
+    monkeypatch.setattr(model, "draw", slow)
+    monkeypatch.setattr(rows.time, "perf_counter", lambda: clock[0])
+    pieces = generate(model, TOKENIZER, SamplingConfig(length=10**12), 1)
+    for _ in range(40):
+        next(pieces)
+    settled = took[10:20] + took[30:]
+    assert min(settled) >= rows.CHUNK_SECONDS / 4
+    assert max(settled) <= rows.CHUNK_SECONDS
 
 
 def test_a_model_that_explodes_is_named_after_what_it_wrote():
@@ -111,10 +133,10 @@ def test_a_model_that_explodes_is_named_after_what_it_wrote():
     arrays["layers.0.input_bias"] += 1
     arrays["output_weight"] += 1
     model = NumbaModel(config, arrays, TOKENIZER.vocab_size)
-    pieces = generate(model, TOKENIZER, SamplingConfig(length=1000), 1)
-    assert 10 < len(next(pieces).text) < 100
+    came = []
     with pytest.raises(RunError, match="state has exploded: its output is not finite"):
-        next(pieces)
+        came.extend(piece.text for piece in generate(model, TOKENIZER, SamplingConfig(length=1000), 1))
+    assert 10 < len("".join(came)) < 100
 
 
 def test_the_settings_offer_the_engines_and_precisions_that_there_are():
