@@ -17,8 +17,8 @@ from charlm.generation.text import Growth, Rules
 from charlm.runtime import RECENT, Drawing, State, select
 from charlm.tokenizers import Tokenizer
 
-# A text begins with a chunk of one id; each one is twice as long as the last, until one takes more than half of this: a
-# reader sees text flow, and Ctrl-C is heard.
+# What a chunk may take, so that a reader sees text flow and Ctrl-C is heard. The first is one id; the next is twice as
+# long after one that took less than half of this, and half as long after one that took more.
 CHUNK_SECONDS = 0.05
 
 
@@ -47,9 +47,10 @@ class Row:
     def extend_all(self, ids: Sequence[int], nats: npt.NDArray[np.float64], pieces: Pieces, rules: Rules) -> None:
         """Add ids (T,) up to the one that ends the text. Raises `RunError` as `extend` does."""
         text, growth, reason = rules.grow(self.growth, b"".join(map(pieces.__getitem__, ids)))
-        total = float(nats.sum())
+        # one after the other: chunks end where the clock says, and the sum is the same wherever that is
+        total = float(np.concatenate([[self.nats], nats]).cumsum()[-1])
         if reason is None and not math.isnan(total):
-            self.growth, self.tokens, self.nats = growth, self.tokens + len(ids), self.nats + total
+            self.growth, self.tokens, self.nats = growth, self.tokens + len(ids), total
             if text:
                 self.waiting.append(text)
             return

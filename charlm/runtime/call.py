@@ -14,7 +14,7 @@ NUMBERS = 4
 
 
 class Room(NamedTuple):
-    """What a thread works in; nothing in it means anything from one step to the next.
+    """What a thread works in; nothing in it means anything from one call to the next.
 
     Attributes:
         vectors: float32, (rows, X) twice, (rows, P), (rows, V), (L, rows, R): a layer's input; what else is multiplied;

@@ -23,8 +23,8 @@ def reset(rows, size, vectors, planes, stride, shares, shares_stride, state, beg
     """r * h of a GRU whose reset gate comes before the product."""
     for row in range(rows):
         for place in range(0, size, WIDTH):
-            own = load(vectors, shares + row * shares_stride + place)
-            r = sigmoid(load(vectors, planes + row * stride + place) + own)
+            share = load(vectors, shares + row * shares_stride + place)
+            r = sigmoid(load(vectors, planes + row * stride + place) + share)
             store(vectors, to + row * to_stride + place, r * load(state, begin + row * state_stride + place))
 
 
@@ -33,28 +33,28 @@ def squash(rows, cell, size, vectors, planes, stride, shares, shares_stride, sta
     """The next state of each row, in the place of the last."""
     for row in range(rows):
         for place in range(0, size, WIDTH):
-            at, own = planes + row * stride + place, shares + row * shares_stride + place
+            at, share = planes + row * stride + place, shares + row * shares_stride + place
             h_at = begin + row * state_stride + place
             h = load(state, h_at)
             if cell == LSTM:
-                i = sigmoid(load(vectors, at) + load(vectors, own))
-                f = sigmoid(load(vectors, at + size) + load(vectors, own + size))
-                g = tanh(load(vectors, at + 2 * size) + load(vectors, own + 2 * size))
-                o = sigmoid(load(vectors, at + 3 * size) + load(vectors, own + 3 * size))
+                i = sigmoid(load(vectors, at) + load(vectors, share))
+                f = sigmoid(load(vectors, at + size) + load(vectors, share + size))
+                g = tanh(load(vectors, at + 2 * size) + load(vectors, share + 2 * size))
+                o = sigmoid(load(vectors, at + 3 * size) + load(vectors, share + 3 * size))
                 m = f * load(state, h_at + size) + i * g
                 store(state, h_at + size, m)
                 h = o * tanh(m)
             elif cell == GRU:
-                r = sigmoid(load(vectors, at + size) + load(vectors, own))
-                z = sigmoid(load(vectors, at + 2 * size) + load(vectors, own + size))
-                n = tanh(load(vectors, at) + r * load(vectors, own + 2 * size))
+                r = sigmoid(load(vectors, at + size) + load(vectors, share))
+                z = sigmoid(load(vectors, at + 2 * size) + load(vectors, share + size))
+                n = tanh(load(vectors, at) + r * load(vectors, share + 2 * size))
                 h = n + z * (h - n)
             elif cell == GRU_RESET_BEFORE:
-                z = sigmoid(load(vectors, at + size) + load(vectors, own + size))
+                z = sigmoid(load(vectors, at + size) + load(vectors, share + size))
                 n = tanh(load(vectors, at + 2 * size))
                 h = n + z * (h - n)
             elif cell == ELMAN:
-                h = tanh(load(vectors, at) + load(vectors, own))
+                h = tanh(load(vectors, at) + load(vectors, share))
             elif cell == ELMAN_RELU:
-                h = largest(fill(0.0), load(vectors, at) + load(vectors, own))
+                h = largest(fill(0.0), load(vectors, at) + load(vectors, share))
             store(state, h_at, h)

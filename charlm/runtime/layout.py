@@ -1,12 +1,13 @@
 """A model's numbers in the order in which the compiled loop reads them.
 
-Letters: V E H L, G gates. Every vector is padded with zeros to whole vector registers (`padded`), so that no loop
-has a tail; the logits of symbols that are padding are -inf. A cell's planes, H numbers each, are its gates before
-they are squashed, in an order in which each product writes neighbouring planes (`PLANES`).
+Letters: V E H L, G gates; of a step's vectors X, the longest that is multiplied, P and R, all planes of the input and
+of the state, and S, a row of the state. Every vector is padded with zeros to whole vector registers (`padded`), so that
+no loop has a tail; the logits of symbols that are padding are -inf. A cell's planes, H numbers each, are its gates
+before they are squashed, in an order in which each product writes neighbouring planes (`PLANES`).
 
     plan      int64: the sizes `WIDTHS`, then for each layer the entries `LAYER`, in these orders; then the order of an
               even step's parts and that of an odd one's (`charlm.runtime.order`)
-    weights   packed matrices one after the other, in the order of their use
+    weights   packed matrices one after the other, layer by layer, then those of the output
     floats    float32: everything else, at the places that the plan gives
 """
 

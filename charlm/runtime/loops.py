@@ -1,7 +1,8 @@
 """The one compiled loop: rows of a model taken step by step, from ids to logits, to what follows.
 
-Letters: N rows, T steps, V H E L. `model` is a `charlm.runtime.layout.Packed`, `room` a `charlm.runtime.call.Room`.
-A call works on the rows from `first` to `last`: rows do not meet, so each thread has its own.
+Letters: N rows, T steps, V H E L; X P R S are widths of the plan (`charlm.runtime.layout`). `model` is a
+`charlm.runtime.layout.Packed`, `room` a `charlm.runtime.call.Room`. A call works on the rows from `first` to `last`:
+rows do not meet, so each thread has its own.
 """
 
 # compiled functions have the types that Numba finds
@@ -16,7 +17,7 @@ from charlm.runtime.call import NUMBERS, READ, WRITE, Room, whole_kind
 from charlm.runtime.draws import draw, nats_of
 from charlm.runtime.gates import reset, squash
 from charlm.runtime.layout import LAYER, WIDTHS, Packed
-from charlm.runtime.order import CANDIDATE, INPUT, PROJECTION, STEP
+from charlm.runtime.order import CANDIDATE, INPUT, OUTPUT, PROJECTION, UPDATE
 from charlm.runtime.products import add_products
 from charlm.simd import WIDTH, fill, load, store
 from charlm.simd.words import array
@@ -83,7 +84,7 @@ def run(mode, first, last, T, model, ids, state, logits, rules, uniforms, recent
         mode: READ: ids (N, T + 1) are given, and `logits` are those after the last step. SCORE: ids are given, and
             every one but the first is weighed. WRITE: every id but the first is drawn.
         state: (N, S), of before the first step; then of after the last.
-        logits: (N, V) (READ).
+        logits: (N, V), after the last step (READ).
         rules, recent, written: see `charlm.runtime.drawing.Drawing`.
         uniforms: (N, T) float64 from [0, 1) (WRITE).
         nats: (N, T) float64 of the ids but the first under the model itself; nan where it has exploded.
@@ -91,7 +92,7 @@ def run(mode, first, last, T, model, ids, state, logits, rules, uniforms, recent
     """
     plan, rows, found = model.plan, last - first, room.vectors
     for t in range(-1, T):
-        answers = t == T - 1 if mode == READ else t >= 0
+        answers = t >= 0 and (mode != READ or t == T - 1)
         advance(first, rows, T, t, answers, model, ids, state, room)
         if not answers:
             continue
@@ -111,55 +112,53 @@ def run(mode, first, last, T, model, ids, state, logits, rules, uniforms, recent
 def advance(first, rows, T, t, answers, model, ids, state, room):
     """One step through all layers, and to the logits where it `answers`.
 
-    Its parts are those of the plan (`charlm.runtime.order`). Recurrent products are in part those of the step that
-    follows: step -1 is these alone, and the last step leaves them out.
+    Its parts are those of the plan (`charlm.runtime.order`). Recurrent products behind their layer's update are those
+    of the step that follows: step -1 is these alone, and the last step leaves them out.
     """
     plan, vectors, layer = model.plan, room.vectors, 0
-    normal, planes, logits = rows * plan[X], 2 * rows * plan[X], place_of_logits(rows, plan)
+    operand, planes, logits = rows * plan[X], 2 * rows * plan[X], place_of_logits(rows, plan)
     if t >= 0 and plan[EMBEDDING] >= 0:
         for row in range(rows):
             begin = plan[EMBEDDING] + ids[(first + row) * (T + 1) + t] * plan[E]
             copy(vectors, row * plan[X], model.floats, begin, plan[E])
-    begin, last = WIDTHS_COUNT + plan[L] * LAYER_COUNT + t % 2 * plan[PARTS], 0
-    for place in range(begin, begin + plan[PARTS]):
+    parts = WIDTHS_COUNT + plan[L] * LAYER_COUNT + t % 2 * plan[PARTS]
+    for place in range(parts, parts + plan[PARTS]):
         part = plan[place]
-        at = WIDTHS_COUNT + (part if part >= 0 else layer) * LAYER_COUNT
-        matrix, source, to, stride = -1, normal, 0, 0
-        if (part >= layer and t < 0) or (0 <= part < layer and t == T - 1):
+        of_this_step, of_the_next = part < 0 or part >= layer, 0 <= part < layer
+        if part == UPDATE:
+            layer += 1
+        if (of_this_step and t < 0) or (of_the_next and t == T - 1) or (part in (PROJECTION, OUTPUT) and not answers):
             continue
+        own = part if part >= 0 else layer
+        at = WIDTHS_COUNT + own * LAYER_COUNT
+        matrix, source, to, stride = -1, operand, 0, 0
         if part >= 0:
             matrix, to, stride = plan[at + RECURRENT_WEIGHT], place_of_shares(part, rows, plan), plan[R]
-            begin_shares(first, rows, model, at, state, vectors, normal, to)
-        elif part == STEP:
-            if t >= 0:
-                take_step(layer, first, rows, model, at, state, vectors)
-            layer += 1
-        elif t < 0:
-            continue
+            begin_shares(first, rows, model, at, state, vectors, operand, to)
         elif part == INPUT:
             matrix, to, stride = plan[at + INPUT_WEIGHT], planes, plan[P]
             begin_planes(first, rows, T, t, model, at, ids, vectors, planes)
-            if plan[at + NORM] >= 0 and matrix >= 0:
-                normalise(rows, model, at, vectors, normal)
+            if plan[at + NORM] >= 0:
+                normalise(rows, model, at, vectors, operand)
             else:
                 source = 0
         elif part == CANDIDATE:
             matrix, to, stride = plan[at + CANDIDATE_WEIGHT], planes + 2 * plan[H], plan[P]
-            shares = place_of_shares(layer, rows, plan)
-            begin = first * plan[S] + plan[at + STATE]
-            reset(rows, plan[H], vectors, planes, plan[P], shares, plan[R], state, begin, plan[S], normal, plan[X])
-        elif answers and part == PROJECTION:
-            matrix, source, to, stride = plan[PROJECTION_WEIGHT], 0, normal, plan[X]
-            for index in range(normal, 2 * normal, WIDTH):
+            shares, begin = place_of_shares(layer, rows, plan), first * plan[S] + plan[at + STATE]
+            reset(rows, plan[H], vectors, planes, plan[P], shares, plan[R], state, begin, plan[S], operand, plan[X])
+        elif part == UPDATE:
+            update(layer - 1, first, rows, model, state, vectors)
+        elif part == PROJECTION:
+            matrix, source, to, stride = plan[PROJECTION_WEIGHT], 0, operand, plan[X]
+            for index in range(operand, 2 * operand, WIDTH):
                 store(vectors, index, fill(0.0))
-        elif answers:
-            matrix, source, to, stride = plan[OUTPUT_WEIGHT], last, logits, plan[V]
+        elif part == OUTPUT:
+            matrix, to, stride = plan[OUTPUT_WEIGHT], logits, plan[V]
+            source = operand if plan[PROJECTION_WEIGHT] >= 0 else 0
             for row in range(rows):
                 copy(vectors, logits + row * plan[V], model.floats, plan[BIAS], plan[V])
         if matrix >= 0:
             add_products(rows, vectors, source, plan[X], model, matrix, vectors, to, stride, room, t)
-        if part == PROJECTION:
-            last = normal
 
 
 @in_place
@@ -172,12 +171,12 @@ def begin_planes(first, rows, T, t, model, at, ids, vectors, planes):
 
 
 @in_place
-def begin_shares(first, rows, model, at, state, vectors, normal, shares):
-    """Fill shares of the state with what the product is added to, and `normal` with the layer's last outputs."""
+def begin_shares(first, rows, model, at, state, vectors, operand, shares):
+    """Fill shares of the state with what the product is added to, and `operand` with the layer's last outputs."""
     plan = model.plan
     late = plan[H] if plan[at + LATE] >= 0 else 0
     for row in range(rows):
-        copy(vectors, normal + row * plan[X], state, (first + row) * plan[S] + plan[at + STATE], plan[H])
+        copy(vectors, operand + row * plan[X], state, (first + row) * plan[S] + plan[at + STATE], plan[H])
         begin = shares + row * plan[R]
         for place in range(begin, begin + plan[R] - late, WIDTH):
             store(vectors, place, fill(0.0))
@@ -185,9 +184,9 @@ def begin_shares(first, rows, model, at, state, vectors, normal, shares):
 
 
 @in_place
-def take_step(layer, first, rows, model, at, state, vectors):
+def update(layer, first, rows, model, state, vectors):
     """A layer's next state from its planes and shares, and what the layer above is given."""
-    plan = model.plan
+    plan, at = model.plan, WIDTHS_COUNT + layer * LAYER_COUNT
     planes, shares = 2 * rows * plan[X], place_of_shares(layer, rows, plan)
     begin = first * plan[S] + plan[at + STATE]
     squash(rows, plan[CELL], plan[H], vectors, planes, plan[P], shares, plan[R], state, begin, plan[S])
@@ -217,12 +216,12 @@ def place_of_shares(layer, rows, plan):
 
 
 @register_jitable
-def normalise(rows, model, at, vectors, normal):
+def normalise(rows, model, at, vectors, operand):
     """Layer norm, as `charlm.runtime.layer.layer_norm`; what is padding stays zero."""
     plan, floats = model.plan, model.floats
     width, depth, norm = plan[at + REAL_WIDTH], plan[at + DEPTH], plan[at + NORM]
     for row in range(rows):
-        begin, to = row * plan[X], normal + row * plan[X]
+        begin, to = row * plan[X], operand + row * plan[X]
         mean, variance = np.float32(0), np.float32(0)
         for place in range(begin, begin + width):
             mean += vectors[place]

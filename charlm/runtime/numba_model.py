@@ -133,7 +133,7 @@ class NumbaModel(Priming):
         texts: Drawing | None = None,
         uniforms: Numbers = _NO_NUMBERS,
     ) -> Array:
-        """ids: (N, T + 1); the arrays are those of `charlm.runtime.loops.run`. Returns the last logits (N, V)."""
+        """ids: (N, T + 1); the arrays are those of `charlm.runtime.loops.run`, as are the logits that it returns."""
         N, T = len(ids), ids.shape[1] - 1
         model = self._model
         # the loop looks at no bounds

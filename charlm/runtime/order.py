@@ -1,37 +1,49 @@
-"""In which order a step takes its products: steps take turns at two, so that each begins where the last one ended.
+"""In which order a step takes its products: to and fro, so that a small cache serves as much of the weights as it can.
 
 A step reads all weights once. If they are more than fit into the cache next to a core, and always come in one order,
-then what the cache holds is never what is read next, and all of them come from the slower one behind it. Read to and
-fro, the cache serves as much as it holds.
+then what the cache holds is never what is read next, and all of them come from the slower one behind it. So odd steps
+read every matrix from its end (`charlm.runtime.products`), and take matrices in an order that begins where the even
+one ended.
 
-That needs a choice. The recurrent product of a layer may be taken at any time between the layer's step and its next
-one; all else waits for what is below. So every other step takes all recurrent products at once, beginning with those
-that the step before took last; the steps between take each as late as they can, and the lowest, with which the next
-step begins, at the end. Of two layers a cache then serves as much as it holds, of three about three quarters of that,
-of more a half.
+What may be moved is the recurrent product of a layer: it needs the layer's state alone, so it can be taken at any time
+between two updates of that. An even step takes it as late as it can, an odd one as early, and that of the lowest layer,
+for which no symbol has to be known, is always the next step's. Of three layers, `U` an update of the state, `I` and `R`
+an input and a recurrent product, `O` the output:
+
+    even    U0 | I1 R1 U1 | I2 R2 U2 | O R0
+    odd     U0 R0 R2 R1 | I1 U1 | I2 U2 | O
+
+Of two layers a cache then serves what it holds; of more a half to three quarters, the more the larger it is. What
+cannot be moved is an exception: the candidate of `gru-reset-before`, and the lowest layer's input, where it is not
+looked up. All this is within a call: who takes step by step gains nothing.
 """
 
 from __future__ import annotations
 
-INPUT, CANDIDATE, STEP, PROJECTION, OUTPUT = -1, -2, -3, -4, -5
-"""The input product of the next layer; the product of a candidate that is reset before it; the layer's step, for which
-both and the recurrent product are needed. Behind all layers the products that make logits."""
+INPUT = -1
+"""The input product of the lowest layer that has not been updated; that of layer 0 may be looked up."""
+CANDIDATE = -2
+"""The product of that layer's candidate, where the reset gate comes before it."""
+UPDATE = -3
+"""That layer's next state, from all its products."""
+PROJECTION = -4
+OUTPUT = -5
+"""The logits."""
 
 
 def orders(layers: int, *, candidate: bool, projection: bool) -> tuple[list[int], list[int]]:
     """The parts of even and odd steps, one after the other: as many in both.
 
-    Parts are those above, the lowest layer's first, and the numbers of the layers, from 0, which stand for their
-    recurrent products.
+    Parts are those above, and the numbers of the layers, from 0, which stand for their recurrent products.
 
     Args:
         candidate: whether the cell has that product.
         projection: whether the output is projected.
     """
-    step = [CANDIDATE, STEP] if candidate else [STEP]
-    end = [PROJECTION, OUTPUT] if projection else [OUTPUT]
-    even, odd = [INPUT, *step], [INPUT, *step, 0, *range(layers - 1, 0, -1)]
+    update = [CANDIDATE, UPDATE] if candidate else [UPDATE]
+    output = [PROJECTION, OUTPUT] if projection else [OUTPUT]
+    even, odd = [INPUT, *update], [INPUT, *update, 0, *range(layers - 1, 0, -1)]
     for layer in range(1, layers):
-        even += [INPUT, layer, *step]
-        odd += [INPUT, *step]
-    return [*even, 0, *end], [*odd, *end]
+        even += [INPUT, layer, *update]
+        odd += [INPUT, *update]
+    return [*even, *output, 0], [*odd, *output]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -100,7 +103,7 @@ def test_a_sample_is_the_same_whatever_runs_beside_it(precision):
 
 def test_a_text_streams_as_it_is_made_and_memory_does_not_depend_on_its_length(engines, monkeypatch):
     model = engines["lstm"][1]
-    monkeypatch.setattr(rows.time, "perf_counter", lambda: 0.0)
+    monkeypatch.setattr(rows, "time", SimpleNamespace(perf_counter=lambda: 0.0))
     pieces = generate(model, TOKENIZER, SamplingConfig(length=10**12), 1)
     # one id at once, then more and more
     assert [len(next(pieces).text) for _ in range(4)] == [1, 2, 4, 8]
@@ -117,13 +120,24 @@ def test_chunks_are_as_long_as_a_reader_waits(engines, monkeypatch):
         return draw(texts, uniforms)
 
     monkeypatch.setattr(model, "draw", slow)
-    monkeypatch.setattr(rows.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(rows, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
     pieces = generate(model, TOKENIZER, SamplingConfig(length=10**12), 1)
     for _ in range(40):
         next(pieces)
     settled = took[10:20] + took[30:]
     assert min(settled) >= rows.CHUNK_SECONDS / 4
     assert max(settled) <= rows.CHUNK_SECONDS
+
+
+def test_what_is_written_does_not_depend_on_the_clock(engines, monkeypatch):
+    """Not even the last bit of a text's nats, which are summed chunk by chunk."""
+    model, found = engines["lstm"][1], []
+    for tick in (0.0, 0.02, 1.0):
+        ticks = itertools.count(0.0, tick)
+        monkeypatch.setattr(rows, "time", SimpleNamespace(perf_counter=partial(next, ticks)))
+        *_, last = generate(model, TOKENIZER, SamplingConfig(length=300), 1)
+        found.append(last.ending)
+    assert found[0] == found[1] == found[2]
 
 
 def test_a_model_that_explodes_is_named_after_what_it_wrote():

@@ -25,6 +25,7 @@ OPTIONS = [
     {"layers": 1, "hidden_size": 1},
     {"layers": 1, "hidden_size": 130},
     {"layers": 3, "hidden_size": 48},
+    {"layers": 4, "hidden_size": 16},
     {"layer_norm": True},
     {"residual": True},
     {"layer_norm": True, "residual": True, "layers": 3},
@@ -64,6 +65,12 @@ def stepped(model, ids: np.ndarray, state) -> tuple[np.ndarray, object]:
     return np.stack(logits, axis=1), state
 
 
+def nats_of(logits: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """logits: (N, T, V), ids: (N, T) -> (N, T), in float64"""
+    wide = logits.astype(np.float64)
+    return np.log(np.exp(wide).sum(-1)) - np.take_along_axis(wide, ids[..., None], -1)[..., 0]
+
+
 def assert_equal_states(left, right) -> None:
     for ours, theirs in zip(itertools.chain(*left), itertools.chain(*right), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -82,8 +89,12 @@ def test_logits_are_those_of_the_numpy_engine(cell, options, precision):
     reference, model = models(precision, cell=cell, **options)
     ids = IDS[:280].reshape(7, 40)
     expected, _ = stepped(reference, ids, reference.initial_state(7))
-    logits, _ = stepped(model, ids, model.initial_state(7))
+    logits, after = stepped(model, ids, model.initial_state(7))
     np.testing.assert_allclose(logits, expected, atol=TOLERANCES[precision], rtol=1e-5)
+    # in one call, in which every other step has another order
+    weighed, state = model.score(np.c_[ids, ids[:, :1]], model.initial_state(7))
+    assert_equal_states(state, after)
+    np.testing.assert_allclose(weighed.nats[:, :-1], nats_of(logits[:, :-1], ids[:, 1:]), atol=2e-6)
 
 
 @pytest.mark.parametrize("precision", EVERY_PRECISION)
@@ -106,9 +117,7 @@ def test_priming_and_scoring_are_stepping(cell):
     logits, state = stepped(model, ids[:, :-1], model.initial_state(2))
     weighed, after = model.score(ids, model.initial_state(2))
     assert_equal_states(after, state)
-    wide = logits.astype(np.float64)
-    expected = np.log(np.exp(wide).sum(-1)) - np.take_along_axis(wide, ids[:, 1:, None], -1)[..., 0]
-    np.testing.assert_allclose(weighed.nats, expected, atol=2e-6)
+    np.testing.assert_allclose(weighed.nats, nats_of(logits, ids[:, 1:]), atol=2e-6)
     np.testing.assert_array_equal(weighed.right, logits.argmax(-1) == ids[:, 1:])
     primed, state_primed = model.prime(ids[1, :-1], 3)
     np.testing.assert_array_equal(primed, np.repeat(logits[1:, -1], 3, axis=0))
@@ -116,12 +125,27 @@ def test_priming_and_scoring_are_stepping(cell):
 
 
 @pytest.mark.parametrize("precision", EVERY_PRECISION)
-def test_a_table_too_large_to_keep_is_computed_instead(monkeypatch, precision):
-    _, kept = models(precision, cell="gru", layer_norm=True)
+@pytest.mark.parametrize("cell", CELL_NUMBERS)
+@pytest.mark.parametrize("options", [{}, {"layer_norm": True, "residual": True, "layers": 3}], ids=str)
+def test_a_table_too_large_to_keep_is_computed_instead(monkeypatch, precision, cell, options):
+    _, kept = models(precision, cell=cell, **options)
     monkeypatch.setattr(layout_module, "LARGEST_TABLE", 1)
-    _, computed = models(precision, cell="gru", layer_norm=True)
-    assert kept._model.floats.size > computed._model.floats.size
+    _, computed = models(precision, cell=cell, **options)
+    assert kept._model.weights.size < computed._model.weights.size
     np.testing.assert_allclose(kept.prime(IDS)[0], computed.prime(IDS)[0], atol=TOLERANCES[precision])
+
+
+@pytest.mark.parametrize("cell", CELL_NUMBERS)
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_texts_of_one_symbol_and_of_two(cell, layers):
+    _, model = models(cell=cell, layers=layers)
+    none, state = model.score(IDS[:2].reshape(2, 1), model.initial_state(2))
+    assert none.nats.shape == (2, 0)
+    assert_equal_states(state, model.initial_state(2))
+    logits, after = model.step(IDS[:2], state)
+    one, state = model.score(IDS[:4].reshape(2, 2, order="F"), model.initial_state(2))
+    assert_equal_states(state, after)
+    np.testing.assert_allclose(one.nats, nats_of(logits[:, None], IDS[2:4, None]), atol=2e-6)
 
 
 @pytest.mark.parametrize("precision", EVERY_PRECISION)
