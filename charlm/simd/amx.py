@@ -11,6 +11,8 @@ Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
@@ -153,29 +155,36 @@ class _Operation:
                 call(builder, "llvm.x86.tilezero", ir.VoidType(), _numbers(cell))
             else:
                 load(builder, cell, pointer, self.wide)
-        before = builder.block
-        loop, after = builder.append_basic_block("depth"), builder.append_basic_block("done")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        k = builder.phi(INT64)
-        k.add_incoming(ir.Constant(INT64, 0), before)
-        here, panel = builder.mul(k, ir.Constant(INT64, ROW)), builder.mul(k, self.step_of_panel)
-        for cell, line, place, _ in cells:
-            held = weights[place % len(weights)]
-            if not place:
-                load(builder, rows[line], builder.gep(self.begins[line], [here]), self.row)
-            if not line:
-                tile = ahead(builder, builder.gep(self.panel, [panel]), columns[place] * TILE)
-                load(builder, held, tile, ir.Constant(INT64, ROW))
-                # the same tile of the next depths; it may lie beyond the last
-                fetch(builder, builder.gep(tile, [self.step_of_panel]))
-            multiply(builder, cell, rows[line], held)
-        following = builder.add(k, ir.Constant(INT64, 1))
-        k.add_incoming(following, loop)
-        builder.cbranch(builder.icmp_signed("<", following, self.steps), loop, after)
-        builder.position_at_end(after)
+        with counted(builder, self.steps, 1) as k:
+            here, panel = builder.mul(k, ir.Constant(INT64, ROW)), builder.mul(k, self.step_of_panel)
+            for cell, line, place, _ in cells:
+                held = weights[place % len(weights)]
+                if not place:
+                    load(builder, rows[line], builder.gep(self.begins[line], [here]), self.row)
+                if not line:
+                    tile = ahead(builder, builder.gep(self.panel, [panel]), columns[place] * TILE)
+                    load(builder, held, tile, ir.Constant(INT64, ROW))
+                    # the same tile of the next depths; it may lie beyond the last
+                    fetch(builder, builder.gep(tile, [self.step_of_panel]))
+                multiply(builder, cell, rows[line], held)
         for cell, _, _, pointer in cells:
             save(builder, cell, pointer, self.wide)
+
+
+@contextmanager
+def counted(builder: Any, end: Any, step: int) -> Iterator[Any]:
+    """A loop, as instructions: over 0, `step`, 2 `step`, ... below `end`, and 0 in any case."""
+    before = builder.block
+    loop, after = builder.append_basic_block("depth"), builder.append_basic_block("done")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    at = builder.phi(INT64)
+    at.add_incoming(ir.Constant(INT64, 0), before)
+    yield at
+    following = builder.add(at, ir.Constant(INT64, step))
+    at.add_incoming(following, builder.block)
+    builder.cbranch(builder.icmp_signed("<", following, end), loop, after)
+    builder.position_at_end(after)
 
 
 def load(builder: Any, tile: int, pointer: Any, stride: Any) -> None:

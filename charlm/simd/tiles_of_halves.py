@@ -150,17 +150,8 @@ class _Operation:
         ]
         for tile, pointer in sums:
             amx.load(builder, tile, pointer, self.stride)
-        before = builder.block
-        loop, after = builder.append_basic_block("depth"), builder.append_basic_block("done")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        at = builder.phi(INT64)  # bytes into the upper halves
-        at.add_incoming(ir.Constant(INT64, 0), before)
-        self._emit_depth(rows, at)
-        following = builder.add(at, ir.Constant(INT64, ROW))
-        at.add_incoming(following, loop)
-        builder.cbranch(builder.icmp_signed("<", following, self.length), loop, after)
-        builder.position_at_end(after)
+        with amx.counted(builder, self.length, ROW) as at:  # bytes into the upper halves
+            self._emit_depth(rows, at)
         for tile, pointer in sums:
             amx.save(builder, tile, pointer, self.stride)
 
