@@ -9,6 +9,7 @@ import click
 from charlm.cli import console
 from charlm.cli.command import Command, Group
 from charlm.cli.completion import complete_texts
+from charlm.cli.escape import escape_line
 from charlm.cli.layers import config_options, resolve_layers
 from charlm.cli.options import given, json_option
 from charlm.config import SECTIONS, Config, Resolved, TokenizerConfig, settings_of, to_toml
@@ -80,5 +81,6 @@ def annotated(resolved: Resolved) -> list[str]:
         for name in settings_of(cls):
             value = assignments.get(name)
             shown = f"# {name}" if value is None else f"{name} = {value}"
-            lines.append(f"{shown:<{width}}  # {origins[name]}")
+            # a file may have any name, and this may become a file
+            lines.append(f"{shown:<{width}}  # {escape_line(origins[name])}")
     return lines

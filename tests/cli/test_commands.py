@@ -60,6 +60,16 @@ def test_config_show_tells_where_each_value_came_from(charlm, workplace, monkeyp
     assert json.loads(charlm("config", "show", "--json"))["batch_size"] == {"value": None, "origin": "default"}
 
 
+def test_config_show_tells_of_a_file_with_any_name_in_one_line(charlm, workplace):
+    name = "a\x1b[2J\n[model.toml"
+    (workplace / name).write_text("[model]\nlayers = 3\n")
+    text = charlm("config", "show", "--config", name)
+    (line,) = [line for line in text.splitlines() if line.startswith("layers = 3")]
+    assert line.endswith("  # file a\\x1b[2J\\n[model.toml")
+    (workplace / "shown.toml").write_text(text)
+    assert resolve([file_layer(workplace / "shown.toml")]).config.model.layers == 3
+
+
 def test_config_show_is_a_file_that_reads_back_to_the_same_settings(charlm, workplace):
     text = charlm("config", "show", "--layers", "3", "--boundary", ' = "x"\t#', "--include", "*.c")
     assert "layers = 3" in text

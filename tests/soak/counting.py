@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import json
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -111,6 +112,9 @@ def main(program: str, parts: Mapping[str, Part], description: str | None, argum
     asked = parser.parse_args(arguments)
     if unknown := set(asked.parts) - set(parts):
         parser.error(f"no part {', '.join(sorted(unknown))}: choose {', '.join(parts)}")
+    # subtle: what a shell starts in the background is told to ignore Ctrl-C, and so would be all that is started here
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     failed = False
     for name in asked.parts:
         count = _count(name, parts[name], asked)

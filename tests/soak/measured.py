@@ -25,10 +25,6 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 TINY = ("--hidden-size", "8", "--layers", "1", "--batch-size", "4", "--window-length", "16", "--threads", "1")
 """What makes a training small, where no size is what is tried."""
-# subtle: what a shell starts in the background is told to ignore Ctrl-C, and so would be all that is started here
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
 AT_ONCE = ("--kernels", "torch", "--dtype", "float32")
 """What lets a training begin without a trial of what is fastest."""
 

