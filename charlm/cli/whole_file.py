@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from charlm.cli import console
-from charlm.corpora.files import refuse_device
+from charlm.corpora.files import refuse_device, spool
 from charlm.errors import ConfigError, CorpusError, OutputError
 from charlm.runs.files import in_words, shown
 from charlm.streams.replacement import replacing
@@ -26,20 +27,16 @@ def opened(path: str) -> BinaryIO:
 
     Raises:
         CorpusError: it cannot be read, or is a device.
+        OutputError: it can be read once, and there is no room to keep it.
     """
     try:
         if path != STANDARD and os.path.isfile(path):
             return open(path, "rb")
         if path != STANDARD:
             refuse_device(path, os.stat(path))
-        kept = tempfile.TemporaryFile()  # noqa: SIM115 - who calls closes it
-        if path != STANDARD:
             with open(path, "rb") as pipe:
-                shutil.copyfileobj(pipe, kept, BUFFER)
-        elif sys.stdin is not None:
-            shutil.copyfileobj(sys.stdin.buffer, kept, BUFFER)
-        kept.seek(0)
-        return cast(BinaryIO, kept)
+                return spool(path, pipe)()
+        return io.BytesIO() if sys.stdin is None else spool(path, sys.stdin.buffer)()
     except (OSError, ValueError) as error:
         cause = in_words(error) if isinstance(error, OSError) else str(error)
         raise CorpusError(f"cannot read {shown(path)}: {cause}") from None

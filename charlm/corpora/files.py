@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -109,20 +110,23 @@ def spool(name: str, stream: BinaryIO) -> Callable[[], BinaryIO]:
         CorpusError: the stream cannot be read.
         OutputError: the temporary file cannot be written.
     """
-    file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - kept open as long as the corpus lives
+    with _keeping(name):
+        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - kept open as long as somebody reads it
     with reading(name):
         while block := stream.read(BLOCK):
-            _keep(file, block, name)
+            with _keeping(name):
+                while block:
+                    block = block[file.write(block) :]
     return lambda: cast(BinaryIO, io.BufferedReader(_Again(file), BLOCK))
 
 
-def _keep(file: io.FileIO, block: bytes, name: str) -> None:
+@contextlib.contextmanager
+def _keeping(name: str) -> Iterator[None]:
     try:
-        while block:
-            block = block[file.write(block) :]
+        yield
     except OSError as error:
-        folder = tempfile.gettempdir()
-        raise OutputError(f"cannot keep {name!r} in {folder!r} while reading it: {error.strerror}") from None
+        place = "" if tempfile.tempdir is None else f" in {tempfile.tempdir!r}"
+        raise OutputError(f"cannot keep {name!r}{place} while reading it: {error.strerror}") from None
 
 
 class _Again(io.RawIOBase):
@@ -134,6 +138,14 @@ class _Again(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        begin = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset, os.SEEK_END: os.fstat(self._file.fileno()).st_size}
+        self._offset = begin[whence] + offset
+        return self._offset
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         content = os.pread(self._file.fileno(), len(buffer), self._offset)

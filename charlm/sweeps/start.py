@@ -25,6 +25,7 @@ from charlm.sweeps.folder import Search
 from charlm.sweeps.plan import make_plan
 from charlm.sweeps.sweep import Sweep
 from charlm.training.device import choose_machine
+from charlm.training.run_folder import check_folder
 
 
 def start_sweep(
@@ -60,6 +61,7 @@ def start_sweep(
     refuse_unkept(config)
     make_plan(config.training, wanted)  # what it refuses is refused before the text is read
     named = None if folder is None else _named(folder, root)
+    check_folder(named.parent if named else root, "sweep", "--folder")
     if named is not None:
         files.refuse_taken(named)
     data = prepare(config.corpus, config.tokenizer, progress=progress, fetch=True)

@@ -19,7 +19,7 @@ def check_place(run: str | None, root: Path) -> None:
     """Find out before any work whether a run can be kept in `root`, or where `run` says. Raises `CharlmError`."""
     place = None if run is None else _named(run, root)
     if place is not None and place.parent != root:
-        _check_folder(place.parent)
+        check_folder(place.parent, "run", "--run")
     else:
         _make_root(root)
     if place is not None:
@@ -35,14 +35,21 @@ def _make_root(root: Path) -> None:
         raise OutputError(f"folder for runs {root} cannot be written to; set CHARLM_CHECKPOINTS to another")
 
 
-def _check_folder(folder: Path) -> None:
-    """Whether a run can be made in `folder`, which is made with the run where it is not there."""
+def check_folder(folder: Path, what: str, flag: str) -> None:
+    """Find out before any work whether something can be made in `folder`, which is made with it if it is not there.
+
+    Args:
+        what, flag: what it is, and by which flag it is named.
+
+    Raises:
+        OutputError: it cannot.
+    """
     there = folder
     while not os.path.lexists(there) and there != there.parent:
         there = there.parent
     if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
         why = "cannot be written to" if os.path.isdir(there) else "is no folder"
-        raise OutputError(f"a run in {folder} cannot be made: {there} {why}; give another --run")
+        raise OutputError(f"a {what} in {folder} cannot be made: {there} {why}; give another {flag}")
 
 
 def check_name(run: str | None, root: Path) -> None:

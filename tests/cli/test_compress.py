@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sys
+import tempfile
 from types import SimpleNamespace
 
 import pytest
@@ -79,6 +80,14 @@ def test_through_pipes(charlm, monkeypatch):
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
     assert charlm("compress", "-", "--quiet") == packed
     assert charlm.err == b""
+
+
+def test_no_room_for_what_can_be_read_once_is_told_as_that(charlm, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"text")))
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda buffering: io.FileIO("/dev/full", "wb"))
+    assert charlm("compress", "-", code=5) == b""
+    assert charlm.err.startswith(b"charlm: error: cannot keep '-'")
+    assert charlm.err.endswith(b"while reading it: No space left on device\n")
 
 
 def test_nothing_is_overwritten_without_force(charlm, workplace, hostile_text):

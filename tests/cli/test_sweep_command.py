@@ -29,6 +29,7 @@ def place(tmp_path_factory):
     """A folder with a text, of a name that shells and markup would eat."""
     folder = tmp_path_factory.mktemp("place")
     draws = random.Random(3)
+    (folder / "empty").touch()
     (folder / NAME).write_text("".join(draws.choice(["a cat sat. ", "it was dawn.\n"]) for _ in range(300)))
     return folder
 
@@ -149,6 +150,8 @@ BAD = [
     ([NAME, "--range", "layers=1,2", "--minutes", "1", "--steps", "2"], 2, "not --minutes and --steps"),
     ([NAME, "--range", "layers=1..9", "--minutes", "0.1"], 2, "5 are the least"),
     (["x", "--range", "layers=1,2"], 3, "x"),
+    # before the text is read
+    (["empty", "--range", "layers=1,2", "--folder", f"{NAME}/y/z"], 5, "a sweep in", "give another --folder"),
     (["x", "--range", "layers=1,2", "--sample-every", "5"], 2, "--sample-every is for charlm train"),
     (["-", "--range", "layers=1,2"], 2, "save standard input to a file first"),
     (["--range", "\x1b[2J[/x]=\u202e"], 2, "no setting"),
