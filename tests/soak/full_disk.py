@@ -173,7 +173,7 @@ def freed(asked: Asked) -> Count:
         trained = Trained(asked, on, "--steps", str(asked.of(600, 200)), "--checkpoint-every", "20", "--keep", "1")
         filler = on.folder / "filler"
         wait = f"until grep -q '\"reason\"' disk.printed; do sleep 0.02; done; rm '{filler}'"
-        for number in range(asked.of(40, 1)):
+        for number in range(asked.of(30, 1)):  # with more room than that it is never full
             with count.attempt(f"filled {number}"):
                 trained.clear()
                 filler.write_bytes(bytes(ROOM - (60 << 10) - number * (1 << 10)))
