@@ -10,7 +10,7 @@ import pytest
 from charlm.config import ModelConfig
 from charlm.config.shapes import parameter_shapes
 from charlm.errors import ConfigError
-from charlm.runtime import NumbaModel, NumpyModel, engines, open_engine
+from charlm.runtime import PRECISIONS, NumbaModel, NumpyModel, engines, open_engine
 from charlm.simd import WIDTH
 
 V = 11
