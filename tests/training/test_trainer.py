@@ -94,6 +94,18 @@ def weights_of(trainer):
     return capture.weights | capture.training
 
 
+def stop_after(steps, learner, trainer):
+    """Ask the trainer to stop while it takes the step after so many."""
+    step = learner.step
+
+    def stopping(rate):
+        if learner.steps == steps:
+            trainer.request_stop()
+        return step(rate)
+
+    learner.step = stopping
+
+
 def test_a_training_by_steps_ends_there_evaluated_and_saved(make_learner, make_trainer):
     keeper = Notebook()
     trainer = make_trainer(make_learner(steps=20), keeper=keeper, evaluate=scores(2.0, 1.5, 1.0))
@@ -518,14 +530,7 @@ def test_a_stop_in_a_step_that_is_due_for_evaluation_loses_nothing(make_learner,
     keeper = Notebook()
     learner = make_learner(**settings)
     first = make_trainer(learner, keeper=keeper, evaluate=scores(3.0, 4.0, 5.0))
-    step = learner.step
-
-    def interrupted(rate):
-        if learner.steps == 9:
-            first.request_stop()
-        return step(rate)
-
-    learner.step = interrupted
+    stop_after(9, learner, first)
     list(first.run())
     again = make_trainer(make_learner(**settings), evaluate=scores(5.0))
     again.restore(keeper.captures[-1][0])
@@ -539,14 +544,7 @@ def test_a_stop_in_the_last_step_leaves_out_nothing_that_is_due_then(make_learne
     """Nobody would come back for it: the training is complete."""
     learner = make_learner(steps=23, evaluate_every=10)
     trainer = make_trainer(learner, evaluate=scores(3.0, 2.0, 1.0))
-    step = learner.step
-
-    def stopping(rate):
-        if learner.steps == 22:
-            trainer.request_stop()
-        return step(rate)
-
-    learner.step = stopping
+    stop_after(22, learner, trainer)
     events = list(trainer.run())
     assert [event.step for event in events if event.kind == "evaluate"] == [10, 20, 23]
     assert trainer.standing.best_nats == 1.0
