@@ -101,9 +101,10 @@ def show(name: str, json: bool) -> None:
 def check(text: tuple[str, ...], json: bool, **settings: Any) -> None:
     """Examine TEXT, named corpora, files or folders: size, characters, flaws, and what model fits."""
     from charlm.corpora import check_corpus
+    from charlm.tokenizers.rare import least_count_of
 
     wanted = resolve_layers(given({"corpus": text, **settings}), None, None).config.corpus
-    report = check_corpus(wanted, progress=choose_progress(quiet=json))
+    report = check_corpus(wanted, least_count_of, progress=choose_progress(quiet=json))
     if json:
         console.print_json(dataclasses.asdict(report))
     else:

@@ -45,8 +45,11 @@ class TokenizerConfig(Section):
     """How text becomes ids."""
 
     tokenizer: str = setting("char", "char, byte, unigram:SIZE or bpe:SIZE", group="text", common=True)
-    min_count: int = setting(
-        1, "characters rarer than this in the training split are written as bytes", group="text", minimum=1
+    min_count: int | None = setting(
+        None,
+        "characters rarer than this in the training split are written as bytes [1, or what costs fewest products]",
+        group="text",
+        minimum=1,
     )
     unknown: str = setting(
         "bytes",
@@ -286,9 +289,10 @@ class SamplingConfig(Section):
     beam: int | None = setting(
         None, "beam search of this width in place of sampling", group="filters", minimum=1, maximum=4096
     )
-    unknown: str = setting(
-        "error",
-        "characters of the prompt outside the vocabulary: an error, write as bytes, or drop",
+    unknown: str | None = setting(
+        None,
+        "characters of the prompt outside the vocabulary: an error, write as bytes, or drop"
+        " [bytes where rare ones of the training text are, else an error]",
         group="sampling",
         choices=("error", "bytes", "drop"),
     )

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from charlm.config import CorpusConfig
 from charlm.corpora.corpus import Corpus, CorpusFacts, open_corpus
 from charlm.corpora.progress import NoProgress, Progress
 
-# A character seen fewer times than this teaches a model nothing; all such must be a negligible part of the text.
-_MIN_COUNTS = (2, 3, 5, 10, 20)
-_NEGLIGIBLE = 1e-4
 _PLAIN_CONTROLS = "\t\n\r"
 _MUCH_SHARED = 0.2
 _SHOWN = 12
@@ -37,7 +34,9 @@ class CorpusReport:
         unseen: characters of validation and test that training never sees.
         shared: for validation and test, the share of its windows of 32 characters that occur in train; parts
             that are too short for one are left out.
-        split, preset, min_count: what is suggested; the corpus' own split where it has one by document.
+        split, preset: what is suggested; the corpus' own split where it has one by document.
+        min_count: what a training takes; rarer characters are written as bytes.
+        rare: how many different characters of the training part that leaves out, and their share of it.
         notes: all that is worth saying, in words, most important first.
     """
 
@@ -55,11 +54,21 @@ class CorpusReport:
     split: str
     preset: str
     min_count: int
+    rare: tuple[int, float]
     notes: list[str]
 
 
-def check_corpus(config: CorpusConfig, *, progress: Progress | None = None, fetch: bool = False) -> CorpusReport:
+def check_corpus(
+    config: CorpusConfig,
+    least_count: Callable[[Mapping[str, int]], int],
+    *,
+    progress: Progress | None = None,
+    fetch: bool = False,
+) -> CorpusReport:
     """Examine the texts that `config` names.
+
+    Args:
+        least_count: how often a character has to occur in such a training part for an id of its own.
 
     Raises:
         CorpusError, ConfigError: as `open_corpus` and `Corpus.measure`.
@@ -83,6 +92,8 @@ def check_corpus(config: CorpusConfig, *, progress: Progress | None = None, fetc
     finally:
         progress.finish()
     total = _added(counts.values())
+    least = least_count(counts["train"])
+    rare = [count for count in counts["train"].values() if count < least]
     report = CorpusReport(
         name=corpus.name,
         facts=facts,
@@ -99,25 +110,12 @@ def check_corpus(config: CorpusConfig, *, progress: Progress | None = None, fetc
         if facts.split.startswith("by document")
         else _fitting(_SPLITS, facts.characters, "99.8/0.1/0.1"),
         preset=_fitting(_PRESETS, facts.parts["train"][1], "large"),
-        min_count=suggest_min_count(counts["train"]),
+        min_count=least,
+        rare=(len(rare), sum(rare) / max(1, facts.parts["train"][1])),
         notes=list(corpus.notices),
     )
     report.notes.extend(_notes(report))
     return report
-
-
-def suggest_min_count(counts: dict[str, int]) -> int:
-    """The least count a character of the training text should have for an id of its own; 1 when all may.
-
-    The smallest of 2, 3, 5, 10, 20 that leaves out as much as the largest allowed one does, where allowed is
-    what leaves out no more than 0.01 % of the text; 1 if that saves less than a twentieth of the vocabulary.
-    """
-    characters = sum(counts.values())
-    rare = {least: [n for n in counts.values() if n < least] for least in _MIN_COUNTS}
-    allowed = [least for least in _MIN_COUNTS if sum(rare[least]) <= characters * _NEGLIGIBLE]
-    if not allowed or not rare[allowed[-1]] or len(rare[allowed[-1]]) * 20 < len(counts):
-        return 1
-    return next(least for least in allowed if len(rare[least]) == len(rare[allowed[-1]]))
 
 
 def _count(corpus: Corpus, part: str, line_ends: list[int]) -> dict[str, int]:
@@ -205,7 +203,11 @@ def _suggestions(report: CorpusReport) -> list[str]:
     if not report.facts.split.startswith(("by document", report.split)):
         notes.append(f"a split that fits this length: --split {report.split}")
     if report.min_count > 1:
-        notes.append(f"--min-count {report.min_count} leaves characters too rare to learn out of the vocabulary")
+        kinds, share = report.rare
+        notes.append(
+            f"{_counted(kinds, 'character occurs', 'characters occur')} fewer than {report.min_count:,} times in train"
+            f" ({share:.2%} of it): charlm train writes them as bytes; --min-count 1 gives each an id"
+        )
     return notes
 
 

@@ -70,7 +70,9 @@ def first_ids(tokenizer: Tokenizer, sampling: SamplingConfig) -> npt.NDArray[Any
 
     Without a prompt it reads a newline, as if a line had just ended; in a vocabulary that has none, id 0.
     """
-    ids = tokenizer.encode(sampling.prompt, sampling.unknown)
+    # bytes mean something to a model only where it was trained on some
+    usual = "bytes" if tokenizer.min_count > 1 and tokenizer.unknown == "bytes" else "error"
+    ids = tokenizer.encode(sampling.prompt, usual if sampling.unknown is None else sampling.unknown)
     if len(ids):
         return ids
     try:

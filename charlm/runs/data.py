@@ -101,11 +101,17 @@ def _encode(
     from charlm.streams.replacement import remove_leftovers
     from charlm.tokenizers import train_tokenizer
 
-    facts = _facts(text.measure())
+    facts, notices = _facts(text.measure()), text.notices
     if isinstance(tokenizer, TokenizerConfig):
         # a text too short for a training part still has a vocabulary
         learn_from = "train" if _length(facts, "train") else "all"
-        tokenizer = train_tokenizer(tokenizer, text.chunks(learn_from))
+        asked, tokenizer = tokenizer, train_tokenizer(tokenizer, text.chunks(learn_from))
+        if asked.min_count is None and tokenizer.min_count > 1:
+            notices = (
+                *notices,
+                f"min count {tokenizer.min_count:,}: rarer characters are written as bytes, which costs less than ids"
+                " would; --min-count decides otherwise",
+            )
     key = store_key(facts, tokenizer.fingerprint, unknown)
     store = open_store(_stores(), key)
     if store is None:
@@ -117,7 +123,7 @@ def _encode(
             store = write_store(_stores(), key, vocab_size=tokenizer.vocab_size, parts=parts, facts=facts)
     else:
         remove_leftovers(_stores())  # of a process that was killed while another wrote the same
-    return Data(corpus_name=text.name, facts=facts, tokenizer=tokenizer, store=store, notices=text.notices)
+    return Data(corpus_name=text.name, facts=facts, tokenizer=tokenizer, store=store, notices=notices)
 
 
 def _ids(

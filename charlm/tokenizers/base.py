@@ -36,12 +36,14 @@ class Tokenizer(ABC):
         sizes: smallest and largest number after the colon of a spec; None where the family has no size.
         name: what `--tokenizer` would be given to get one like it, for instance ``bpe:1000``.
         unknown: what `encode` does with characters outside the vocabulary unless told otherwise.
+        min_count: characters that were rarer in the text it was learnt from have no id; 1 where all have.
     """
 
     family: ClassVar[str]
     sizes: ClassVar[tuple[int, int] | None] = None
     name: str
     unknown: str = "bytes"
+    min_count: int = 1
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
         # subtle: no copy of a list, for a vocabulary may be all of Unicode

@@ -14,7 +14,8 @@ from charlm.errors import ConfigError, RunError, TokenizerError
 from charlm.tokenizers.base import UNKNOWN, Ids, Tokenizer
 from charlm.tokenizers.byte import BYTES
 from charlm.tokenizers.escapes import refuse_ambiguous, refuse_surrogates
-from charlm.tokenizers.saved import field, no_other_fields
+from charlm.tokenizers.rare import least_count
+from charlm.tokenizers.saved import field, no_other_fields, shortened
 
 Codes = npt.NDArray[np.uint32]
 
@@ -35,10 +36,16 @@ class CharTokenizer(Tokenizer):
     family = "char"
     name = "char"
 
-    def __init__(self, characters: str, unknown: str = "bytes") -> None:
-        """`characters`: the members, sorted by code point, each once, none a surrogate."""
+    def __init__(self, characters: str, unknown: str = "bytes", min_count: int = 1) -> None:
+        """A vocabulary of these characters.
+
+        Args:
+            characters: the members, sorted by code point, each once, none a surrogate.
+            min_count: rarer characters of the text it was learnt from were left out.
+        """
         self.characters = characters
         self.unknown = unknown
+        self.min_count = min_count
         members = [character.encode("utf-8") for character in characters]
         if unknown == "bytes":
             members += BYTES
@@ -55,16 +62,19 @@ class CharTokenizer(Tokenizer):
         for chunk in chunks:
             _count(chunk, counts)
         counts[_SURROGATES] = 0
-        members = "".join(map(chr, np.flatnonzero(counts >= config.min_count).tolist()))
+        least = config.min_count
+        if least is None:
+            there = np.flatnonzero(counts).astype(np.uint32)
+            # what cannot be written as bytes would be lost
+            least = least_count(counts[there], _byte_lengths(there)) if config.unknown == "bytes" else 1
+        members = "".join(map(chr, np.flatnonzero(counts >= least).tolist()))
         if not members and config.unknown != "bytes":
-            raise ConfigError(
-                f"min_count {config.min_count} leaves no character: the most frequent occurs {counts.max()} times"
-            )
-        return cls(members, config.unknown)
+            raise ConfigError(f"min_count {least} leaves no character: the most frequent occurs {counts.max()} times")
+        return cls(members, config.unknown, least)
 
     @classmethod
     def from_json(cls, values: dict[str, Any], where: Path) -> CharTokenizer:
-        no_other_fields(values, ("characters", "unknown"), where)
+        no_other_fields(values, ("characters", "unknown", "min_count"), where)
         characters: str = field(values, "characters", str, where)
         unknown: str = field(values, "unknown", str, where)
         if unknown not in UNKNOWN:
@@ -72,10 +82,15 @@ class CharTokenizer(Tokenizer):
         if not characters and unknown != "bytes":
             raise RunError(f"{where}: characters is empty")
         _check_members(characters, where)
-        return cls(characters, unknown)
+        min_count: int = field({"min_count": 1, **values}, "min_count", int, where)
+        if min_count < 1:
+            raise RunError(f"{where}: min_count must be at least 1, was {shortened(min_count)}")
+        return cls(characters, unknown, min_count)
 
     def _settings(self) -> dict[str, Any]:
-        return {"unknown": self.unknown, "characters": self.characters}
+        # subtle: a vocabulary of all characters is saved as it was before there was a least count
+        least = {"min_count": self.min_count} if self.min_count > 1 else {}
+        return {"unknown": self.unknown, **least, "characters": self.characters}
 
     def _encode(self, text: str, unknown: str) -> Ids:
         if unknown == "bytes" and self.unknown != "bytes":

@@ -53,7 +53,7 @@ class SentencePieceTokenizer(Tokenizer):
         from charlm.tokenizers.sentencepiece_training import train_model
 
         assert size is not None  # the spec parser sees to it
-        return cls(train_model(cls.family, size, config.min_count, chunks))
+        return cls(train_model(cls.family, size, config.min_count or 1, chunks))
 
     @classmethod
     def from_json(cls, values: dict[str, Any], where: Path) -> SentencePieceTokenizer:

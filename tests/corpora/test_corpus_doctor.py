@@ -4,10 +4,11 @@ import random
 
 import pytest
 
-from charlm.config import CorpusConfig
+from charlm.config import CorpusConfig, TokenizerConfig
 from charlm.corpora import check_corpus
-from charlm.corpora.doctor import suggest_min_count
 from charlm.corpora.overlap import WINDOW, Seen, codes_of
+from charlm.runs.data import prepare
+from charlm.tokenizers.rare import least_count_of
 
 
 def random_text(seed, length):
@@ -15,7 +16,7 @@ def random_text(seed, length):
 
 
 def check(*paths, **settings):
-    return check_corpus(CorpusConfig(corpus=tuple(map(str, paths)), **settings))
+    return check_corpus(CorpusConfig(corpus=tuple(map(str, paths)), **settings), least_count_of)
 
 
 def test_a_plain_text_has_nothing_odd(tmp_path):
@@ -120,19 +121,11 @@ def test_a_sample_of_the_windows_of_a_long_text(monkeypatch):
     assert Seen([codes_of(train)], len(train)).share([codes_of(other)]) == pytest.approx(0.5, abs=0.15)
 
 
-@pytest.mark.parametrize(
-    ("counts", "expected"),
-    [
-        ({"a": 1_000_000}, 1),
-        ({"a": 1_000_000, "q": 1}, 2),
-        ({"a": 1_000_000, "q": 4, "r": 4}, 5),
-        ({"a": 1_000_000, "q": 19}, 20),
-        ({"a": 1_000_000, "q": 20}, 1),
-        ({"a": 100, "q": 1}, 1),
-        ({"a": 1_000_000, **{chr(0x4E00 + n): 3 for n in range(40)}}, 1),
-        ({"a": 1_000_000, **{chr(0x4E00 + n): 1 for n in range(90)}, "z": 15}, 2),
-        ({}, 1),
-    ],
-)
-def test_suggested_min_count(counts, expected):
-    assert suggest_min_count(counts) == expected
+def test_what_a_training_leaves_out_of_the_vocabulary_is_said(tmp_path):
+    once = "".join(map(chr, range(0x4E00, 0x4E00 + 1000)))
+    (tmp_path / "t").write_text(random_text(1, 50_000) + once + "\N{GRINNING FACE}")
+    report = check(tmp_path / "t", split="100")
+    tokenizer = prepare(CorpusConfig(corpus=(str(tmp_path / "t"),), split="100"), TokenizerConfig()).tokenizer
+    assert report.min_count == tokenizer.min_count == 2
+    assert report.rare == (1001, pytest.approx(1001 / 51_001))
+    assert "1,001 characters occur fewer than 2 times in train (1.96% of it): charlm train" in report.notes[-1]

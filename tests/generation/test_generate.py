@@ -204,6 +204,18 @@ def test_what_the_model_reads_first(chain, write, characters, prompt, unknown, e
     assert [piece.text for piece in pieces if piece.is_prompt] == ([prompt] if prompt else [])
 
 
+@pytest.mark.parametrize("unknown", ["bytes", "drop"])
+def test_a_model_that_learnt_rare_characters_as_bytes_reads_them_so(chain, write, unknown):
+    tokenizer = CharTokenizer("ab", unknown, min_count=2)
+    model = chain(np.zeros((tokenizer.vocab_size,) * 2))
+    if unknown == "bytes":
+        write(model, tokenizer, prompt="é", length=2)
+        assert model.primed == [2 + 0xC3, 2 + 0xA9]
+    else:
+        with pytest.raises(TokenizerError, match="'é'"):
+            write(model, tokenizer, prompt="é", length=2)
+
+
 def test_an_unseen_character_of_the_prompt_is_named_with_its_position(lstm):
     with pytest.raises(TokenizerError, match=r"character 'Z' \(U\+005A\) at position 2"):
         generate(*lstm, SamplingConfig(prompt="abZ"), 1)

@@ -82,6 +82,15 @@ def test_the_vocabulary_is_learnt_from_the_training_part_alone(tmp_path):
     assert data.tokenizer.decode(data.store.part("validation")).endswith("é")
 
 
+@pytest.mark.parametrize(("asked", "said"), [(None, 1), (2, 0), (1, 0)])
+def test_a_vocabulary_that_leaves_characters_out_unasked_says_so(tmp_path, asked, said):
+    (tmp_path / "a.txt").write_text("ab" * 20_000 + "".join(map(chr, range(0x4E00, 0x4E00 + 900))))
+    data = prepare(CorpusConfig(corpus=(str(tmp_path / "a.txt"),), split="100"), TokenizerConfig(min_count=asked))
+    notices = [line for line in data.notices if line.startswith("min count 2: rarer characters are written as bytes")]
+    assert len(notices) == said
+    assert data.tokenizer.decode(data.store.part("train")) == (tmp_path / "a.txt").read_text()
+
+
 @pytest.mark.parametrize("text", ["a", "ab", "abc\n", "aaaa"])
 def test_the_shortest_texts_work(tmp_path, text):
     (tmp_path / "a.txt").write_text(text)

@@ -106,6 +106,8 @@ def test_the_vocabulary_of_another_model_is_refused(tmp_path: Path) -> None:
         ({**CHAR, "characters": "ab\ud800"}, "characters holds half of a surrogate pair"),
         ({**CHAR, "characters": "", "unknown": "drop"}, "characters is empty"),
         ({**CHAR, "unknown": "guess"}, "unknown must be one of bytes, drop, error"),
+        ({**CHAR, "min_count": 0}, "min_count must be at least 1, was 0"),
+        ({**CHAR, "min_count": "2"}, "min_count must be a whole number, was '2'"),
         ({**CHAR, "vocab_size": 5}, "no field 'vocab_size'"),
         ({"format": 1, "tokenizer": "byte", "characters": "a"}, "no field 'characters'"),
         ({"format": 1, "tokenizer": "bpe"}, "vocab_size is missing"),

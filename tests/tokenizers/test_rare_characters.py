@@ -1,0 +1,78 @@
+"""Characters that are too rare for an id: the cheapest vocabulary, and where none is left out."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from itertools import chain
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.config import TokenizerConfig
+from charlm.tokenizers import load_tokenizer, train_tokenizer
+from charlm.tokenizers.rare import BYTE_IDS, LEAST_SAVING, STEP_IN_IDS, least_count, least_count_of
+
+
+def cost(counts: list[int], lengths: list[int], least: int) -> float:
+    """Products of the whole text where rarer characters are written as bytes."""
+    symbols = sum(
+        count if count >= least else count + count * max(length - 1, 1)
+        for count, length in zip(counts, lengths, strict=True)
+    )
+    return symbols * (STEP_IN_IDS + BYTE_IDS + sum(count >= least for count in counts))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 4)), max_size=30),
+    st.lists(st.tuples(st.integers(1, 40), st.integers(1, 4)), min_size=200, max_size=600),
+)
+def test_no_other_count_is_cheaper(frequent: list[tuple[int, int]], rare: list[tuple[int, int]]) -> None:
+    counts, lengths = map(list, zip(*frequent, *rare, strict=True))
+    found = least_count(np.array(counts), np.array(lengths))
+    costs = {least: cost(counts, lengths, least) for least in {1, *(count + 1 for count in counts)}}
+    if found == 1:
+        assert min(costs.values()) >= (1 - LEAST_SAVING) * costs[1] * (1 - 1e-12)
+    else:
+        assert costs[found] <= min(costs.values()) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({}, 1),
+        ({"a": 1}, 1),
+        ({"a": 1_000_000, "q": 1}, 1),
+        ({chr(ord("0") + n): 10_000 // (n + 1) for n in range(80)}, 1),
+        # a thousand ideographs that occur once in 50,000 characters, and all of them as often as any
+        ({"a": 50_000, **{chr(0x4E00 + n): 1 for n in range(1000)}}, 2),
+        ({chr(0x4E00 + n): 50 for n in range(1000)}, 1),
+        # half a surrogate pair is no character, however many kinds there are
+        ({"a": 50_000, **{chr(0xDC80 + n): 1 for n in range(100)}}, 1),
+    ],
+    ids=str,
+)
+def test_a_vocabulary_by_hand(counts: dict[str, int], expected: int) -> None:
+    assert least_count_of(counts) == expected
+
+
+def test_a_vocabulary_is_smaller_where_that_pays(tmp_path) -> None:
+    draws = random.Random(5)
+    text = "".join(draws.choices("abc \n", k=30_000)) + "".join(map(chr, range(0x4E00, 0x4E00 + 900)))
+    counts = Counter(text)
+    found = train_tokenizer(TokenizerConfig(), [text])
+    assert found.min_count == least_count_of(counts) == 2
+    assert found.vocab_size == 5 + 256
+    ids = found.encode(text)
+    assert found.decode(ids) == text
+    assert len(ids) == 30_000 + 3 * 900
+    found.save(tmp_path)
+    again = load_tokenizer(tmp_path, found.fingerprint)
+    assert again.min_count == 2
+    # what cannot be written as bytes has an id, and so has everything where that is asked for
+    for settings in ({"unknown": "error"}, {"unknown": "drop"}, {"min_count": 1}):
+        every = train_tokenizer(TokenizerConfig(**settings), [text])
+        assert set(counts) <= set(chain.from_iterable(every.pieces(range(every.vocab_size))))
+        assert every.min_count == 1
