@@ -15,7 +15,7 @@ from charlm.errors import ConfigError, UnavailableError
 from charlm.kernels import KERNELS, cudnn
 from charlm.kernels.devices import choose_device
 from charlm.training.machine import Machine
-from charlm.training.trial import fastest
+from charlm.training.trial import fastest, is_emulated
 
 
 def choose_machine(
@@ -65,7 +65,9 @@ def _start_workers() -> None:
 
 
 def _formats(dtype: str) -> list[torch.dtype]:
-    return [torch.float32, torch.bfloat16] if dtype == "auto" else [getattr(torch, dtype)]
+    if dtype != "auto":
+        return [getattr(torch, dtype)]
+    return [torch.float32] if is_emulated(torch.bfloat16) else [torch.float32, torch.bfloat16]
 
 
 def _families(training: TrainingConfig) -> list[str]:

@@ -21,6 +21,9 @@ ROUNDS = 2
 # multiplications and additions of one window: some 100 ms of a small processor
 BUDGET = 3e10
 MOST_LAYERS, MOST_LANES = 2, 64
+# rows, depth and columns of the product that tells whether a format is emulated, and how often it is taken
+PRODUCT, PRODUCTS = (64, 256, 256), 5
+FAR_SLOWER = 4.0
 
 
 def fastest(
@@ -53,6 +56,23 @@ def fastest(
         assert rounded is not None
         return rounded[1]
     return exact[1]
+
+
+def is_emulated(dtype: torch.dtype, clock: Callable[[], float] = time.perf_counter) -> bool:
+    """Whether this processor has no instructions for products of a format, so that they take `FAR_SLOWER` as long as
+    those of float32: some thirty times where it has AVX2 alone, where a single window would take ten seconds."""
+    rows, depth, columns = PRODUCT
+
+    def shortest(tried: torch.dtype) -> float:
+        left, right = torch.ones(rows, depth, dtype=tried), torch.ones(depth, columns, dtype=tried)
+        times = []
+        for _ in range(PRODUCTS):
+            begun = clock()
+            torch.mm(left, right)
+            times.append(clock() - begun)
+        return min(times)
+
+    return shortest(dtype) > FAR_SLOWER * shortest(torch.float32)
 
 
 def symbols_per_second(

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from harness import limits
 from harness.chart import bars
 from harness.command import cost_of
 from harness.limits import PRODUCTS, product_peaks, read_bandwidth, readers
@@ -200,6 +201,10 @@ def test_limits_are_the_best_of_all_ways(monkeypatch):
 
         return run
 
+    # what the processor has no instructions for is nobody's limit
+    monkeypatch.setattr(limits, "is_emulated", lambda dtype: dtype == torch.bfloat16)
+    assert list(product_peaks(1, quick=True, repeats=1, seconds=0.001)) == ["fp32"]
+    monkeypatch.setattr(limits, "is_emulated", lambda dtype: False)
     monkeypatch.setitem(PRODUCTS, "instant", instant)
     peaks = product_peaks(1, quick=True, repeats=1, seconds=0.001)
     monkeypatch.delitem(PRODUCTS, "instant")

@@ -20,7 +20,7 @@ from charlm.training import assembly, device, precision, resume_training, start_
 from charlm.training import trial as trials
 from charlm.training.device import choose_machine
 from charlm.training.machine import Machine
-from charlm.training.trial import fastest, symbols_per_second
+from charlm.training.trial import fastest, is_emulated, symbols_per_second
 
 MODEL = ModelConfig(hidden_size=8, layers=1)
 TRAINING = TrainingConfig(batch_size=4, window_length=8, threads=1)
@@ -184,6 +184,7 @@ def tried(monkeypatch):
         return machines[-1]
 
     monkeypatch.setattr(device, "fastest", take)
+    monkeypatch.setattr(device, "is_emulated", lambda dtype: False)
     return candidates
 
 
@@ -231,6 +232,30 @@ def test_without_bfloat16_in_the_processor_compiled_loops_compute_in_float32(tri
     assert tried == [("compiled", FLOAT32), ("torch", FLOAT32), ("torch", BFLOAT16)]
     with pytest.raises(ConfigError, match=r"give --dtype float32 or --kernels torch$"):
         choose_machine(wanted(kernels="compiled", dtype="bfloat16"), MODEL, V)
+
+
+def test_a_format_that_the_processor_emulates_is_tried_only_where_it_was_asked_for(tried, monkeypatch):
+    """A window of it would take ten seconds, of a minute that somebody gives."""
+    monkeypatch.setattr("charlm.simd.HAS_BFLOAT16", False)
+    monkeypatch.setattr("charlm.simd.BFLOAT16_PAYS", False)
+    monkeypatch.setattr(device, "is_emulated", lambda dtype: dtype == BFLOAT16)
+    choose_machine(wanted(), MODEL, V)
+    assert tried == [("compiled", FLOAT32), ("torch", FLOAT32)]
+    tried.clear()
+    assert choose_machine(wanted(dtype="bfloat16"), MODEL, V).dtype == BFLOAT16
+
+
+@pytest.mark.parametrize(("seconds", "emulated"), [(3.0, False), (5.0, True)])
+def test_what_takes_far_longer_than_float32_is_emulated(seconds, emulated):
+    # five products of the format, the first of them getting ready, then five of float32
+    takes = iter([60.0, *[seconds] * 4, 30.0, *[1.0] * 4])
+    readings = [reading for taken in takes for reading in (0.0, taken)]
+    assert is_emulated(BFLOAT16, iter(readings).__next__) is emulated
+
+
+def test_what_the_processor_has_instructions_for_is_not_emulated():
+    assert not is_emulated(torch.float32)
+    assert not (HAS_BFLOAT16 and is_emulated(BFLOAT16))
 
 
 def test_compiled_loops_are_tried_in_both_formats_where_bfloat16_may_not_pay(tried, monkeypatch):
