@@ -17,7 +17,8 @@ WORTHWHILE = 1.1
 # torch's kernels must be this much faster than the compiled loops: what comes once a window, such as packing weights,
 # counts too high in a short one, and a neighbour may have come by
 CLEARLY = 1.25
-ROUNDS = 2
+# rounds that count: two of a large window, more of a short one, which a neighbour may slow down twice in a row
+ROUNDS, MOST_ROUNDS, LEAST_SECONDS = 2, 8, 0.15
 # multiplications and additions of one window: some 100 ms of a small processor
 BUDGET = 3e10
 MOST_LAYERS, MOST_LANES = 2, 64
@@ -111,7 +112,8 @@ def _seconds(
     limit: float = float("inf"),
     rounds: int = ROUNDS,
 ) -> float:
-    """The least time of several rounds; of one where that takes far longer than `limit`."""
+    """The least time of several rounds, at least `rounds` and `LEAST_SECONDS`; of one where that takes far longer than
+    `limit`."""
     config = _tried(model)
     B, T = _window(machine, training, config, vocab_size)
     generator = torch.Generator().manual_seed(0)
@@ -119,8 +121,9 @@ def _seconds(
     # as often as in texts, where the k-th most frequent symbol has a share of about 1 / k
     ids = ((vocab_size ** torch.rand(B, T + 1, generator=generator)).long() - 1).to(machine.device)
     masks = torch.Generator(machine.device).manual_seed(0)
-    times = []
-    for _ in range(1 + rounds):  # the first is for getting ready
+    times: list[float] = []
+    # the first is for getting ready
+    while len(times) <= rounds or (rounds > 0 and len(times) <= MOST_ROUNDS and sum(times[1:]) < LEAST_SECONDS):
         tried.zero_grad()
         with machine.in_use():
             begun = clock()

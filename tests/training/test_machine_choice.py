@@ -111,6 +111,12 @@ def test_what_is_hopeless_gets_no_more_rounds():
     assert rounds == {"torch": 3, "compiled": 3}
 
 
+def test_short_rounds_are_tried_until_a_neighbour_has_gone():
+    assert trial(compiled_float32=0.02, torch_float32=0.06)[1] == {"compiled": 9, "torch": 4}
+    chosen, _ = trial(compiled_float32=(60.0, 0.06, 0.06, 0.02), torch_float32=0.04)
+    assert chosen == "compiled_float32"
+
+
 def test_one_candidate_is_compiled_and_not_tried():
     assert trial(compiled_bfloat16=1.0) == ("compiled_bfloat16", {"compiled": 1})
     assert trial(torch_bfloat16=1.0) == ("torch_bfloat16", {"torch": 0})
