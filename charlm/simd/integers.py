@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, overload
 
-from charlm.simd.processor import HAS_INT8, WIDTH
+from charlm.simd.processor import HAS_INT8, WIDTH, vectors_at_once
 from charlm.simd.vectors import FLOATS, INT32, INT64, INTEGERS, VECTOR, call, element_pointer, repeat
 
 # pairs of 16 bits as wide as a vector, and their products
@@ -87,7 +87,11 @@ def _tile(rows: int, vectors: int) -> Any:
                 for index in range(rows * vectors)
             ]
             steps = builder.sdiv(depth, ir.Constant(INT64, group))
-            _emit_loop(builder, begins, panel, cells, steps, vectors, group)
+            at_once = vectors_at_once(rows, vectors)
+            for column in range(0, vectors, at_once):
+                columns = range(column, min(column + at_once, vectors))
+                own = [cells[row * vectors + column] for row in range(rows) for column in columns]
+                _emit_loop(builder, begins, panel, own, steps, vectors, columns, group)
             return context.get_dummy_value()
 
         integers = (types.int64,)
@@ -97,9 +101,20 @@ def _tile(rows: int, vectors: int) -> Any:
 
 
 def _emit_loop(
-    builder: Any, begins: list[Any], panel: Any, cells: list[Any], steps: Any, vectors: int, group: int
+    builder: Any,
+    begins: list[Any],
+    panel: Any,
+    cells: list[Any],
+    steps: Any,
+    vectors: int,
+    columns: range,
+    group: int,
 ) -> None:
-    """for k in range(steps): every sum += group k of the row times group k of the panel; the sums in registers."""
+    """for k in range(steps): every sum += group k of the row times group k of the panel; the sums in registers.
+
+    Args:
+        columns: which of the panel's `vectors`; `cells` are (rows, columns).
+    """
     first = [builder.load(cell, align=4) for cell in cells]
     before = builder.block
     loop, after = builder.append_basic_block("depth"), builder.append_basic_block("done")
@@ -110,15 +125,15 @@ def _emit_loop(
     for value, start in zip([k, *sums], [ir.Constant(INT64, 0), *first], strict=True):
         value.add_incoming(start, before)
     place = builder.mul(k, ir.Constant(INT64, vectors))
-    columns = [
+    held = [
         builder.load(builder.gep(panel, [builder.add(place, ir.Constant(INT64, column))]), align=1)
-        for column in range(vectors)
+        for column in columns
     ]
-    new = []
-    for row, begin in enumerate(begins):
+    new = list[Any]()
+    for begin in begins:
         numbers = repeat(builder, builder.load(builder.gep(begin, [k]), align=1))
-        for column, weights in enumerate(columns):
-            new.append(_multiply_add(builder, sums[row * vectors + column], numbers, weights, group))
+        for weights in held:
+            new.append(_multiply_add(builder, sums[len(new)], numbers, weights, group))
     following = builder.add(k, ir.Constant(INT64, 1))
     for value, later in zip([k, *sums], [following, *new], strict=True):
         value.add_incoming(later, loop)

@@ -49,7 +49,7 @@ HAS_BFLOAT16: bool = WIDTH == 16 and "avx512bf16" in _FEATURES
 HAS_INT8: bool = WIDTH == 16 and "avx512vnni" in _FEATURES
 """Whether it adds up products of 8-bit and of 16-bit integers in 32 bits (AVX512-VNNI)."""
 
-REGISTERS: int = 16 if WIDTH == 8 else 32
+REGISTERS: int = 16 if WIDTH < 16 and platform.machine() in ("x86_64", "AMD64") else 32
 """Vector registers."""
 
 PANEL = 4
@@ -58,9 +58,17 @@ PANEL = 4
 TILE_DEPTH = 32
 """Numbers of bfloat16 in the row of a matrix tile: depths that one instruction multiplies and adds up."""
 
-# sums of 4 columns of vectors, 4 vectors of weights and one of a row must fit into the registers
-MOST_ROWS: int = 6 if REGISTERS == 32 else 2
+MOST_ROWS: int = 6
 """Rows of one tile of float32."""
+
+
+def vectors_at_once(rows: int, vectors: int) -> int:
+    """Of so many vectors across a panel, how many are multiplied by so many rows at once: sums, weights and a row's
+    number must fit into the registers. The rest of the panel is read afterwards."""
+    while vectors > 1 and (rows + 1) * vectors + 1 > REGISTERS:
+        vectors = (vectors + 1) // 2
+    return vectors
+
 
 # arch_prctl's number, and what is asked of it
 _ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA = 158, 0x1023, 18

@@ -19,7 +19,7 @@ from numba.core import types
 from numba.extending import intrinsic, overload, register_jitable
 
 from charlm.simd import amx
-from charlm.simd.processor import HAS_AMX, MOST_ROWS, TILE_DEPTH, WIDTH
+from charlm.simd.processor import HAS_AMX, MOST_ROWS, TILE_DEPTH, WIDTH, vectors_at_once
 from charlm.simd.vectors import (
     FLOATS,
     INT32,
@@ -232,8 +232,12 @@ def _tile(rows: int, vectors: int, fresh: bool) -> Any:
             ]
             steps = builder.ashr(depth, ir.Constant(INT64, 1)) if pairs else depth
             zero = ir.Constant(FLOATS, [0.0] * WIDTH)
-            first = [zero if fresh else builder.load(cell, align=4) for cell in cells]
-            _emit_loop(builder, begins, step, panel, cells, first, steps, vectors, pairs)
+            at_once = vectors_at_once(rows, vectors)
+            for column in range(0, vectors, at_once):
+                columns = range(column, min(column + at_once, vectors))
+                own = [cells[row * vectors + column] for row in range(rows) for column in columns]
+                first = [zero if fresh else builder.load(cell, align=4) for cell in own]
+                _emit_loop(builder, begins, step, panel, own, first, steps, vectors, columns, pairs)
             return context.get_dummy_value()
 
         integers = (types.int64,)
@@ -251,9 +255,14 @@ def _emit_loop(
     first: list[Any],
     steps: Any,
     vectors: int,
+    columns: range,
     pairs: bool,
 ) -> None:
-    """for k in range(steps): every sum += row[k * step] * panel[k], from `first` on; the sums live in registers."""
+    """for k in range(steps): every sum += row[k * step] * panel[k], from `first` on; the sums live in registers.
+
+    Args:
+        columns: which of the panel's `vectors`; `cells` and `first` are (rows, columns).
+    """
     before = builder.block
     loop, after = builder.append_basic_block("depth"), builder.append_basic_block("done")
     builder.branch(loop)
@@ -263,15 +272,15 @@ def _emit_loop(
     for value, start in zip([k, *sums], [ir.Constant(INT64, 0), *first], strict=True):
         value.add_incoming(start, before)
     place = builder.mul(k, ir.Constant(INT64, vectors))
-    columns = [
+    held = [
         builder.load(builder.gep(panel, [builder.add(place, ir.Constant(INT64, column))]), align=4)
-        for column in range(vectors)
+        for column in columns
     ]
-    new, here = [], builder.mul(k, step)
-    for row, begin in enumerate(begins):
+    new, here = list[Any](), builder.mul(k, step)
+    for begin in begins:
         number = repeat(builder, builder.load(builder.gep(begin, [here]), align=2 if pairs else 4))
-        for column, weight in enumerate(columns):
-            new.append(_multiply_add(builder, sums[row * vectors + column], number, weight, pairs))
+        for weight in held:
+            new.append(_multiply_add(builder, sums[len(new)], number, weight, pairs))
     following = builder.add(k, ir.Constant(INT64, 1))
     for value, later in zip([k, *sums], [following, *new], strict=True):
         value.add_incoming(later, loop)

@@ -16,6 +16,7 @@ from charlm.simd import (
     compiled,
     end_products,
     multiply,
+    processor,
     rows_of_tile,
 )
 
@@ -176,3 +177,12 @@ def test_rows_may_lie_across(kind, rows):
     expected = exact_x[first : first + rows] @ exact_w
     size = np.abs(exact_x[first : first + rows]) @ np.abs(exact_w)
     assert (np.abs(sums - expected) <= 1e-6 * size).all()
+
+
+def test_what_is_multiplied_at_once_fits_into_the_registers(monkeypatch):
+    """Sums, weights, and one number of a row; as many vectors as there is room for."""
+    for registers, found in ((32, [4, 4, 4, 4, 4, 4]), (16, [4, 4, 2, 2, 2, 2])):
+        monkeypatch.setattr(processor, "REGISTERS", registers)
+        assert [processor.vectors_at_once(rows, 4) for rows in range(1, 7)] == found
+        assert [processor.vectors_at_once(rows, 1) for rows in range(1, 7)] == [1] * 6
+        assert all((rows + 1) * processor.vectors_at_once(rows, 3) + 1 <= registers for rows in range(1, MOST_ROWS + 1))
