@@ -190,8 +190,10 @@ def add_share(case: Case, shape: Shape, V: int, peaks: dict[str, float]) -> None
     for name, peak in peaks.items():
         case.figures[f"product peak {name}, GF/s"] = peak / 1e9
     case.figures["operations a character, MF"] = needed / 1e6
-    peak = peaks["bf16" if case.figures["charlm computes in"] == "bfloat16" else "fp32"]
-    case.figures["charlm, per cent of the product peak"] = 100 * needed * case.sides["charlm"].median / peak
+    computed = "bf16" if case.figures["charlm computes in"] == "bfloat16" else "fp32"
+    if computed in peaks:  # else the processor emulates it
+        share = needed * case.sides["charlm"].median / peaks[computed]
+        case.figures["charlm, per cent of the product peak"] = 100 * share
 
 
 def equal_steps(shape: Shape, data: Data, asked: argparse.Namespace) -> Case:

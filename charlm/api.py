@@ -121,7 +121,8 @@ class Model:
 
         Raises:
             ConfigError: a setting out of range.
-            TokenizerError: the prompt has a character that is not in the vocabulary (see `unknown`).
+            TokenizerError: the prompt has a character that is not in the vocabulary, unless `unknown` or a vocabulary
+                that left rare ones out says otherwise.
         """
         return "".join(self.stream(prompt, **settings))
 

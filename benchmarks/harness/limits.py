@@ -80,7 +80,7 @@ def product_peaks(threads: int, *, quick: bool = False, repeats: int = 3, second
 def _product_sides(shapes: tuple[Shape, ...]) -> dict[str, Side]:
     sides = {}
     for name, dtype in FORMATS.items():
-        if is_emulated(dtype):
+        if dtype != torch.float32 and is_emulated(dtype):
             continue
         for shape in shapes:
             for way, make in PRODUCTS.items():

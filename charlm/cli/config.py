@@ -65,7 +65,9 @@ def check_forms(config: Config) -> None:
 
 def left_open(resolved: Resolved) -> list[str]:
     """The settings that a training chooses, whose defaults are used only where it cannot."""
-    return [name for name in resolved.free if resolved.origins[name] == "default"]
+    tokenizer = resolved.config.tokenizer
+    by_text = ("min_count",) if (tokenizer.tokenizer, tokenizer.unknown) == ("char", "bytes") else ()
+    return [name for name in (*resolved.free, *by_text) if resolved.origins[name] == "default"]
 
 
 def annotated(resolved: Resolved) -> list[str]:

@@ -92,7 +92,8 @@ def check_corpus(
     finally:
         progress.finish()
     total = _added(counts.values())
-    least = least_count(counts["train"])
+    # what is read as bytes is learnt as bytes
+    least = 1 if config.bytes else least_count(counts["train"])
     rare = [count for count in counts["train"].values() if count < least]
     report = CorpusReport(
         name=corpus.name,

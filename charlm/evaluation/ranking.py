@@ -156,6 +156,6 @@ def _lines(chunks: Iterable[str]) -> Iterator[tuple[int, str]]:
 def _line_end(tokenizer: Tokenizer) -> Ids:
     """What a model reads before a line: the end of another; in a vocabulary that has none, id 0."""
     try:
-        return tokenizer.encode("\n", "error")
+        return tokenizer.encode("\n", tokenizer.unknown_in_prompts)
     except TokenizerError:
         return np.zeros(1, dtype=tokenizer.dtype)

@@ -70,13 +70,12 @@ def first_ids(tokenizer: Tokenizer, sampling: SamplingConfig) -> npt.NDArray[Any
 
     Without a prompt it reads a newline, as if a line had just ended; in a vocabulary that has none, id 0.
     """
-    # bytes mean something to a model only where it was trained on some
-    usual = "bytes" if tokenizer.min_count > 1 and tokenizer.unknown == "bytes" else "error"
+    usual = tokenizer.unknown_in_prompts
     ids = tokenizer.encode(sampling.prompt, usual if sampling.unknown is None else sampling.unknown)
     if len(ids):
         return ids
     try:
-        ids = tokenizer.encode("\n", "error")
+        ids = tokenizer.encode("\n", usual)
     except TokenizerError:
         ids = ids[:0]
     return ids if len(ids) else np.zeros(1, dtype=np.int64)

@@ -86,6 +86,11 @@ class Tokenizer(ABC):
         ids = self._encode(text, policy)
         return ids if ids.flags.writeable else ids.copy()
 
+    @property
+    def unknown_in_prompts(self) -> str:
+        """What `encode` is told for a prompt where nobody says: bytes mean something only to who learnt some."""
+        return "bytes" if self.min_count > 1 and self.unknown == "bytes" else "error"
+
     def decode(self, ids: npt.ArrayLike) -> str:
         """The text of `ids` (N,); bytes that are not UTF-8 become U+DC80..U+DCFF.
 

@@ -1,4 +1,4 @@
-"""Characters: one id per distinct character of the training text, and byte ids for all others."""
+"""Characters: one id per distinct character of the training text that is not too rare, and byte ids for all others."""
 
 from __future__ import annotations
 
@@ -67,8 +67,12 @@ class CharTokenizer(Tokenizer):
             there = np.flatnonzero(counts).astype(np.uint32)
             # what cannot be written as bytes would be lost
             least = least_count(counts[there], _byte_lengths(there)) if config.unknown == "bytes" else 1
+        if not ((counts > 0) & (counts < least)).any():
+            least = 1  # it leaves none out
         members = "".join(map(chr, np.flatnonzero(counts >= least).tolist()))
         if not members and config.unknown != "bytes":
+            if not counts.any():
+                raise TokenizerError(f"this text has no characters: --unknown {config.unknown} leaves nothing to learn")
             raise ConfigError(f"min_count {least} leaves no character: the most frequent occurs {counts.max()} times")
         return cls(members, config.unknown, least)
 

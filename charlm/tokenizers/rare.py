@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from charlm.tokenizers.byte import BYTE_IDS
+
 # A step multiplies as many weights as this many ids do: two layers of 256 units with four gates, 3 * 4 * 256 ** 2
 # weights beside 256 for each id. docs/recipes.md has texts that the rule was tried on.
 STEP_IN_IDS = 3 * 4 * 256
-# Byte ids are there in any case.
-BYTE_IDS = 256
-# What saves less than this leaves a vocabulary as it is, as large as the text's alphabet.
+# Where less than this would be saved every character has an id: so it is with alphabets.
 LEAST_SAVING = 0.05
 
 

@@ -51,7 +51,7 @@ def choose_machine(
         Machine(device=device, dtype=dtype, threads=threads, kernels=family)
         for dtype in _formats(training.dtype)
         for family in _families(training)
-        if family != "compiled" or _compiled_fits(dtype, training)
+        if (_compiled_fits if family == "compiled" else _torch_fits)(dtype, training)
     ]
     with told_of_compiling(progress if "charlm.simd.compiling" in sys.modules else None):
         return fastest(candidates, training, model, vocab_size, clock)
@@ -65,9 +65,7 @@ def _start_workers() -> None:
 
 
 def _formats(dtype: str) -> list[torch.dtype]:
-    if dtype != "auto":
-        return [getattr(torch, dtype)]
-    return [torch.float32] if is_emulated(torch.bfloat16) else [torch.float32, torch.bfloat16]
+    return [torch.float32, torch.bfloat16] if dtype == "auto" else [getattr(torch, dtype)]
 
 
 def _families(training: TrainingConfig) -> list[str]:
@@ -83,6 +81,11 @@ def _families(training: TrainingConfig) -> list[str]:
             ) from None
         return ["torch"]
     return ["compiled"] if training.kernels == "compiled" else ["compiled", "torch"]
+
+
+def _torch_fits(dtype: torch.dtype, training: TrainingConfig) -> bool:
+    """Whether torch's kernels are worth a trial in a format."""
+    return dtype == torch.float32 or training.dtype != "auto" or not is_emulated(dtype)
 
 
 def _compiled_fits(dtype: torch.dtype, training: TrainingConfig) -> bool:

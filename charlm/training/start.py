@@ -83,6 +83,9 @@ def start_training(
     config, data, machine = _chosen(config, free, data, lambda: clock() - started, progress)
     # a run says what it was trained with, whatever becomes of the default
     config = config.with_training({"weight_decay": config.training.decay}, "training")
+    if config.tokenizer.min_count is None:
+        tokenizer = dataclasses.replace(config.tokenizer, min_count=data.tokenizer.min_count)
+        config = dataclasses.replace(config, tokenizer=tokenizer)
     learner = make_learner(config, data, machine)
     # the last thing that can fail for a reason of the user's: before it, nothing is left behind
     facts = run_facts(data, machine)

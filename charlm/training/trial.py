@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 
@@ -18,12 +19,13 @@ WORTHWHILE = 1.1
 # counts too high in a short one, and a neighbour may have come by
 CLEARLY = 1.25
 # rounds that count: two of a large window, more of a short one, which a neighbour may slow down twice in a row
-ROUNDS, MOST_ROUNDS, LEAST_SECONDS = 2, 8, 0.15
+ROUNDS, MOST_ROUNDS, LEAST_SECONDS = 2, 16, 0.15
 # multiplications and additions of one window: some 100 ms of a small processor
 BUDGET = 3e10
 MOST_LAYERS, MOST_LANES = 2, 64
-# rows, depth and columns of the product that tells whether a format is emulated, and how often it is taken
-PRODUCT, PRODUCTS = (64, 256, 256), 5
+# rows, depth and columns of the product that tells whether a format is emulated, how often it is taken at least, and
+# for how long
+PRODUCT, TRIES, TRIED_SECONDS = (64, 256, 256), 5, 0.005
 FAR_SLOWER = 4.0
 
 
@@ -59,15 +61,16 @@ def fastest(
     return exact[1]
 
 
+@cache
 def is_emulated(dtype: torch.dtype, clock: Callable[[], float] = time.perf_counter) -> bool:
-    """Whether this processor has no instructions for products of a format, so that they take `FAR_SLOWER` as long as
-    those of float32: some thirty times where it has AVX2 alone, where a single window would take ten seconds."""
+    """Whether this processor has no instructions for products of a format, so that torch's take `FAR_SLOWER` times as
+    long as those of float32: with AVX2 alone some thirty times, which is 12 s for a window of 2 x 512."""
     rows, depth, columns = PRODUCT
 
     def shortest(tried: torch.dtype) -> float:
         left, right = torch.ones(rows, depth, dtype=tried), torch.ones(depth, columns, dtype=tried)
-        times = []
-        for _ in range(PRODUCTS):
+        times: list[float] = []
+        while len(times) < TRIES or sum(times) < TRIED_SECONDS:
             begun = clock()
             torch.mm(left, right)
             times.append(clock() - begun)
@@ -112,8 +115,8 @@ def _seconds(
     limit: float = float("inf"),
     rounds: int = ROUNDS,
 ) -> float:
-    """The least time of several rounds, at least `rounds` and `LEAST_SECONDS`; of one where that takes far longer than
-    `limit`."""
+    """The least time of `rounds`, and of more until `LEAST_SECONDS` or `MOST_ROUNDS`; of one round where that takes far
+    longer than `limit`."""
     config = _tried(model)
     B, T = _window(machine, training, config, vocab_size)
     generator = torch.Generator().manual_seed(0)

@@ -121,6 +121,13 @@ def test_a_sample_of_the_windows_of_a_long_text(monkeypatch):
     assert Seen([codes_of(train)], len(train)).share([codes_of(other)]) == pytest.approx(0.5, abs=0.15)
 
 
+def test_a_text_read_as_bytes_leaves_no_byte_out(tmp_path):
+    (tmp_path / "t").write_bytes(b"a" * 50_000 + bytes(range(256)))
+    report = check_corpus(CorpusConfig(corpus=(str(tmp_path / "t"),), bytes=True, split="100"), lambda counts: 2)
+    assert (report.min_count, report.rare) == (1, (0, 0.0))
+    assert not any("occur fewer than" in note for note in report.notes)
+
+
 def test_what_a_training_leaves_out_of_the_vocabulary_is_said(tmp_path):
     once = "".join(map(chr, range(0x4E00, 0x4E00 + 1000)))
     (tmp_path / "t").write_text(random_text(1, 50_000) + once + "\N{GRINNING FACE}")

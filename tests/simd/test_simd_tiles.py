@@ -10,6 +10,7 @@ from charlm.simd import (
     HAS_BFLOAT16,
     MOST_ROUNDED_ROWS,
     MOST_ROWS,
+    PANEL,
     WIDTH,
     accumulate,
     begin_products,
@@ -19,6 +20,7 @@ from charlm.simd import (
     processor,
     rows_of_tile,
 )
+from charlm.simd.integers import accumulate_integers
 
 FORMATS = ["float32", "bfloat16"] if HAS_BFLOAT16 else ["float32"]
 MOST = {"float32": MOST_ROWS, "bfloat16": MOST_ROUNDED_ROWS}
@@ -186,3 +188,28 @@ def test_what_is_multiplied_at_once_fits_into_the_registers(monkeypatch):
         assert [processor.vectors_at_once(rows, 4) for rows in range(1, 7)] == found
         assert [processor.vectors_at_once(rows, 1) for rows in range(1, 7)] == [1] * 6
         assert all((rows + 1) * processor.vectors_at_once(rows, 3) + 1 <= registers for rows in range(1, MOST_ROWS + 1))
+
+
+@compiled
+def whole(x, stride, rows, weights, depth, sums):
+    accumulate_integers(x, 0, stride, rows, weights, 0, depth, PANEL, sums)
+
+
+@pytest.mark.parametrize("rows", range(1, MOST_ROWS + 1))
+@pytest.mark.parametrize("group", [2, 4])
+@pytest.mark.parametrize("extreme", [True, False])
+def test_products_of_whole_numbers_are_exact(rows, group, extreme):
+    """Of the largest and the smallest too, whose products, and pairs of them, do not fit into 16 bits."""
+    draws, depth, wide = np.random.default_rng(rows), 12 * group, PANEL * WIDTH
+    ours, theirs = (np.uint8, np.int8) if group == 4 else (np.int16, np.int16)
+    limits = [[0, 255] if group == 4 else [-32767, 32767], [-127, 127] if group == 4 else [-1000, 1000]]
+    left, right = (
+        draws.choice(ends, shape) if extreme else draws.integers(ends[0], ends[1] + 1, shape)
+        for ends, shape in zip(limits, ((rows, depth), (depth, wide)), strict=True)
+    )
+    before = draws.integers(-1000, 1000, (rows, wide))
+    panel = right.reshape(depth // group, group, wide).transpose(0, 2, 1)
+    sums = np.ascontiguousarray(before, dtype=np.int32).reshape(-1)
+    packed = np.ascontiguousarray(panel, dtype=theirs).reshape(-1)
+    whole(np.ascontiguousarray(left, dtype=ours).reshape(-1), depth, rows, packed, depth, sums)
+    assert np.array_equal(sums.reshape(rows, wide), before + left @ right)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.config import TokenizerConfig
+from charlm.errors import TokenizerError
 from charlm.tokenizers import load_tokenizer, train_tokenizer
 from charlm.tokenizers.rare import BYTE_IDS, LEAST_SAVING, STEP_IN_IDS, least_count, least_count_of
 
@@ -76,3 +77,27 @@ def test_a_vocabulary_is_smaller_where_that_pays(tmp_path) -> None:
         every = train_tokenizer(TokenizerConfig(**settings), [text])
         assert set(counts) <= set(chain.from_iterable(every.pieces(range(every.vocab_size))))
         assert every.min_count == 1
+
+
+def test_a_vocabulary_may_be_bytes_alone(tmp_path) -> None:
+    """Where nothing is frequent enough nothing has an id, the end of a line neither."""
+    text = "".join(chr(0x20000 + n) for n in range(20_000)) + "\n"
+    found = train_tokenizer(TokenizerConfig(), [text])
+    assert (found.vocab_size, found.min_count, found.unknown_in_prompts) == (256, 2, "bytes")
+    found.save(tmp_path)
+    ids = load_tokenizer(tmp_path).encode(text)
+    assert found.decode(ids) == text
+    assert ids.tolist() == list(text.encode())
+
+
+def test_a_count_that_leaves_nothing_out_is_none() -> None:
+    """A prompt's new character is an error then, and two such vocabularies are one."""
+    twice = train_tokenizer(TokenizerConfig(min_count=2), ["aabb"])
+    assert (twice.min_count, twice.unknown_in_prompts) == (1, "error")
+    assert twice.fingerprint == train_tokenizer(TokenizerConfig(), ["aabb"]).fingerprint
+
+
+@pytest.mark.parametrize("unknown", ["drop", "error"])
+def test_a_text_of_no_character_that_can_have_an_id_is_told(unknown: str) -> None:
+    with pytest.raises(TokenizerError, match=f"this text has no characters: --unknown {unknown} leaves nothing"):
+        train_tokenizer(TokenizerConfig(unknown=unknown), ["\udcff"])

@@ -52,6 +52,22 @@ def go_on(place, run="tale", **changes):
     return resume_training(changes, run=run, root=place / "runs", samples=False)
 
 
+def test_rare_characters_are_bytes_from_the_start_to_what_is_written(place):
+    """The run says from which count on a character has an id; its resume, its figures and its texts go by that."""
+    often, rare = (place / "tale.txt").read_text() * 10, "".join(map(chr, range(0x4E00, 0x4E00 + 900)))
+    (place / "tale.txt").write_text(often + rare)
+    first = begin(place, steps=2, split="100")
+    list(first.events())
+    assert first.run.config.tokenizer.min_count == first.data.tokenizer.min_count == 2
+    assert any("min count 2: rarer characters" in line for line in first.notices)
+    list(go_on(place, steps=4, min_count=2).events())
+    model = load("tale", root=place / "runs")
+    assert model.tokenizer.vocab_size < 300
+    # neither letter is in the vocabulary, nor was one of them in the text
+    assert model.generate(prompt="\u4e00é", length=5).startswith("\u4e00é")
+    assert plan_training(config(place, steps=2, split="100"), root=place).notices[0].startswith("min count 2")
+
+
 def test_a_run_without_a_name_gets_one_that_is_free(place):
     names = [begin(place, run=None, steps=1).run.name for _ in range(3)]
     assert names == ["tale-20261121-1432", "tale-20261121-1432-2", "tale-20261121-1432-3"]
