@@ -61,7 +61,14 @@ def tokenize(text: str | None, path: str | None, run: str | None, ids: bool, jso
         console.print_line(" ".join(_shown(piece) for piece in tokenizer.pieces(found)))
     if not json:
         characters = len(content)
-        console.note(f"{characters:,} characters, {len(found):,} ids, {tokenizer.name} of {tokenizer.vocab_size:,}")
+        rare = (
+            f", characters that occur fewer than {tokenizer.min_count:,} times as bytes"
+            if tokenizer.min_count > 1
+            else ""
+        )
+        console.note(
+            f"{characters:,} characters, {len(found):,} ids, {tokenizer.name} of {tokenizer.vocab_size:,}{rare}"
+        )
 
 
 def _content(text: str | None, path: str | None) -> str:

@@ -47,7 +47,7 @@ class TokenizerConfig(Section):
     tokenizer: str = setting("char", "char, byte, unigram:SIZE or bpe:SIZE", group="text", common=True)
     min_count: int | None = setting(
         None,
-        "characters rarer than this in the training split are written as bytes [1, or what costs fewest products]",
+        "characters rarer than this in the training split are written as bytes [by the text]",
         group="text",
         minimum=1,
     )
@@ -292,7 +292,7 @@ class SamplingConfig(Section):
     unknown: str | None = setting(
         None,
         "characters of the prompt outside the vocabulary: an error, write as bytes, or drop"
-        " [bytes where rare ones of the training text are, else an error]",
+        " [bytes where the vocabulary left rare ones out, else an error]",
         group="sampling",
         choices=("error", "bytes", "drop"),
     )

@@ -64,7 +64,7 @@ MOST_ROWS: int = 6
 
 def vectors_at_once(rows: int, vectors: int) -> int:
     """Of so many vectors across a panel, how many are multiplied by so many rows at once: sums, weights and a row's
-    number must fit into the registers. The rest of the panel is read afterwards."""
+    number must fit into the registers, and of bytes nearly do. The rest of the panel is read afterwards."""
     while vectors > 1 and (rows + 1) * vectors + 1 > REGISTERS:
         vectors = (vectors + 1) // 2
     return vectors

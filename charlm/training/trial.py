@@ -25,7 +25,7 @@ BUDGET = 3e10
 MOST_LAYERS, MOST_LANES = 2, 64
 # rows, depth and columns of the product that tells whether a format is emulated, how often it is taken at least, and
 # for how long
-PRODUCT, TRIES, TRIED_SECONDS = (64, 256, 256), 5, 0.005
+PRODUCT_SHAPE, TRIES, TRIED_SECONDS = (64, 256, 256), 5, 0.005
 FAR_SLOWER = 4.0
 
 
@@ -65,7 +65,7 @@ def fastest(
 def is_emulated(dtype: torch.dtype, clock: Callable[[], float] = time.perf_counter) -> bool:
     """Whether this processor has no instructions for products of a format, so that torch's take `FAR_SLOWER` times as
     long as those of float32: with AVX2 alone some thirty times, which is 12 s for a window of 2 x 512."""
-    rows, depth, columns = PRODUCT
+    rows, depth, columns = PRODUCT_SHAPE
 
     def shortest(tried: torch.dtype) -> float:
         left, right = torch.ones(rows, depth, dtype=tried), torch.ones(depth, columns, dtype=tried)

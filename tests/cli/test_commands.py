@@ -143,6 +143,17 @@ def test_corpora_check_says_what_is_odd(charlm, workplace):
     assert json.loads(charlm("corpora", "check", "odd.txt", "--json"))["crlf"] == 100
 
 
+@pytest.mark.parametrize(("least", "said"), [(None, "fewer than 2 times as bytes"), (1, "char of ")])
+def test_tokenize_says_what_a_vocabulary_left_out(workplace, capsys, least, said):
+    text = "a b\n" * 9000 + "".join(map(chr, range(0x4E00, 0x4E00 + 900)))
+    (workplace / "x.txt").write_text(text)
+    flags = [] if least is None else ["--min-count", str(least)]
+    assert entry.run(["tokenize", "--tokenizer", "char", "--ids", "--file", "x.txt", *flags]) == 0
+    told = capsys.readouterr().err
+    assert said in told
+    assert ("as bytes" in told) is (least is None)
+
+
 def test_tokenize_shows_pieces_and_ids(charlm, workplace):
     assert charlm("tokenize", "--tokenizer", "char", "a b\na") == "a ␣ b \\n a\n"
     assert charlm("tokenize", "--tokenizer", "byte", "--ids", "aé") == "97 195 169\n"
