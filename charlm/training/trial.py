@@ -10,6 +10,7 @@ from functools import cache
 import torch
 
 from charlm.config import ModelConfig, TrainingConfig
+from charlm.kernels.team import torch_alone
 from charlm.models import CELLS, LanguageModel
 from charlm.training.machine import Machine
 
@@ -18,8 +19,9 @@ WORTHWHILE = 1.1
 # torch's kernels must be this much faster than the compiled loops: what comes once a window, such as packing weights,
 # counts too high in a short one, and a neighbour may have come by
 CLEARLY = 1.25
-# rounds that count: two of a large window, more of a short one, which a neighbour may slow down twice in a row
-ROUNDS, MOST_ROUNDS, LEAST_SECONDS = 2, 16, 0.15
+# rounds that count; where machines are compared short ones go on for so many seconds, for a neighbour may slow down two
+# in a row
+ROUNDS, LEAST_SECONDS = 2, 0.1
 # multiplications and additions of one window: some 100 ms of a small processor
 BUDGET = 3e10
 MOST_LAYERS, MOST_LANES = 2, 64
@@ -49,7 +51,7 @@ def fastest(
     rivals = any(machine.kernels == "compiled" for machine in machines)
     for machine in machines:
         limit = min((seconds for seconds, _ in best.values()), default=float("inf"))
-        seconds = _seconds(machine, training, model, vocab_size, clock, limit)
+        seconds = _seconds(machine, training, model, vocab_size, clock, limit, least=LEAST_SECONDS)
         if rivals and machine.kernels == "torch":
             seconds *= CLEARLY
         if machine.dtype not in best or seconds < best[machine.dtype][0]:
@@ -76,7 +78,9 @@ def is_emulated(dtype: torch.dtype, clock: Callable[[], float] = time.perf_count
             times.append(clock() - begun)
         return min(times)
 
-    return shortest(dtype) > FAR_SLOWER * shortest(torch.float32)
+    # subtle: in one thread, for beside a neighbour two wait for each other far longer than such a product takes
+    with torch_alone():
+        return shortest(dtype) > FAR_SLOWER * shortest(torch.float32)
 
 
 def symbols_per_second(
@@ -114,9 +118,10 @@ def _seconds(
     clock: Callable[[], float],
     limit: float = float("inf"),
     rounds: int = ROUNDS,
+    least: float = 0.0,
 ) -> float:
-    """The least time of `rounds`, and of more until `LEAST_SECONDS` or `MOST_ROUNDS`; of one round where that takes far
-    longer than `limit`."""
+    """The least time of `rounds`, and of more until they took `least` seconds; of one round where that takes far longer
+    than `limit`."""
     config = _tried(model)
     B, T = _window(machine, training, config, vocab_size)
     generator = torch.Generator().manual_seed(0)
@@ -126,7 +131,7 @@ def _seconds(
     masks = torch.Generator(machine.device).manual_seed(0)
     times: list[float] = []
     # the first is for getting ready
-    while len(times) <= rounds or (rounds > 0 and len(times) <= MOST_ROUNDS and sum(times[1:]) < LEAST_SECONDS):
+    while len(times) <= rounds or sum(times[1:]) < least:
         tried.zero_grad()
         with machine.in_use():
             begun = clock()

@@ -24,6 +24,7 @@ MOST_MB = 1000
 MOST_MB_OF_MANY_IDS = 2500
 # A member of the gzip file; so many different ones take turns.
 MEMBER, MEMBERS = 8_000_000, 12
+PIECE = 1_000_000
 WORDS = 20_000
 SUGGESTED = re.compile(r"the largest that fits is (\d+)")
 # Shortest last; every command that a text can be given to.
@@ -60,6 +61,14 @@ def rare(characters: int, seed: int = 0) -> str:
     draws = random.Random(seed)
     every = draws.sample(codes, min(characters, 60_000))
     return "".join(map(chr, [*every, *draws.choices(every, k=max(0, characters - len(every)))]))
+
+
+def rare_file(path: Path, characters: int) -> str:
+    """`rare`, piece by piece: what this process holds counts as a command's memory, whose beginning is a copy of it."""
+    with path.open("w", encoding="utf-8") as file:
+        for seed in range(-(-characters // PIECE)):
+            file.write(rare(PIECE, seed))
+    return path.name
 
 
 def huge(asked: Asked) -> Count:
@@ -121,7 +130,7 @@ def vocabulary(asked: Asked) -> Count:
         ended = place.run("generate", "--run", "rare", "--length", 500, "--prompt", rare(60_000)[:100])
         assert len(ended.output.decode()) == 600
         assert ended.peak <= MOST_MB, f"{ended.peak} MB"
-    long = place.write("long.txt", rare(24_000_000))
+    long = rare_file(place.folder / "long.txt", 24 * PIECE)
     with count.attempt("a long text in which nothing comes twice"):
         ended = place.run("train", long, *place.tiny, "--steps", 3, "--run", "long")
         fits(ended, count, "a long text")
