@@ -21,7 +21,7 @@ LARGEST = 10_000_000_000
 MOST_MB = 1000
 # Of a long text in which nothing comes twice: the 5-gram beside the training takes some 200 bytes for each row of
 # symbols that it counts, as many as it ever counts. And with an id for each of 60,000 characters.
-MOST_MB_OF_NEW_ROWS, MOST_MB_OF_MANY_IDS = 1500, 2500
+MOST_MB_OF_NEW_ROWS, MOST_MB_OF_MANY_IDS = 1500, 2000
 # A member of the gzip file; so many different ones take turns.
 MEMBER, MEMBERS = 8_000_000, 12
 PIECE = 1_000_000
