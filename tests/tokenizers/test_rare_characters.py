@@ -40,6 +40,15 @@ def test_no_other_count_is_cheaper(frequent: list[tuple[int, int]], rare: list[t
         assert costs[found] <= min(costs.values()) * (1 + 1e-12)
 
 
+def test_of_a_text_like_chinese_neither_all_nor_none_are_left_out() -> None:
+    """The k-th most frequent of 3,000 characters occurs 100,000 / k times: the cheapest count is between the ends."""
+    counts, lengths = [100_000 // (k + 1) for k in range(3000)], [3] * 3000
+    found = least_count(np.array(counts), np.array(lengths))
+    costs = {least: cost(counts, lengths, least) for least in {1, *(count + 1 for count in counts)}}
+    assert min(costs) < found < max(costs)
+    assert costs[found] == min(costs.values())
+
+
 @pytest.mark.parametrize(
     ("counts", "expected"),
     [
