@@ -84,7 +84,7 @@ def score_lines(
 ) -> Iterator[Ranked]:
     """Each line by itself, every character of it predicted, as if an empty line stood before; no blank ones."""
     held: list[tuple[str, int, str, Ids]] = []
-    before = _line_end(tokenizer)
+    before = tokenizer.line_end
     for corpus in corpora:
         try:
             text = _opened(corpus, tokenizer, notice)
@@ -151,11 +151,3 @@ def _lines(chunks: Iterable[str]) -> Iterator[tuple[int, str]]:
             number += 1
     if rest.strip():
         yield number, rest
-
-
-def _line_end(tokenizer: Tokenizer) -> Ids:
-    """What a model reads before a line: the end of another; in a vocabulary that has none, id 0."""
-    try:
-        return tokenizer.encode("\n", tokenizer.unknown_in_prompts)
-    except TokenizerError:
-        return np.zeros(1, dtype=tokenizer.dtype)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from charlm.config import SamplingConfig
-from charlm.errors import ConfigError, RunError, TokenizerError
+from charlm.errors import ConfigError, RunError
 from charlm.generation.beam import beam_search
 from charlm.generation.pieces import DrawingEngine, Engine, Piece
 from charlm.generation.rows import Pieces, Row, in_chunks, one_by_one
@@ -72,13 +71,7 @@ def first_ids(tokenizer: Tokenizer, sampling: SamplingConfig) -> npt.NDArray[Any
     """
     usual = tokenizer.unknown_in_prompts
     ids = tokenizer.encode(sampling.prompt, usual if sampling.unknown is None else sampling.unknown)
-    if len(ids):
-        return ids
-    try:
-        ids = tokenizer.encode("\n", usual)
-    except TokenizerError:
-        ids = ids[:0]
-    return ids if len(ids) else np.zeros(1, dtype=np.int64)
+    return ids if len(ids) else tokenizer.line_end
 
 
 def _sample(

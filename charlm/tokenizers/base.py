@@ -91,6 +91,14 @@ class Tokenizer(ABC):
         """What `encode` is told for a prompt where nobody says: bytes mean something only to who learnt some."""
         return "bytes" if self.min_count > 1 and self.unknown == "bytes" else "error"
 
+    @property
+    def line_end(self) -> Ids:
+        """What a model reads before a text that begins: the end of a line; in a vocabulary that has none, id 0."""
+        try:
+            return self.encode("\n", self.unknown_in_prompts)
+        except TokenizerError:
+            return np.zeros(1, dtype=self.dtype)
+
     def decode(self, ids: npt.ArrayLike) -> str:
         """The text of `ids` (N,); bytes that are not UTF-8 become U+DC80..U+DCFF.
 

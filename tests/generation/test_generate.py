@@ -212,7 +212,9 @@ def test_a_model_that_learnt_rare_characters_as_bytes_reads_them_so(chain, write
         write(model, tokenizer, prompt="é", length=2)
         assert model.primed == [2 + 0xC3, 2 + 0xA9]
         # without a prompt a newline, which may have been too rare as well
-        write(chain(np.zeros((tokenizer.vocab_size,) * 2)), tokenizer, prompt="", length=2)
+        unprompted = chain(np.zeros((tokenizer.vocab_size,) * 2))
+        write(unprompted, tokenizer, prompt="", length=2)
+        assert unprompted.primed == [2 + 0x0A]
     else:
         with pytest.raises(TokenizerError, match="'é'"):
             write(model, tokenizer, prompt="é", length=2)
