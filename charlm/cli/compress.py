@@ -17,6 +17,7 @@ from charlm.cli.progress import choose_progress, note_compiling
 from charlm.config import SamplingConfig, TrainingConfig
 from charlm.config.parts import CODING_ENGINES
 from charlm.errors import ConfigError
+from charlm.plurals import counted
 
 if TYPE_CHECKING:
     from charlm.coding.compress import Sizes
@@ -65,7 +66,8 @@ def compress(
     from charlm.cli.whole_file import STANDARD, opened, written
     from charlm.coding.figures import figures_of
 
-    target = output or (STANDARD if file == STANDARD else file + SUFFIX)
+    usual = STANDARD if file == STANDARD else file + SUFFIX
+    target = usual if output is None else output
     if json and target == STANDARD:
         raise ConfigError("--json and the compressed text cannot both go to standard output: name a file with --output")
     if json and quiet:
@@ -92,6 +94,8 @@ def compress(
         console.note(notice)
     if quiet:
         return
+    step = model.checkpoint.folder.name
+    console.note(f"to get it back keep {step} of {model.run.name}: going on with that training may remove it")
     record = {
         "run": model.run.name,
         "checkpoint": model.checkpoint.folder.name,
@@ -130,7 +134,7 @@ def _facts(record: dict[str, Any]) -> list[tuple[str, str]]:
     others = f", without what is kept beside ({dropped:,} of the characters)" if dropped else ""
     facts = {
         "run": f"{record['run']}, {record['checkpoint']}",
-        "text": f"{before:,} bytes, {characters:,} characters",
+        "text": f"{counted(before, 'byte')}, {counted(characters, 'character')}",
         "compressed": f"{after:,} bytes{share}",
         "bits": f"{figure(bits)} per character",
         "evaluated": ""

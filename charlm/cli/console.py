@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from charlm.cli.escape import escape, to_json_line
@@ -106,6 +106,29 @@ def print_json(value: Any) -> None:
     """One line of JSON, written at once, so that a reader of a pipe sees it now."""
     _write_bytes(to_json_line(value).encode("utf-8") + b"\n")
     flush()
+
+
+class JsonLine:
+    """One line of JSON of which a text, which may be endless, is written as it comes."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self._writer = DataWriter()
+
+    def begin(self, facts: Mapping[str, Any], name: str) -> None:
+        """The fields before the text, and the name that it has."""
+        self._writer.write(f"{to_json_line({**facts, name: ''})[:-2]}")
+        self.begun = True
+
+    def write(self, text: str) -> None:
+        """More of the text."""
+        self._writer.write(to_json_line(text)[1:-1])
+
+    def end(self, facts: Mapping[str, Any]) -> None:
+        """The fields after the text; what was begun is a line now, and its reader sees it."""
+        self._writer.write(f'", {to_json_line(facts)[1:]}\n')
+        flush()
+        self.begun = False
 
 
 def print_table(rows: Iterable[Sequence[str]], heading: Sequence[str] | None = None) -> None:

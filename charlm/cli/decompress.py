@@ -45,7 +45,7 @@ def decompress(
     from charlm.api import load
     from charlm.cli.whole_file import STANDARD, opened, written
 
-    target = output or _without_suffix(file)
+    target = _without_suffix(file) if output is None else output
     threads = machine_settings(given({"threads": threads})).threads
     model = load(run)
     for notice in model.checkpoint.notices:

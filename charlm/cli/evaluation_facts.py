@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from charlm.cli.facts import Fact
 from charlm.cli.figures import figure
+from charlm.plurals import counted
 
 if TYPE_CHECKING:
     from charlm.evaluation import Evaluation, Score
@@ -21,7 +22,7 @@ def evaluation_facts(found: Evaluation, tokenizer: str) -> list[Fact]:
     score = found.score
     facts = {
         "run": f"{found.run}, {found.checkpoint}",
-        "text": f"{_part(found)}, {score.characters:,} characters, {score.tokens:,} predictions",
+        "text": f"{_part(found)}, {counted(score.characters, 'character')}, {counted(score.tokens, 'prediction')}",
         "nats": f"{figure(score.nats_per_character)} per character{_interval(found.interval)}",
         "perplexity": _perplexity(found, tokenizer),
         "bits": f"{figure(score.bits_per_character)} per character, {figure(score.bits_per_byte)} per byte",

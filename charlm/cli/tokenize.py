@@ -9,13 +9,17 @@ import click
 from charlm.cli import console
 from charlm.cli.command import Command, Option
 from charlm.cli.escape import escape_line
-from charlm.cli.options import given, json_option, run_option, setting_options
-from charlm.config import TokenizerConfig
+from charlm.cli.options import flag_name, given, json_option, run_option, setting_options
+from charlm.config import CorpusConfig, TokenizerConfig
+from charlm.config.settings import settings_of
 from charlm.errors import ConfigError
+from charlm.plurals import counted
 
 if TYPE_CHECKING:
     from charlm.tokenizers import Tokenizer
 
+# How the text of --file is read.
+READING = tuple(name for name in settings_of(CorpusConfig) if name not in ("corpus", "split"))
 EXAMPLES = (
     ('charlm tokenize "To be, or not to be"', "with the latest run's tokenizer"),
     ('charlm tokenize --ids --run mine "café"', "as ids"),
@@ -31,9 +35,8 @@ EXAMPLES = (
     "path",
     cls=Option,
     group="common",
-    type=click.Path(),
     metavar="FILE",
-    help="take the text from a file; - for standard input",
+    help="take the text from a file, folder or named corpus, as charlm train reads it; - for standard input",
 )
 @run_option("whose tokenizer to use [the latest run]", group="common")
 @click.option("--ids", cls=Option, group="common", is_flag=True, help="print ids, not pieces")
@@ -44,12 +47,17 @@ EXAMPLES = (
     "min_count",
     usual={"tokenizer": "a run's", "unknown": "the tokenizer's own"},
 )
+@setting_options(CorpusConfig, *READING)
 @json_option("{tokenizer, vocab_size, ids, pieces} in JSON")
 def tokenize(text: str | None, path: str | None, run: str | None, ids: bool, json: bool, **settings: Any) -> None:
     """Show TEXT as the pieces or ids that a model sees; without TEXT, standard input."""
+    from charlm.runs.data import refuse_bytes
+
     flags = given(settings)
-    content = _content(text, path)
+    reading = {name: flags.pop(name) for name in READING if name in flags}
+    content = _content(text, path, reading)
     tokenizer = _tokenizer(run, flags, content)
+    refuse_bytes(CorpusConfig(**reading), tokenizer)
     found = tokenizer.encode(content, flags.get("unknown"))
     if json:
         pieces = tokenizer.pieces(found)
@@ -60,26 +68,25 @@ def tokenize(text: str | None, path: str | None, run: str | None, ids: bool, jso
     else:
         console.print_line(" ".join(_shown(piece) for piece in tokenizer.pieces(found)))
     if not json:
-        characters = len(content)
-        rare = (
-            f", characters that occur fewer than {tokenizer.min_count:,} times as bytes"
-            if tokenizer.min_count > 1
-            else ""
-        )
-        console.note(
-            f"{characters:,} characters, {len(found):,} ids, {tokenizer.name} of {tokenizer.vocab_size:,}{rare}"
-        )
+        rarest = tokenizer.min_count
+        rare = f", characters that occur fewer than {rarest:,} times as bytes" if rarest > 1 else ""
+        count = f"{counted(len(content), 'character')}, {counted(len(found), 'id')}"
+        console.note(f"{count}, {tokenizer.name} of {tokenizer.vocab_size:,}{rare}")
 
 
-def _content(text: str | None, path: str | None) -> str:
-    from charlm.cli.whole_file import opened
+def _content(text: str | None, path: str | None, reading: dict[str, Any]) -> str:
+    from charlm.corpora import open_corpus
 
-    if text is not None and path is not None:
-        raise ConfigError("give a TEXT or --file, not both")
-    if path is None or path == "-":
-        return console.read_standard_input() if text in (None, "-") else str(text)
-    with opened(path) as file:
-        return file.read().decode("utf-8", "surrogateescape")
+    if path is not None:
+        if text is not None:
+            raise ConfigError("give a TEXT or --file, not both")
+        corpus = open_corpus(CorpusConfig(corpus=(path,), **reading))
+        for notice in corpus.notices:
+            console.note(notice)
+        return "".join(corpus.chunks("all"))
+    if reading:
+        raise ConfigError(f"{flag_name(settings_of(CorpusConfig)[min(reading)])} goes with --file: how it is read")
+    return console.read_standard_input() if text in (None, "-") else str(text)
 
 
 def _tokenizer(run: str | None, flags: dict[str, Any], content: str) -> Tokenizer:

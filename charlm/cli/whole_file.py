@@ -54,9 +54,11 @@ def written(
         remedy: for where there is such a file.
 
     Raises:
-        ConfigError: a terminal is no place for this.
+        ConfigError: a terminal is no place for this, or it is no name.
         OutputError: there is such a file, or it cannot be written.
     """
+    if not path:
+        raise ConfigError(f"a file to write has a name, was {path!r}; {STANDARD} is standard output")
     if path == STANDARD and not text and console.is_terminal(sys.stdout):
         raise ConfigError("compressed bytes are not for a terminal: name a file with --output")
     if path != STANDARD and os.path.lexists(path) and not force and not _is_channel(path):

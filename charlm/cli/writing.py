@@ -48,14 +48,14 @@ def write_texts(pieces: Iterator[Piece], *, several: bool) -> None:
 
 
 def write_records(pieces: Iterator[Piece], facts: dict[str, Any]) -> None:
-    """A line of JSON for each text, as soon as it has ended: with its prompt, and how to get it again."""
-    parts: list[str] = []
+    """A line of JSON for each text, written while it is made: with its prompt, and how to get it again."""
+    line = console.JsonLine()
     for piece in pieces:
-        parts.append(piece.text)
+        if not line.begun:
+            line.begin({"sample": piece.sample}, "text")
+        line.write(piece.text)
         if piece.ending is not None:
-            record = {"sample": piece.sample, "text": "".join(parts), **_ending(piece.ending), **facts}
-            console.print_json(record)
-            parts = []
+            line.end({**_ending(piece.ending), **facts})
 
 
 def _ending(ending: Ending) -> dict[str, Any]:

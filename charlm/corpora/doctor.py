@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from charlm.config import CorpusConfig
 from charlm.corpora.corpus import Corpus, CorpusFacts, open_corpus
 from charlm.corpora.progress import NoProgress, Progress
+from charlm.plurals import counted
 
 _PLAIN_CONTROLS = "\t\n\r"
 _MUCH_SHARED = 0.2
@@ -165,8 +166,8 @@ def _notes(report: CorpusReport) -> list[str]:
     found = report.facts
     sizes = ", ".join(f"{part} {end - start:,}" for part, (start, end) in found.parts.items())
     notes = [
-        f"{_counted(found.characters, 'character')}, {_counted(found.bytes, 'byte')},"
-        f" {_counted(found.documents, 'document')}, {_counted(report.distinct_characters, 'distinct character')}; "
+        f"{counted(found.characters, 'character')}, {counted(found.bytes, 'byte')},"
+        f" {counted(found.documents, 'document')}, {counted(report.distinct_characters, 'distinct character')}; "
         + (f"encoding {', '.join(report.encodings)}" if report.encodings else "read as bytes"),
         f"split {found.split}: {sizes}",
     ]
@@ -177,18 +178,18 @@ def _notes(report: CorpusReport) -> list[str]:
     ]
     notes += [f"the same content {len(names)} times: {_listed(map(repr, names))}" for names in report.duplicates]
     if report.crlf:
-        several = _counted(report.crlf, "line end is", "line ends are")
+        several = counted(report.crlf, "line end is", "line ends are")
         notes.append(f"{several} CRLF: --newlines unix makes each one character")
     if report.cr:
-        several = _counted(report.cr, "carriage return stands", "carriage returns stand")
+        several = counted(report.cr, "carriage return stands", "carriage returns stand")
         notes.append(f"{several} alone: --newlines unix makes each a line end")
     if report.controls:
         shown = _listed(
-            f"{_spelled(character)} {_counted(count, 'time')}" for character, count in report.controls.items()
+            f"{_spelled(character)} {counted(count, 'time')}" for character, count in report.controls.items()
         )
         notes.append(f"control and format characters: {shown}")
     if report.once_only:
-        several = _counted(len(report.once_only), "character occurs", "characters occur")
+        several = counted(len(report.once_only), "character occurs", "characters occur")
         notes.append(f"{several} once: {_listed(map(_spelled, report.once_only))}")
     if report.unseen:
         notes.append(f"not in train: {_listed(map(_spelled, report.unseen))}; they are written as bytes")
@@ -206,15 +207,10 @@ def _suggestions(report: CorpusReport) -> list[str]:
     if report.min_count > 1:
         kinds, share = report.rare
         notes.append(
-            f"{_counted(kinds, 'character occurs', 'characters occur')} fewer than {report.min_count:,} times in train"
+            f"{counted(kinds, 'character occurs', 'characters occur')} fewer than {report.min_count:,} times in train"
             f" ({share:.2%} of it): charlm train writes them as bytes; --min-count 1 gives each an id"
         )
     return notes
-
-
-def _counted(count: int, one: str, several: str = "") -> str:
-    """``1 byte``, ``2,000 bytes``."""
-    return f"{count:,} {one if count == 1 else several or one + 's'}"
 
 
 def _listed(items: Iterable[str]) -> str:

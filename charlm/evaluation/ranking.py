@@ -68,7 +68,7 @@ def score_files(
     for corpus in corpora:
         try:
             text = _opened(corpus, tokenizer, notice)
-            ids = np.concatenate([tokenizer.encode(chunk) for chunk in text.chunks("all")])
+            ids = np.concatenate(list(tokenizer.encode_chunks(text.chunks("all"))))
         except CorpusError as error:
             notice(f"left out: {error}")
             continue

@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from charlm.config import CorpusConfig, TokenizerConfig
 from charlm.config.folders import cache_folder
-from charlm.errors import ConfigError, CorpusError, TokenizerError
+from charlm.errors import ConfigError, CorpusError
 from charlm.runs.find import run_argument
 from charlm.runs.run import Run
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from charlm.corpora import Corpus, CorpusFacts, Progress
     from charlm.streams import TokenStore
     from charlm.tokenizers import Tokenizer
@@ -117,7 +115,7 @@ def _encode(
     if store is None:
         with _told(progress, text.name, facts["characters"]) as advance:
             parts = {
-                part: _ids(text.chunks(part), start, tokenizer, unknown, advance)
+                part: tokenizer.encode_chunks(_counted(text.chunks(part), advance), unknown, start)
                 for part, (start, _) in facts["parts"].items()
             }
             store = write_store(_stores(), key, vocab_size=tokenizer.vocab_size, parts=parts, facts=facts)
@@ -126,16 +124,10 @@ def _encode(
     return Data(corpus_name=text.name, facts=facts, tokenizer=tokenizer, store=store, notices=notices)
 
 
-def _ids(
-    chunks: Iterable[str], start: int, tokenizer: Tokenizer, unknown: str | None, advance: Callable[[int], None]
-) -> Iterator[npt.NDArray[Any]]:
-    """The ids of chunks whose first character is the text's `start`-th."""
+def _counted(chunks: Iterable[str], advance: Callable[[int], None]) -> Iterator[str]:
+    """The chunks, each counted when the next one is asked for."""
     for chunk in chunks:
-        try:
-            yield tokenizer.encode(chunk, unknown)
-        except TokenizerError as error:
-            raise error.further_on(start) from None
-        start += len(chunk)
+        yield chunk
         advance(len(chunk))
 
 

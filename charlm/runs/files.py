@@ -232,6 +232,20 @@ def flush(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
+def make_folders(path: Path) -> None:
+    """Make the folder `path` and those above it that are missing; the disk has the name of each when this returns."""
+    if path.is_dir():
+        return
+    make_folders(path.parent)
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        if not path.is_dir():  # or another process was faster
+            raise
+    with Folder.open(path.parent) as parent:
+        parent.sync()
+
+
 def in_words(error: OSError) -> str:
     """The cause of a failed system call: ``disk full``, ``no permission``, or the system's own words."""
     words = {
@@ -250,4 +264,4 @@ def in_words(error: OSError) -> str:
 def shown(path: Path | str) -> str:
     """`path` as a message shows it: on one line, whatever is in the name."""
     text = str(path)
-    return text if text.isprintable() else repr(text)
+    return text if text and text.isprintable() else repr(text)

@@ -16,7 +16,7 @@ from charlm.config import Config
 from charlm.errors import ConfigError, OutputError, RunError
 from charlm.runs import lock, records
 from charlm.runs.facts import checked_facts
-from charlm.runs.files import FileFacts, Folder, in_words, shown, temporary_of
+from charlm.runs.files import FileFacts, Folder, in_words, make_folders, shown, temporary_of
 from charlm.runs.lock import LOCK, Clock
 from charlm.runs.manifest import FORMAT, MANIFEST, STEP_FILES, STEP_NAME, STEPS, check_format, is_count, read_file
 from charlm.runs.metrics import METRICS
@@ -52,7 +52,7 @@ def create_run(
     """
     refuse_taken(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(folder.parent)
         with Folder.open(folder.parent) as parent, _alone(parent):
             _clean(parent)
             _create(parent, folder.name, config, facts, tokenizer)

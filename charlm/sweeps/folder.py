@@ -15,7 +15,7 @@ from charlm.config import Config, Layer, resolve
 from charlm.errors import ConfigError, OutputError, RunError
 from charlm.runs import metrics, records
 from charlm.runs.facts import checked_facts
-from charlm.runs.files import Folder, in_words, shown, temporary_of
+from charlm.runs.files import Folder, in_words, make_folders, shown, temporary_of
 from charlm.runs.lock import LOCK, hold
 from charlm.runs.manifest import is_count, read_file
 from charlm.runs.opening import SWEEP
@@ -169,7 +169,7 @@ def create(folder: Path, search: Search) -> None:
     """
     refuse_taken(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folders(folder)
         with hold(folder, time.time), Folder.open(folder) as opened:
             refuse_taken(folder)
             opened.replace(SWEEP, records.dump(search.to_record()))

@@ -86,12 +86,23 @@ def resume_sweep(
     Raises:
         RunError: there is none, or it is damaged.
     """
-    place = root / name if (root / name / SWEEP).is_file() else Path(name)
-    if not name or not place.is_dir():
+    place = _place(name, root)
+    if place is None:
         near = suggestion(name, [path.parent.name for path in root.glob(f"*/{SWEEP}")])
         raise RunError(f"no sweep {name!r} in {shown(root)}{near}; charlm sweep makes one")
     search, outcomes, notices = files.read(place)
     return Sweep(place, search, outcomes, notices=notices, progress=progress, clock=clock)
+
+
+def _place(name: str, root: Path) -> Path | None:
+    """The folder that `name` means: a sweep's in `root`, or any by its path."""
+    if not name or "\0" in name:
+        return None
+    try:
+        place = root / name if (root / name / SWEEP).is_file() else Path(name)
+        return place if place.is_dir() else None
+    except OSError:  # a name too long, a folder we may not look into
+        return None
 
 
 def sweep(

@@ -6,7 +6,7 @@ import codecs
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -85,6 +85,19 @@ class Tokenizer(ABC):
             raise ConfigError(f"unknown must be one of {', '.join(UNKNOWN)}, was {policy!r}")
         ids = self._encode(text, policy)
         return ids if ids.flags.writeable else ids.copy()
+
+    def encode_chunks(self, chunks: Iterable[str], unknown: str | None = None, start: int = 0) -> Iterator[Ids]:
+        """`encode` for each of `chunks`, whose errors give places in the text that they are a part of.
+
+        Args:
+            start: how many characters of the text stand before the first chunk.
+        """
+        for chunk in chunks:
+            try:
+                yield self.encode(chunk, unknown)
+            except TokenizerError as error:
+                raise error.further_on(start) from None
+            start += len(chunk)
 
     @property
     def unknown_in_prompts(self) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from charlm.errors import CharlmError, ConfigError, OutputError, RunError
 from charlm.runs import Run, new_run_name, refuse_taken, remove_run
+from charlm.runs.files import make_folders
 
 # How often another name is tried when several trainings start at once.
 ATTEMPTS = 20
@@ -28,7 +29,7 @@ def check_place(run: str | None, root: Path) -> None:
 
 def _make_root(root: Path) -> None:
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        make_folders(root)
     except OSError as error:
         raise OutputError(f"folder for runs {root} cannot be made: {error.strerror}; set CHARLM_CHECKPOINTS") from None
     if not os.access(root, os.W_OK | os.X_OK):

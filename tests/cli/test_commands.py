@@ -7,9 +7,12 @@ import shutil
 
 import pytest
 
-from charlm.cli import entry
+from charlm.cli import console, entry
+from charlm.cli.escape import to_json_line
 from charlm.cli.facts import fact_lines
+from charlm.cli.writing import write_records
 from charlm.config import CHOSEN, Config, ModelConfig, file_layer, resolve
+from charlm.generation import Ending, Piece
 
 RECIPE = """
 title = "A small text"
@@ -162,6 +165,18 @@ def test_tokenize_shows_pieces_and_ids(charlm, workplace):
     assert found == {"tokenizer": "byte", "vocab_size": 256, "ids": [97, 98], "pieces": ["a", "b"]}
 
 
+def test_tokenize_reads_a_file_as_a_training_does(charlm, workplace):
+    (workplace / "x.txt").write_bytes("é\r\nb".encode("utf-16"))
+    flags = ("tokenize", "--tokenizer", "char", "--file", "x.txt")
+    assert charlm(*flags) == "é \\r \\n b\n"
+    assert charlm(*flags, "--newlines", "unix") == "é \\n b\n"
+    assert charlm("tokenize", "--tokenizer", "byte", "--bytes", "--ids", "--file", "x.txt").startswith("255 254 ")
+    charlm(*flags, "--bytes", code=2)
+    charlm("tokenize", "--tokenizer", "char", "a", "--newlines", "unix", code=2)
+    (workplace / "x.txt").write_bytes(b"a\xffb")
+    charlm(*flags, code=3)
+
+
 def test_tokenize_uses_a_run(charlm, hostile_run):
     assert charlm("tokenize", "é☃", "--run", str(hostile_run)) == "é ☃\n"
     charlm("tokenize", "漢", "--run", str(hostile_run), code=3)
@@ -176,6 +191,29 @@ def test_generate_several_texts_are_told_apart(charlm, hostile_run):
     texts = [record["text"] for record in records]
     assert charlm(*arguments, "--samples", "2") == f"--- 1 ---\n{texts[0]}\n--- 2 ---\n{texts[1]}"
     assert charlm(*arguments) == texts[0]
+
+
+def test_a_text_in_json_is_written_while_it_is_made(capsysbinary, monkeypatch):
+    monkeypatch.setattr(console, "_PIPE_BYTES", 1)
+    texts = ['a"\\\n', "\x1b\x85é", "\udcff", "☃"]
+    seen = b""
+
+    def pieces():
+        nonlocal seen
+        for text in texts:
+            yield Piece(sample=0, text=text)
+            new = capsysbinary.readouterr().out
+            assert new, "nothing is kept back, so an endless text takes no memory"
+            seen += new
+        yield Piece(sample=0, text="", ending=Ending(reason="length", characters=8, tokens=9, nats=1.5))
+        yield Piece(sample=1, text="b", ending=Ending(reason="stop", characters=1, tokens=1, nats=0.5))
+
+    write_records(pieces(), {"seed": 3})
+    first, second = (seen + capsysbinary.readouterr().out).decode().splitlines()
+    wanted = {"sample": 0, "text": "".join(texts), "ended_by": "length", "characters": 8, "tokens": 9, "nats": 1.5}
+    assert first == to_json_line({**wanted, "seed": 3})
+    assert json.loads(first)["text"] == "".join(texts)
+    assert (json.loads(second)["sample"], json.loads(second)["text"]) == (1, "b")
 
 
 def test_a_clamped_filter_is_told(hostile_run, capsys):

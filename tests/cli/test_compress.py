@@ -41,6 +41,7 @@ def test_a_file_there_and_back(charlm, workplace, hostile_text):
     name = str(hostile_text)
     facts = charlm("compress", name).decode()
     assert facts.splitlines()[1].split()[0] == "text"
+    assert b"to get it back keep step-00000001 of " in charlm.err
     assert "\x1b" not in facts
     hostile_text.rename(workplace / "kept")
     charlm("decompress", f"{name}.charlm")
@@ -174,9 +175,12 @@ def test_a_damaged_file_leaves_nothing(charlm, workplace, hostile_text):
             5,
             "cannot write no/such/folder: the folder no/such is not there",
         ),
+        (["compress", "x", "--output", ""], 2, "a file to write has a name, was ''"),
+        (["compress", ""], 3, "cannot read ''"),
         (["compress", "-", "--json"], 2, "cannot both go to standard output"),
         (["compress", "x", "--json", "--quiet"], 2, "--quiet leaves out the figures that --json prints"),
         (["decompress", "x"], 2, "does not end in .charlm"),
+        (["decompress", "x", "--output", ""], 2, "a file to write has a name, was ''"),
         (["decompress", "x", "--output", "y"], 3, "'x' is not a text that this version of charlm compressed"),
     ],
     ids=lambda x: str(x)[:50],

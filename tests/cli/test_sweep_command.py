@@ -159,6 +159,7 @@ BAD = [
     (["--resume", "y", "--range", "layers=1,2"], 2, "--range cannot be used with --resume"),
     (["--resume", "y", "--hidden-size", "3"], 2, "--hidden-size cannot be used with --resume"),
     (["--resume", "absent[/x]\x1b"], 4, "no sweep", "charlm sweep makes one"),
+    (["--resume", "x" * 300], 4, "no sweep 'xxx"),
     (["--resume", "."], 4, "is no sweep's folder: it has no sweep.json"),
 ]
 

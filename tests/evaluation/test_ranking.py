@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from charlm.config import CorpusConfig
+from charlm.corpora import reading
 from charlm.evaluation import evaluate
 from charlm.evaluation.ranking import score_files, score_lines, sort_ranked
 from charlm.runtime import NumbaModel
+from charlm.tokenizers import CharTokenizer
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,15 @@ def test_files_are_scored_as_by_an_evaluation(engine, tokenizer, files):
         assert one.score == evaluate(engine, tokenizer, tokenizer.encode(files[one.name]), split="all").score
     assert len(notices) == 2
     assert all(notice.startswith("left out: ") for notice in notices)
+
+
+def test_a_character_that_is_none_of_the_models_is_told_with_its_place_in_the_file(tmp_path, engine):
+    tokenizer, notices = CharTokenizer("ab\n", unknown="error"), []
+    place = reading.BLOCK + 1000  # not in the first piece that is read
+    (tmp_path / "a").write_text("a" * place + "c")
+    assert list(score_files(engine, tokenizer, corpora(str(tmp_path / "a")), notices.append)) == []
+    assert "'c'" in notices[0]
+    assert f"at position {place} " in f"{notices[0]} "
 
 
 def test_every_line_is_scored_alone_and_whole(engine, tokenizer, files):

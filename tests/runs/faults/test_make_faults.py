@@ -28,6 +28,15 @@ def test_making_a_run_with_a_failing_call(tmp_path, every_call, tokenizer, error
     assert made
 
 
+def test_a_first_run_outlives_a_power_cut_with_the_folders_that_were_made_for_it(tmp_path, on, machine, tokenizer):
+    root = tmp_path / "new" / "runs"
+    disk = machine()
+    _, problem = on(disk, lambda: create_run(root / "a", config=Config(), facts={}, tokenizer=tokenizer))
+    assert problem is None
+    disk.cut_power()
+    assert open_run(root / "a").name == "a"
+
+
 def test_removing_a_run_killed_at_every_call(tmp_path, every_call, new_run, tokenizer, saving):
     place, prepare, _ = saving
     for _, result, _ in every_call(prepare, lambda: remove_run(place)):
