@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 
 
 def joined_loss(
-    model: LanguageModel, inputs: Lookup, targets: Tensor, state: State, masks: torch.Generator | None
+    model: LanguageModel,
+    inputs: Lookup,
+    targets: Tensor,
+    state: State,
+    masks: torch.Generator | None,
+    symbols: int | None = None,
 ) -> tuple[Tensor, State] | None:
     """What `LanguageModel.loss` gives, with the same masks; None where that has to be computed layer by layer.
 
     Args:
         inputs: the embedded symbols.
         targets: (B, T) int64
+        symbols: how many of the first ones the output layer has; None for all.
     """
     config = model.config
     found = find_window_loss(model.embedding) if goes_in_one(config) else None
@@ -42,7 +48,7 @@ def joined_loss(
         recurrent = drop_connections(layer.recurrent_weight, layer.dropout_recurrent, masks)
         layers.append(layer.weights._replace(recurrent_weight=recurrent))
     between.append(unit_coins(shape, config.output, masks))
-    weight, bias = model.head_weight, model.output_bias
+    weight, bias = model.head_weight[:symbols], model.output_bias[:symbols]
     loss, after = found(config.cell, x, targets, state, layers, between, weight, bias, model.scratch)
     return loss, tuple(type(old)(*new) for old, new in zip(state, after, strict=True))
 

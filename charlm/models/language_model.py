@@ -102,12 +102,15 @@ class LanguageModel(nn.Module):
         """Set the output bias so that an untrained model predicts every symbol about as often as it occurs.
 
         The first steps then learn what depends on context, and symbols that never occur in training, such as
-        most byte ids, start out as unlikely as they are: b = log((n + 1/2) / (N + V/2)) for a count of n of N.
+        most byte ids, start out as unlikely as they are: b is the logarithm of a symbol's share, for which each count
+        has 1/2 added, and those that never occur have 1/2 together.
 
         Args:
             counts: (V,) occurrences of each symbol in the training split.
         """
-        smoothed = torch.from_numpy(np.asarray(counts, dtype=np.float64) + 0.5)
+        counts = np.asarray(counts, dtype=np.float64)
+        absent = max(1, int((counts == 0).sum()))
+        smoothed = torch.from_numpy(counts + np.where(counts > 0, 0.5, 0.5 / absent))
         with torch.no_grad():
             self.output_bias.copy_((smoothed / smoothed.sum()).log())
 
@@ -131,7 +134,12 @@ class LanguageModel(nn.Module):
         return self._logits(y.transpose(0, 1)).transpose(0, 1), state
 
     def loss(
-        self, ids: Tensor, targets: Tensor, state: State | None, masks: torch.Generator | None = None
+        self,
+        ids: Tensor,
+        targets: Tensor,
+        state: State | None,
+        masks: torch.Generator | None = None,
+        symbols: int | None = None,
     ) -> tuple[Tensor, State]:
         """Mean loss of the targets in nats, a scalar, and the state after; see `forward`.
 
@@ -139,21 +147,22 @@ class LanguageModel(nn.Module):
 
         Args:
             targets: (B, T) int64, the id that follows each id.
+            symbols: how many of the first ones are thought possible, the targets among them; None for all.
 
         Raises:
-            RunError: an id or a target is outside the vocabulary, as in `forward`.
+            RunError: an id or a target is outside the vocabulary, as in `forward`, or of those.
             ValueError: shapes that do not fit.
         """
         if targets.shape != ids.shape:
             raise ValueError(f"targets must have the shape of ids, {tuple(ids.shape)}, was {tuple(targets.shape)}")
-        self.check(targets)
+        self.check(targets, symbols)
         inputs, state = self.inputs(ids, state, masks)
-        joined = joined_loss(self, inputs, targets, state, masks)
+        joined = joined_loss(self, inputs, targets, state, masks, symbols)
         if joined is not None:
             return joined
         outputs, state = self._outputs(inputs, state, masks)
         y = self._dropped(outputs, masks)
-        logits = self._logits(y.transpose(0, 1))  # (T, B, V)
+        logits = self._logits(y.transpose(0, 1), symbols)  # (T, B, V)
         nats = F.cross_entropy(logits.float().flatten(0, 1), targets.t().flatten())
         if not (self.config.activation_penalty or self.config.change_penalty):
             return nats, state
@@ -186,16 +195,16 @@ class LanguageModel(nn.Module):
         """The output layer's input, (B, T, H)."""
         return drop(y, self.config.output, masks, locked=self.config.locked_dropout)
 
-    def check(self, ids: Tensor) -> None:
-        """Raise `RunError` where an id is outside the vocabulary."""
+    def check(self, ids: Tensor, symbols: int | None = None) -> None:
+        """Raise `RunError` where an id is outside the vocabulary, or not of so many of its first symbols."""
         # on a GPU, looking would mean waiting; there the look-up itself stops
         if ids.device.type != "cpu" or ids.numel() == 0:
             return
         least, most = ids.aminmax()
-        if least < 0 or most >= self.vocab_size:
+        size = self.vocab_size if symbols is None else symbols
+        if least < 0 or most >= size:
             raise RunError(
-                f"ids from {least} to {most} do not fit a vocabulary of {self.vocab_size}: "
-                "this text was encoded for another model"
+                f"ids from {least} to {most} do not fit a vocabulary of {size}: this text was encoded for another model"
             )
 
     @property
@@ -203,13 +212,13 @@ class LanguageModel(nn.Module):
         """Weights of the output layer, (V, H), or (V, E) where they are tied."""
         return self.embedding if self.config.tie_weights else self.output_weight
 
-    def _logits(self, y: Tensor) -> Tensor:
-        """y: (T, B, H) -> (T, B, V)"""
+    def _logits(self, y: Tensor, symbols: int | None = None) -> Tensor:
+        """y: (T, B, H) -> (T, B, V), or of so many of the first symbols alone."""
         if "projection" in self._parameters:
             y = F.linear(y, self.projection)
-        weight = self.head_weight
+        weight, bias = self.head_weight[:symbols], self.output_bias[:symbols]
         # under autocast the product is in bfloat16 as well: twice as fast, and the mean loss stays within 2e-4 nats
-        return F.linear(y, weight, self.output_bias).to(weight.dtype)
+        return F.linear(y, weight, bias).to(weight.dtype)
 
     def initial_state(self, B: int) -> State:
         """The state of B lanes before any text: zeros."""

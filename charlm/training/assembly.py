@@ -68,7 +68,13 @@ def make_learner(config: Config, data: Data, machine: Machine) -> Learner:
     generator = torch.Generator().manual_seed(config.training.seed)
     model = LanguageModel(config.model, data.tokenizer.vocab_size, generator)
     model.start_from_frequencies(_counts(data))
-    return Learner(model, lanes, config.training, machine, data.tokenizer.characters_per_id)
+    characters, occurring = data.tokenizer.characters_per_id, occurring_symbols(data)
+    return Learner(model, lanes, config.training, machine, characters, occurring=occurring)
+
+
+def occurring_symbols(data: Data) -> int:
+    """How many of the first symbols have all in them that the training split has, or the beginning of a long one."""
+    return int(np.flatnonzero(_counts(data))[-1]) + 1
 
 
 def _counts(data: Data) -> npt.NDArray[np.int64]:

@@ -27,6 +27,10 @@ from charlm.training.windows import rate_share, window_lengths
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
+# Symbols that the training text never has stand in the loss of every so many steps alone. Where their probabilities
+# begin, as `LanguageModel.start_from_frequencies` has it, there is hardly any to take away from them; docs/training.md.
+ABSENT_EVERY = 16
+
 
 @dataclass(frozen=True, kw_only=True)
 class Capture:
@@ -73,14 +77,20 @@ class Learner:
         machine: Machine,
         characters_per_id: np.ndarray[Any, Any],
         *,
+        occurring: int | None = None,
         queued: bool | None = None,
     ) -> None:
-        """`queued`: whether steps are queued on the device; None for where that is faster, which is CUDA."""
+        """
+        Args:
+            occurring: how many of the first symbols have all in them that the training text has; None for all.
+            queued: whether steps are queued on the device; None for where that is faster, which is CUDA.
+        """
         self.model = model.to(machine.device)
         self.lanes = lanes
         self.config = config
         self.machine = machine
         self.characters_per_id = characters_per_id
+        self.occurring = model.vocab_size if occurring is None else occurring
         self.parameters = list(model.parameters())
         self.average = [p.detach().clone() for p in self.parameters] if config.ema else None
         self.state: State = model.initial_state(config.batch_size)
@@ -169,11 +179,16 @@ class Learner:
         wanted = torch.from_numpy(targets).to(self.machine.device)
         with self.machine.autocast():
             ids = torch.from_numpy(inputs).to(self.machine.device)
-            loss, state = self.model.loss(ids, wanted, self.state, self.masks)
+            loss, state = self.model.loss(ids, wanted, self.state, self.masks, self._symbols(targets))
         # truncated backpropagation: the state goes on into the next window, its gradient does not
         self.state = detach(state)
         (loss / self.config.accumulate).backward()  # type: ignore[no-untyped-call]
         return loss.item(), int(self.characters_per_id[targets].sum())
+
+    def _symbols(self, targets: np.ndarray[Any, Any]) -> int | None:
+        """How many symbols stand in the loss of a window of this step; None for all."""
+        every = self.steps % ABSENT_EVERY == 0 or targets.max() >= self.occurring
+        return None if every else self.occurring
 
     def _update(self, gradients: list[torch.Tensor], norm: float) -> None:
         if self.config.clip_norm:

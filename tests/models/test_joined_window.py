@@ -66,12 +66,18 @@ def make(name: str, cell: str = "lstm") -> tuple[LanguageModel, Tensor, State]:
 
 
 def learnt(
-    family: str, dtype: torch.dtype, model: LanguageModel, ids: Tensor, state: State, scale: float = 1.0
+    family: str,
+    dtype: torch.dtype,
+    model: LanguageModel,
+    ids: Tensor,
+    state: State,
+    scale: float = 1.0,
+    symbols: int | None = None,
 ) -> list[Tensor]:
     """Loss, state after, gradients."""
     model.zero_grad()
     with using(family), torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-        loss, after = model.loss(ids[:, :-1], ids[:, 1:], state, torch.Generator().manual_seed(3))
+        loss, after = model.loss(ids[:, :-1], ids[:, 1:], state, torch.Generator().manual_seed(3), symbols)
     (loss * scale).backward()  # type: ignore[no-untyped-call]
     gradients = [parameter.grad for parameter in model.parameters()]
     return [
@@ -98,6 +104,32 @@ def test_it_gives_what_the_layers_give(
     found = learnt("compiled", dtype, model, ids, state)
     monkeypatch.setattr(language_model, "joined_loss", lambda *_: None)
     close(found, learnt("torch" if dtype == torch.float32 else "compiled", dtype, model, ids, state), dtype)
+
+
+@every_format
+@pytest.mark.parametrize("name", ["tied", "more symbols than places", "dropout"])
+def test_the_first_symbols_alone_are_the_softmax_of_those(
+    name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the others had a bias of minus infinity: what they are multiplied by gets no gradient."""
+    model, ids, state = make(name)
+    symbols = 11
+    ids = ids % symbols
+    found = learnt("compiled", dtype, model, ids, state, symbols=symbols)
+    monkeypatch.setattr(language_model, "joined_loss", lambda *_: None)
+    family = "torch" if dtype == torch.float32 else "compiled"
+    close(found, learnt(family, dtype, model, ids, state, symbols=symbols), dtype)
+    with torch.no_grad():
+        model.output_bias[symbols:] = -1e30
+    close(found, learnt(family, dtype, model, ids, state), dtype)
+
+
+@pytest.mark.parametrize("family", ["compiled", "torch"])
+def test_a_target_beyond_the_first_symbols_is_refused(family: str) -> None:
+    """The loops look at no bounds."""
+    model, ids, state = make("whole vectors")
+    with pytest.raises(RunError, match="do not fit a vocabulary of 5"):
+        learnt(family, torch.float32, model, ids, state, symbols=5)
 
 
 @every_model

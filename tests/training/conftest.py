@@ -22,11 +22,12 @@ def cycle(length=400, seed=0):
 
 @pytest.fixture
 def make_learner():
-    def make(model=None, queued=None, machine=CPU, **training):
+    def make(model=None, queued=None, machine=CPU, occurring=None, **training):
         config = TrainingConfig(**{"batch_size": 4, "window_length": 8, "steps": 20, "warmup": 0, **training})
         settings = {"hidden_size": 12, "layers": 2, "dropout": 0.2, **(model or {})}
         network = LanguageModel(ModelConfig(**settings), V, torch.Generator().manual_seed(config.seed))
         lanes = Lanes(cycle(), config.batch_size)
-        return Learner(network, lanes, config, machine, np.ones(V, dtype=np.int32), queued=queued)
+        characters = np.ones(V, dtype=np.int32)
+        return Learner(network, lanes, config, machine, characters, occurring=occurring, queued=queued)
 
     return make

@@ -114,7 +114,7 @@ def test_nothing_but_the_lag_reads_from_the_device(make_learner, monkeypatch):
     learner = make_learner({"dropout": 0.2}, ema=0.9, queued=True, optimizer="sgd")
     run(learner, 1)
     # done on a CPU alone
-    learner.model.check = lambda ids: None
+    learner.model.check = lambda *ids: None
     monkeypatch.setattr(dropout, "_draw_on_cpu", dropout._draw_on_device)
 
     def refuse(*_, **__):

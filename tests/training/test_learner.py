@@ -5,7 +5,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from charlm.config import Layer, resolve
 from charlm.errors import RunError
+from charlm.models import LanguageModel
+from charlm.runs import prepare
+from charlm.streams import Lanes
+from charlm.training.assembly import make_learner as make_learner_of
+from charlm.training.device import choose_machine
+from charlm.training.learner import ABSENT_EVERY
 from charlm.training.optimizers import OPTIMIZERS
 from charlm.training.windows import window_lengths
 
@@ -70,6 +77,37 @@ def test_training_lowers_the_loss(make_learner):
     losses = [learner.step(0.02).loss for _ in range(60)]
     assert losses[0] == pytest.approx(np.log(6), abs=0.3)
     assert np.mean(losses[-5:]) < 0.8
+
+
+def test_symbols_that_the_text_never_has_stand_in_the_loss_of_some_steps_alone(make_learner, monkeypatch):
+    looked_at, loss = [], LanguageModel.loss
+    monkeypatch.setattr(LanguageModel, "loss", lambda *given: looked_at.append(given[-1]) or loss(*given))
+    learner = make_learner(occurring=4)
+    text = learner.lanes
+    learner.lanes = Lanes(np.arange(400, dtype=np.uint8) % 4, 4)
+    for _ in range(2 * ABSENT_EVERY):
+        learner.step(0.01)
+    assert looked_at == 2 * [None, *[4] * (ABSENT_EVERY - 1)]
+    learner.lanes, learner.steps = text, 1  # which has others after all
+    learner.step(0.01)
+    assert looked_at[-1] is None
+
+
+def test_a_training_knows_which_symbols_its_text_has_and_leaves_the_others_as_unlikely_as_they_are(tmp_path):
+    """Those are the bytes of what is in no vocabulary; that few steps look at them takes nothing off the others."""
+    (tmp_path / "text").write_text("ab" * 3000)
+    values = {"corpus": [str(tmp_path / "text")], "hidden_size": 8, "layers": 1, "batch_size": 4, "window_length": 16}
+    config = resolve([Layer(origin="test", values={**values, "threads": 1, "steps": 50})]).config
+    data = prepare(config.corpus, config.tokenizer)
+    learner = make_learner_of(config, data, choose_machine(config.training, config.model, data.tokenizer.vocab_size))
+    assert (learner.occurring, learner.model.vocab_size) == (2, 2 + 256)
+    for _ in range(50):
+        learner.step(0.02)
+    with torch.no_grad():
+        logits, _ = learner.model(torch.tensor([[0, 1, 0, 1]]), None)
+    shares = logits.softmax(-1)[0]
+    assert shares[-1, 0] > 0.9
+    assert shares[:, 2:].sum(-1).max() < 1e-3
 
 
 def test_the_gradient_of_accumulated_windows_is_their_mean(make_learner):
@@ -195,5 +233,5 @@ def test_an_untrained_model_predicts_symbols_as_often_as_they_occur(make_learner
         logits, _ = learner.model(torch.zeros(1, 1, dtype=torch.int64), None)
     probabilities = logits.softmax(-1).flatten().tolist()
     assert probabilities == pytest.approx(
-        [80.5 / 103, 10.5 / 103, 5.5 / 103, 5.5 / 103, 0.5 / 103, 0.5 / 103], rel=1e-5
+        [80.5 / 102.5, 10.5 / 102.5, 5.5 / 102.5, 5.5 / 102.5, 0.25 / 102.5, 0.25 / 102.5], rel=1e-5
     )
