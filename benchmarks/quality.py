@@ -2,6 +2,7 @@
 
     python benchmarks/quality.py                          hours: every arm, three seeds, one text
     python benchmarks/quality.py --steps 1500 --jobs 2
+    python benchmarks/quality.py --hidden-size 128        a smaller default, a table of its own
     python benchmarks/quality.py --texts latex,notes.txt --only gru,plain-dropout
     python benchmarks/quality.py --quick                  half a minute
 
@@ -49,12 +50,19 @@ class Plan:
 
     Attributes:
         steps: of the default.
+        units: of a layer, where they were asked for.
         common: settings of every arm, the default too.
     """
 
     text: Text
     steps: int
+    units: int | None
     common: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Tells its table from others."""
+        return self.text.name if self.units is None else f"{self.text.name}-{self.units}"
 
     def settings(self, arm: str) -> dict[str, Any]:
         """All that differ from charlm's defaults."""
@@ -151,6 +159,8 @@ class Bench:
 def case_of(plan: Plan, kept: KeptRecords, seeds: int) -> Case:
     """All that is kept of a text, whichever arms were asked for this time."""
     title = f"{plan.text.name}, the first {plan.text.characters:,} characters, {plan.steps:,} steps of the default"
+    if plan.units is not None:
+        title += f", {plan.units} units"
     case = Case(title=title)
     found = {
         arm: {seed: record for seed in range(1, seeds + 1) if (record := kept.get(plan.key(arm, seed))) is not None}
@@ -178,6 +188,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--texts", type=lambda text: text.split(","), help="named corpora or files [shakespeare]")
     parser.add_argument("--only", type=lambda text: named(list(ARMS), text), help="arms; the default is always there")
     parser.add_argument("--steps", type=int, help="of the default [2640]")
+    parser.add_argument("--hidden-size", type=int, help="units of a layer, of the default and all arms but sizes [256]")
     parser.add_argument("--passes", type=float, default=6.0, help="that these make: the text is cut so [6]")
     parser.add_argument("--seeds", type=int, help="trainings of an arm [3]")
     parser.add_argument("--jobs", type=int, default=2, help="trainings side by side [2]")
@@ -198,7 +209,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def plans_of(asked: argparse.Namespace, folder: Path) -> list[Plan]:
     """The texts, cut to what the steps of the default read so often."""
-    common = TINY if asked.quick else {}
+    common = (TINY if asked.quick else {}) | ({"hidden_size": asked.hidden_size} if asked.hidden_size else {})
     training = resolve([Layer(origin="common", values=common)]).config.training
     characters = round(asked.steps * training.batch_size * training.window_length / asked.passes / TRAINED)
     names = asked.texts or [str(write_text(folder, QUICK_CHARACTERS)) if asked.quick else "shakespeare"]
@@ -207,7 +218,7 @@ def plans_of(asked: argparse.Namespace, folder: Path) -> list[Plan]:
     texts = [Text.of(name, cut, QUICK_CHARACTERS if asked.quick else characters) for name in names]
     if len({text.name for text in texts}) < len(texts):
         raise SystemExit(f"texts of one name cannot be told apart: {', '.join(text.name for text in texts)}")
-    return [Plan(text=text, steps=asked.steps, common=common) for text in texts]
+    return [Plan(text=text, steps=asked.steps, units=asked.hidden_size, common=common) for text in texts]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -223,7 +234,7 @@ def main(arguments: list[str] | None = None) -> int:
             bench.measure_costs(plan)
         bench.train(plans)
         for plan in plans:
-            case = cases[plan.text.name] = case_of(plan, kept, asked.seeds)
+            case = cases[plan.name] = case_of(plan, kept, asked.seeds)
             figures = {name: str(value) for name, value in case.figures.items()}
             print("", f"{case.title}:", *aligned(arm_rows(figures, words_of_arms())), sep="\n")
     print(*bench.troubles, sep="\n", file=sys.stderr, end="\n" if bench.troubles else "")

@@ -152,6 +152,14 @@ def test_what_is_there_is_not_trained_again(quick, trainings, monkeypatch):
     assert len(trainings) == 2
 
 
+def test_another_size_of_the_default_is_a_table_of_its_own(quick, trainings):
+    quick(quality, "--only", "gru", "--seeds", "1")
+    _, found = quick(quality, "--only", "gru", "--seeds", "1", "--hidden-size", "24")
+    assert len(trainings) == 4
+    assert set(found["cases"]) == {"made-up-20000", "made-up-20000-24"}
+    assert found["cases"]["made-up-20000-24"]["title"].endswith("20 steps of the default, 24 units")
+
+
 def test_a_training_that_fails_is_told_and_the_others_go_on(tmp_path, trainings, monkeypatch, capsys):
     monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
     asked = ["--quick", "--only", REFERENCE, "--seeds", "14", "--results", str(tmp_path)]
