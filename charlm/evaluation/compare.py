@@ -17,6 +17,7 @@ from charlm.config import CorpusConfig
 from charlm.corpora import NoProgress, Progress
 from charlm.errors import ConfigError, CorpusError, RunError
 from charlm.evaluation.bootstrap import block_length, bootstrap_interval
+from charlm.evaluation.familiar import known_to
 from charlm.evaluation.of_run import check_split, first_that_predicts, ids_of
 from charlm.evaluation.predictions import Ids, join_predictions
 from charlm.evaluation.protocols import StreamProtocol
@@ -139,6 +140,8 @@ def compare_runs(
         with scorer.in_use():
             found = join_predictions(StreamProtocol().pieces(scorer.model, part, advance=report.advance))
         report.finish()
+        if corpus is not None:
+            notices += [f"{run.name}: {line}" for line in known_to(run, part, progress).notices]
         if not np.isfinite(found.nats).all():
             raise RunError(f"run {run.name} gives this text losses that are no finite numbers: nothing to compare")
         nats.append(per_character(run.tokenizer, part, found.nats.astype(np.float64), len(texts[0])))

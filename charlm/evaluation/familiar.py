@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from charlm.corpora import Progress
 from charlm.corpora.overlap import WINDOW, Seen
+from charlm.errors import CorpusError
 from charlm.evaluation.predictions import Ids
-from charlm.runs import Data
+from charlm.runs import Data, Run, open_run_data
 from charlm.streams import stretches
 
 # Shares of a text's stretches of `WINDOW` symbols. Less than the first may be quoted; more than the second is the text.
@@ -47,6 +49,14 @@ class Familiar:
 
 
 NOT_AT_ALL = Familiar()
+
+
+def known_to(run: Run, ids: Ids, progress: Progress | None = None) -> Familiar:
+    """How much of a text's ids (N,) `run` was trained on; nothing where its text is gone, or another by now."""
+    try:
+        return familiar(open_run_data(run, progress=progress), ids)
+    except CorpusError:
+        return NOT_AT_ALL
 
 
 def familiar(home: Data, ids: Ids) -> Familiar:

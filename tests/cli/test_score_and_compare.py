@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from charlm.cli import entry
-from charlm.config import Config, ModelConfig, TokenizerConfig
+from charlm.config import Config, CorpusConfig, ModelConfig, TokenizerConfig
 from charlm.config.shapes import parameter_shapes
 from charlm.evaluation import compare, scorers
-from charlm.runs import create_run
+from charlm.runs import create_run, prepare
 from charlm.tokenizers import train_tokenizer
 
 TEXT = "the cat sat on a mat.\nthe rat saw 12 \x1b[31mhats\x1b[0m\n" * 90
@@ -110,6 +110,22 @@ def test_two_runs_on_a_text(charlm):
     assert "\\x1b[31mhats" in shown
     assert "\x1b" not in shown
     assert "where the first gains" not in shown
+
+
+def test_a_text_that_one_run_was_trained_on_is_told(charlm, workplace):
+    corpus = CorpusConfig(corpus=(str(workplace / "text"),))
+    data, model = prepare(corpus, TokenizerConfig()), ModelConfig(hidden_size=4, layers=1)
+    shapes = parameter_shapes(model, data.tokenizer.vocab_size)
+    config, facts = Config(corpus=corpus, model=model), {"corpus": data.facts, "vocab_size": data.tokenizer.vocab_size}
+    run = create_run(workplace / "checkpoints" / "knows", config=config, facts=facts, tokenizer=data.tokenizer)
+    weights = {name: np.zeros(shape, dtype=np.float32) for name, shape in shapes.items()}
+    run.save(1, weights=weights, training={}, progress={}, best=True, keep=1)
+    charlm("compare", "plain", "knows", "text")
+    assert "knows: 100% of this text stands word for word in what the run was trained on" in charlm.err
+    assert "plain: " not in charlm.err
+    (workplace / "new").write_text("quite another text\n" * 90)
+    charlm("compare", "plain", "knows", "new")
+    assert "word for word" not in charlm.err
 
 
 def test_runs_of_different_tokenizers_are_compared_by_characters(charlm):
