@@ -38,6 +38,9 @@ from harness.texts import write_text
 from charlm.config import Layer, resolve
 
 KEPT = "quality-trainings.jsonl"
+# To be counted up when the same settings train otherwise: what is kept is then of before. 2: output layers without the
+# symbols that a text never has.
+VERSION = 2
 # --quick: a model of a moment, for every arm
 TINY = {"layers": 1, "hidden_size": 16, "batch_size": 4, "window_length": 16, "kernels": "torch", "dtype": "float32"}
 QUICK_ARMS = (REFERENCE, "gru", "double-rate")
@@ -72,7 +75,8 @@ class Plan:
         """What a record is of: all that decides its figures, so that another default is another key."""
         config = arm_config(self.text, self.settings(arm), self.steps).to_json()
         training = config["training"] | {"seed": seed}
-        return {"text": self.text.name, "digest": self.text.digest, "model": config["model"], "training": training}
+        text = {"text": self.text.name, "digest": self.text.digest}
+        return {"version": VERSION, **text, "model": config["model"], "training": training}
 
 
 class Bench:
@@ -91,7 +95,7 @@ class Bench:
                 self.kept.add(plan.key(arm), found)
                 machine = f"{found['kernels']}, {found['dtype']}"
                 print(
-                    f"{plan.text.name}, {arm}: {found['times']:.2f} steps for one of the default ({machine})",
+                    f"{plan.name}, {arm}: {found['times']:.2f} steps for one of the default ({machine})",
                     flush=True,
                 )
 
@@ -123,7 +127,7 @@ class Bench:
                 for done, future in enumerate(as_completed(waiting), 1):
                     plan, arm, seed = waiting[future]
                     left = (time.monotonic() - begun) / done * (len(jobs) - done)
-                    said = f"{plan.text.name}, {arm}, seed {seed}: {self._outcome(future.exception(), plan, arm, seed)}"
+                    said = f"{plan.name}, {arm}, seed {seed}: {self._outcome(future.exception(), plan, arm, seed)}"
                     print(f"{done} of {len(jobs)}, about {left / 60:.0f} minutes left: {said}", flush=True)
             except KeyboardInterrupt:
                 pool.shutdown(cancel_futures=True)
@@ -149,7 +153,7 @@ class Bench:
     def _outcome(self, error: BaseException | None, plan: Plan, arm: str, seed: int) -> str:
         """How a training ended, in words; what went wrong is told again at the end."""
         if error is not None:
-            self.troubles.append(f"{plan.text.name}, {arm}, seed {seed}: {error}")
+            self.troubles.append(f"{plan.name}, {arm}, seed {seed}: {error}")
             return str(error)
         record = self.kept.get(plan.key(arm, seed))
         assert record is not None
@@ -182,13 +186,20 @@ def named(known: Sequence[str], text: str) -> tuple[str, ...]:
     return names
 
 
+def units(text: str) -> int:
+    """A number of units."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"a whole number of units, at least 1, was {text!r}")
+    return int(text)
+
+
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The options, with what --quick makes of those that were not given."""
     parser = options(__doc__)
     parser.add_argument("--texts", type=lambda text: text.split(","), help="named corpora or files [shakespeare]")
     parser.add_argument("--only", type=lambda text: named(list(ARMS), text), help="arms; the default is always there")
     parser.add_argument("--steps", type=int, help="of the default [2640]")
-    parser.add_argument("--hidden-size", type=int, help="units of a layer, of the default and all arms but sizes [256]")
+    parser.add_argument("--hidden-size", type=units, help="units of a layer but of arms that name some [256]")
     parser.add_argument("--passes", type=float, default=6.0, help="that these make: the text is cut so [6]")
     parser.add_argument("--seeds", type=int, help="trainings of an arm [3]")
     parser.add_argument("--jobs", type=int, default=2, help="trainings side by side [2]")
@@ -238,8 +249,8 @@ def main(arguments: list[str] | None = None) -> int:
             figures = {name: str(value) for name, value in case.figures.items()}
             print("", f"{case.title}:", *aligned(arm_rows(figures, words_of_arms())), sep="\n")
     print(*bench.troubles, sep="\n", file=sys.stderr, end="\n" if bench.troubles else "")
-    settings = {"steps": asked.steps, "passes": asked.passes, "seeds": asked.seeds, "arms": words_of_arms()}
-    return finish("quality", cases, asked, settings) or (1 if bench.troubles else 0)
+    settings = {name: getattr(asked, name) for name in ("steps", "passes", "seeds", "hidden_size")}
+    return finish("quality", cases, asked, {**settings, "arms": words_of_arms()}) or (1 if bench.troubles else 0)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from charlm.cli.options import given, json_option, setting_options
 from charlm.cli.progress import choose_progress, note_compiling
 from charlm.config import CorpusConfig, TrainingConfig
 from charlm.config.parts import SPLITS
+from charlm.plurals import counted
 
 if TYPE_CHECKING:
     from charlm.evaluation.compare import RunComparison
@@ -88,7 +89,7 @@ def _show(found: RunComparison) -> None:
     part = "all of it" if found.split == "all" else f"{found.split} split"
     print_facts(
         [
-            ("text", f"{part}, {found.characters:,} characters predicted by both"),
+            ("text", f"{part}, {counted(found.characters, 'character')} predicted by both"),
             ("first", f"{figure(found.bits[0])} bits per character: {names[0]}"),
             ("second", f"{figure(found.bits[1])} bits per character: {names[1]}"),
             ("difference", f"{_signed(found.difference)}{interval}: {_verdict(found)}"),

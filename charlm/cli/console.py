@@ -117,7 +117,7 @@ class JsonLine:
 
     def begin(self, facts: Mapping[str, Any], name: str) -> None:
         """The fields before the text, and the name that it has."""
-        self._writer.write(f"{to_json_line({**facts, name: ''})[:-2]}")
+        self._writer.write(to_json_line({**facts, name: ""})[:-2])
         self.begun = True
 
     def write(self, text: str) -> None:

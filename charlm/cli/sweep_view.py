@@ -15,6 +15,7 @@ from charlm.cli.screen import Draw, Line, Screen
 from charlm.cli.training_run import title_of
 from charlm.cli.view import warning_line
 from charlm.config.ranges import shown_value
+from charlm.plurals import counted
 from charlm.sweeps import Outcome, Sweep
 from charlm.sweeps.events import RungBegan, SweepEvent, TrialBegan, TrialEnded, TrialEvent
 from charlm.training.events import LogFailed, RolledBack, SaveFailed
@@ -131,7 +132,7 @@ def plain_line(event: SweepEvent, sweep: Sweep) -> str:
     """One event in one line; empty for what a log need not hold."""
     if isinstance(event, RungBegan):
         rungs, count = len(sweep.search.plan.ends), len(event.trials)
-        return f"rung {event.rung} of {rungs}: {count} trial{'s' * (count != 1)} to {end_of(sweep, event.end)}"
+        return f"rung {event.rung} of {rungs}: {counted(count, 'trial')} to {end_of(sweep, event.end)}"
     if isinstance(event, TrialBegan):
         return f"  trial {event.trial}: {values_of(sweep.search.trials[event.trial - 1])}"
     if isinstance(event, TrialEnded):

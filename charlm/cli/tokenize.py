@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,7 +37,7 @@ EXAMPLES = (
     cls=Option,
     group="common",
     metavar="FILE",
-    help="take the text from a file, folder or named corpus, as charlm train reads it; - for standard input",
+    help="take the text from a file or folder, as charlm train reads it; - for standard input",
 )
 @run_option("whose tokenizer to use [the latest run]", group="common")
 @click.option("--ids", cls=Option, group="common", is_flag=True, help="print ids, not pieces")
@@ -52,12 +53,18 @@ EXAMPLES = (
 def tokenize(text: str | None, path: str | None, run: str | None, ids: bool, json: bool, **settings: Any) -> None:
     """Show TEXT as the pieces or ids that a model sees; without TEXT, standard input."""
     from charlm.runs.data import refuse_bytes
+    from charlm.tokenizers import train_tokenizer
 
     flags = given(settings)
     reading = {name: flags.pop(name) for name in READING if name in flags}
+    if path is not None and text is not None:
+        raise ConfigError("give a TEXT or --file, not both")
+    if path is None and reading:
+        raise ConfigError(f"{flag_name(settings_of(CorpusConfig)[min(reading)])} goes with --file: how it is read")
+    chosen = _chosen(run, flags)
+    refuse_bytes(CorpusConfig(**reading), chosen)
     content = _content(text, path, reading)
-    tokenizer = _tokenizer(run, flags, content)
-    refuse_bytes(CorpusConfig(**reading), tokenizer)
+    tokenizer = train_tokenizer(chosen, [content]) if isinstance(chosen, TokenizerConfig) else chosen
     found = tokenizer.encode(content, flags.get("unknown"))
     if json:
         pieces = tokenizer.pieces(found)
@@ -78,25 +85,23 @@ def _content(text: str | None, path: str | None, reading: dict[str, Any]) -> str
     from charlm.corpora import open_corpus
 
     if path is not None:
-        if text is not None:
-            raise ConfigError("give a TEXT or --file, not both")
-        corpus = open_corpus(CorpusConfig(corpus=(path,), **reading))
+        # a file goes before a named corpus of that name
+        named = os.path.join(os.curdir, path) if os.sep not in path and os.path.exists(path) else path
+        corpus = open_corpus(CorpusConfig(corpus=(named,), **reading))
         for notice in corpus.notices:
             console.note(notice)
         return "".join(corpus.chunks("all"))
-    if reading:
-        raise ConfigError(f"{flag_name(settings_of(CorpusConfig)[min(reading)])} goes with --file: how it is read")
     return console.read_standard_input() if text in (None, "-") else str(text)
 
 
-def _tokenizer(run: str | None, flags: dict[str, Any], content: str) -> Tokenizer:
+def _chosen(run: str | None, flags: dict[str, Any]) -> TokenizerConfig | Tokenizer:
+    """Which tokenizer to learn from the text, or that of a run."""
     from charlm.runs import checkpoints_folder, find_run
-    from charlm.tokenizers import train_tokenizer
 
     if "tokenizer" in flags:
         if run is not None:
             raise ConfigError("give --run or --tokenizer, not both")
-        return train_tokenizer(TokenizerConfig(**flags), [content])
+        return TokenizerConfig(**flags)
     if "min_count" in flags:
         raise ConfigError("--min-count goes with --tokenizer: the vocabulary of a run is learnt already")
     return find_run(run, checkpoints_folder()).run.tokenizer

@@ -17,7 +17,7 @@ from charlm.config import CorpusConfig
 from charlm.corpora import NoProgress, Progress
 from charlm.errors import ConfigError, CorpusError, RunError
 from charlm.evaluation.bootstrap import block_length, bootstrap_interval
-from charlm.evaluation.familiar import known_to
+from charlm.evaluation.familiar import notices_of
 from charlm.evaluation.of_run import check_split, first_that_predicts, ids_of
 from charlm.evaluation.predictions import Ids, join_predictions
 from charlm.evaluation.protocols import StreamProtocol
@@ -134,14 +134,14 @@ def compare_runs(
     if texts[0] != texts[1]:
         raise CorpusError("the tokenizers of the two runs do not keep the same characters: one of them drops some")
     for (run, checkpoint), part in zip(pair, ids, strict=True):
+        if corpus is not None:
+            notices += [f"{run.name}: {line}" for line in notices_of(run, part, progress)]
         scorer = open_scorer(run, checkpoint, device, threads, "auto", "exact", on_compile)
         report = progress or NoProgress()
         report.start(f"scoring with {run.name}", max(0, len(part) - 1))
         with scorer.in_use():
             found = join_predictions(StreamProtocol().pieces(scorer.model, part, advance=report.advance))
         report.finish()
-        if corpus is not None:
-            notices += [f"{run.name}: {line}" for line in known_to(run, part, progress).notices]
         if not np.isfinite(found.nats).all():
             raise RunError(f"run {run.name} gives this text losses that are no finite numbers: nothing to compare")
         nats.append(per_character(run.tokenizer, part, found.nats.astype(np.float64), len(texts[0])))

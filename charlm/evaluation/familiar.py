@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from charlm.corpora import Progress
 from charlm.corpora.overlap import WINDOW, Seen
-from charlm.errors import CorpusError
+from charlm.errors import CorpusError, OutputError
 from charlm.evaluation.predictions import Ids
 from charlm.runs import Data, Run, open_run_data
 from charlm.streams import stretches
@@ -51,12 +51,12 @@ class Familiar:
 NOT_AT_ALL = Familiar()
 
 
-def known_to(run: Run, ids: Ids, progress: Progress | None = None) -> Familiar:
-    """How much of a text's ids (N,) `run` was trained on; nothing where its text is gone, or another by now."""
+def notices_of(run: Run, ids: Ids, progress: Progress | None = None) -> tuple[str, ...]:
+    """What to say of how much of a text's ids (N,) `run` was trained on, or that its own text is not to be had."""
     try:
-        return familiar(open_run_data(run, progress=progress), ids)
-    except CorpusError:
-        return NOT_AT_ALL
+        return familiar(open_run_data(run, progress=progress), ids).notices
+    except (CorpusError, OutputError) as error:
+        return (f"whether it was trained on this text is not known: {error}",)
 
 
 def familiar(home: Data, ids: Ids) -> Familiar:

@@ -48,7 +48,7 @@ def joined_loss(
         recurrent = drop_connections(layer.recurrent_weight, layer.dropout_recurrent, masks)
         layers.append(layer.weights._replace(recurrent_weight=recurrent))
     between.append(unit_coins(shape, config.output, masks))
-    weight, bias = model.head_weight[:symbols], model.output_bias[:symbols]
+    weight, bias = model.head_of(symbols)
     loss, after = found(config.cell, x, targets, state, layers, between, weight, bias, model.scratch)
     return loss, tuple(type(old)(*new) for old, new in zip(state, after, strict=True))
 

@@ -196,27 +196,35 @@ class LanguageModel(nn.Module):
         return drop(y, self.config.output, masks, locked=self.config.locked_dropout)
 
     def check(self, ids: Tensor, symbols: int | None = None) -> None:
-        """Raise `RunError` where an id is outside the vocabulary, or not of so many of its first symbols."""
+        """Raise `RunError` where an id is outside the vocabulary, or beyond so many symbols: loops see no bounds."""
         # on a GPU, looking would mean waiting; there the look-up itself stops
         if ids.device.type != "cpu" or ids.numel() == 0:
             return
         least, most = ids.aminmax()
-        size = self.vocab_size if symbols is None else symbols
-        if least < 0 or most >= size:
+        if least < 0 or most >= self.vocab_size:
             raise RunError(
-                f"ids from {least} to {most} do not fit a vocabulary of {size}: this text was encoded for another model"
+                f"ids from {least} to {most} do not fit a vocabulary of {self.vocab_size}: "
+                "this text was encoded for another model"
             )
+        if symbols is not None and most >= symbols:
+            raise RunError(f"a target is {most}, but only the first {symbols} symbols are thought possible")
 
     @property
     def head_weight(self) -> Tensor:
         """Weights of the output layer, (V, H), or (V, E) where they are tied."""
         return self.embedding if self.config.tie_weights else self.output_weight
 
+    def head_of(self, symbols: int | None = None) -> tuple[Tensor, Tensor]:
+        """Weights and biases of the output layer, or those of so many of the first symbols."""
+        weight, bias = self.head_weight, self.output_bias
+        # subtle: a slice of all is no slice, for going back it would be copied
+        return (weight, bias) if symbols is None else (weight[:symbols], bias[:symbols])
+
     def _logits(self, y: Tensor, symbols: int | None = None) -> Tensor:
         """y: (T, B, H) -> (T, B, V), or of so many of the first symbols alone."""
         if "projection" in self._parameters:
             y = F.linear(y, self.projection)
-        weight, bias = self.head_weight[:symbols], self.output_bias[:symbols]
+        weight, bias = self.head_of(symbols)
         # under autocast the product is in bfloat16 as well: twice as fast, and the mean loss stays within 2e-4 nats
         return F.linear(y, weight, bias).to(weight.dtype)
 

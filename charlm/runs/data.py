@@ -115,7 +115,7 @@ def _encode(
     if store is None:
         with _told(progress, text.name, facts["characters"]) as advance:
             parts = {
-                part: tokenizer.encode_chunks(_counted(text.chunks(part), advance), unknown, start)
+                part: tokenizer.encode_chunks(_advancing(text.chunks(part), advance), unknown, start)
                 for part, (start, _) in facts["parts"].items()
             }
             store = write_store(_stores(), key, vocab_size=tokenizer.vocab_size, parts=parts, facts=facts)
@@ -124,8 +124,8 @@ def _encode(
     return Data(corpus_name=text.name, facts=facts, tokenizer=tokenizer, store=store, notices=notices)
 
 
-def _counted(chunks: Iterable[str], advance: Callable[[int], None]) -> Iterator[str]:
-    """The chunks, each counted when the next one is asked for."""
+def _advancing(chunks: Iterable[str], advance: Callable[[int], None]) -> Iterator[str]:
+    """The chunks; `advance` is told the characters of each when the next one is asked for."""
     for chunk in chunks:
         yield chunk
         advance(len(chunk))

@@ -233,7 +233,8 @@ def flush(descriptor: int) -> None:
 
 
 def make_folders(path: Path) -> None:
-    """Make the folder `path` and those above it that are missing; the disk has the name of each when this returns."""
+    """Make the folder `path` and those above it that are missing; the disk has the names of those made when this
+    returns."""
     if path.is_dir():
         return
     make_folders(path.parent)
@@ -242,7 +243,8 @@ def make_folders(path: Path) -> None:
     except FileExistsError:
         if not path.is_dir():  # or another process was faster
             raise
-    with Folder.open(path.parent) as parent:
+    # of a folder that may be written to but not read nothing can be waited for
+    with suppress(PermissionError), Folder.open(path.parent) as parent:
         parent.sync()
 
 

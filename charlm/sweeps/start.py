@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +18,7 @@ from charlm.errors import ConfigError, CorpusError, RunError
 from charlm.registry import lookup, suggestion
 from charlm.runs import Data, checkpoints_folder, new_run_name, prepare, refuse_unkept
 from charlm.runs.data import refuse_read_once
-from charlm.runs.files import shown
+from charlm.runs.files import in_words, shown
 from charlm.runs.opening import SWEEP
 from charlm.sweeps import folder as files
 from charlm.sweeps.events import SweepEvent
@@ -101,8 +102,10 @@ def _place(name: str, root: Path) -> Path | None:
     try:
         place = root / name if (root / name / SWEEP).is_file() else Path(name)
         return place if place.is_dir() else None
-    except OSError:  # a name too long, a folder we may not look into
-        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return None
+        raise RunError(f"sweep folder {shown(name)} cannot be read: {in_words(error)}") from None
 
 
 def sweep(

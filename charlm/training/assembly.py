@@ -67,17 +67,18 @@ def make_learner(config: Config, data: Data, machine: Machine) -> Learner:
     lanes = lanes_of(config, data)
     generator = torch.Generator().manual_seed(config.training.seed)
     model = LanguageModel(config.model, data.tokenizer.vocab_size, generator)
-    model.start_from_frequencies(_counts(data))
-    characters, occurring = data.tokenizer.characters_per_id, occurring_symbols(data)
+    counts = count_training_symbols(data)
+    model.start_from_frequencies(counts)
+    characters, occurring = data.tokenizer.characters_per_id, first_occurring(counts)
     return Learner(model, lanes, config.training, machine, characters, occurring=occurring)
 
 
-def occurring_symbols(data: Data) -> int:
-    """How many of the first symbols have all in them that the training split has, or the beginning of a long one."""
-    return int(np.flatnonzero(_counts(data))[-1]) + 1
+def first_occurring(counts: npt.NDArray[np.int64]) -> int:
+    """How many of the first symbols have all in them that occur, by how often each does (V,): at least one."""
+    return int(np.flatnonzero(counts).max(initial=0)) + 1
 
 
-def _counts(data: Data) -> npt.NDArray[np.int64]:
+def count_training_symbols(data: Data) -> npt.NDArray[np.int64]:
     """How often each symbol occurs in the training split, or in the beginning of a long one: (V,)."""
     return count_symbols(data.store.part("train")[:MOST_COUNTED], data.tokenizer.vocab_size)
 

@@ -27,8 +27,9 @@ from charlm.training.windows import rate_share, window_lengths
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
-# Symbols that the training text never has stand in the loss of every so many steps alone. Where their probabilities
-# begin, as `LanguageModel.start_from_frequencies` has it, there is hardly any to take away from them; docs/training.md.
+# Symbols after the last one that the training text has are learnt in every so many steps, and stand in the loss of no
+# others. Where their probabilities begin, `LanguageModel.start_from_frequencies`, there is hardly any to take away;
+# docs/training.md.
 ABSENT_EVERY = 16
 
 
@@ -151,16 +152,18 @@ class Learner:
         lengths = window_lengths(self.config, draws)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * rate_share(self.config, lengths)
-        loss, characters = 0.0, 0
+        loss, characters, all_symbols = 0.0, 0, False
         for length in lengths:
-            window_loss, window_characters = self._window(length)
+            window_loss, window_characters, symbols = self._window(length)
             loss += window_loss / self.config.accumulate
             characters += window_characters
+            all_symbols = all_symbols or symbols is None
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = global_norm(gradients).item()
         applied = np.isfinite(loss) and np.isfinite(norm)
         if applied:
-            self._update(gradients, norm)
+            with contextlib.nullcontext() if all_symbols else self._absent_kept():
+                self._update(gradients, norm)
         self.steps += 1
         self.characters += characters
         return StepResult(loss=loss, gradient_norm=norm, characters=characters, applied=bool(applied))
@@ -173,22 +176,35 @@ class Learner:
         """Of the averaged weights: a short memory at first, so that the average forgets the random start."""
         return min(self.config.ema, (1 + self.steps) / (10 + self.steps))
 
-    def _window(self, length: int) -> tuple[float, int]:
-        """Forward and backward over one window; gradients add up. Returns mean loss and characters."""
+    def _window(self, length: int) -> tuple[float, int, int | None]:
+        """Forward and backward over one window; gradients add up. Returns mean loss, characters, and how many symbols
+        stood in the loss."""
         inputs, targets = self.lanes.next(length)
+        symbols = self._symbols(targets)
         wanted = torch.from_numpy(targets).to(self.machine.device)
         with self.machine.autocast():
             ids = torch.from_numpy(inputs).to(self.machine.device)
-            loss, state = self.model.loss(ids, wanted, self.state, self.masks, self._symbols(targets))
+            loss, state = self.model.loss(ids, wanted, self.state, self.masks, symbols)
         # truncated backpropagation: the state goes on into the next window, its gradient does not
         self.state = detach(state)
         (loss / self.config.accumulate).backward()  # type: ignore[no-untyped-call]
-        return loss.item(), int(self.characters_per_id[targets].sum())
+        return loss.item(), int(self.characters_per_id[targets].sum()), symbols
 
     def _symbols(self, targets: np.ndarray[Any, Any]) -> int | None:
         """How many symbols stand in the loss of a window of this step; None for all."""
-        every = self.steps % ABSENT_EVERY == 0 or targets.max() >= self.occurring
-        return None if every else self.occurring
+        some = self.occurring < self.model.vocab_size and self.steps % ABSENT_EVERY
+        return self.occurring if some and targets.max() < self.occurring else None
+
+    @contextlib.contextmanager
+    def _absent_kept(self) -> Iterator[None]:
+        """Whatever happens in here, the output layer's rows of symbols that do not occur stay as they are.
+
+        Else weight decay, which is in every step, would win over gradients, which are in few.
+        """
+        rows = [part.detach()[self.occurring :] for part in self.model.head_of()]
+        before = [part.clone() for part in rows]
+        yield
+        torch._foreach_copy_(rows, before)
 
     def _update(self, gradients: list[torch.Tensor], norm: float) -> None:
         if self.config.clip_norm:

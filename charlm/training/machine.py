@@ -11,6 +11,7 @@ import torch
 from charlm.kernels import using
 from charlm.kernels.team import torch_alone
 from charlm.models import LanguageModel
+from charlm.plurals import counted
 
 # up to this many weights a thread updates them sooner than a second one wakes: 4 to 12 % of a step of 2 x 128, 2 % of
 # one of 2 x 256 (1.1 million), nothing for 2 x 512 (4.3 million)
@@ -72,6 +73,6 @@ class Machine:
 
     def describe(self) -> str:
         """In words: ``cpu, 2 threads, bfloat16``."""
-        threads = f", {self.threads} thread{'s' * (self.threads != 1)}" if self.device.type == "cpu" else ""
+        threads = f", {counted(self.threads, 'thread')}" if self.device.type == "cpu" else ""
         loops = ", compiled loops" if self.kernels == "compiled" else ""
         return f"{self.device.type}{threads}, {str(self.dtype).removeprefix('torch.')}{loops}"

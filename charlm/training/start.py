@@ -16,18 +16,20 @@ from charlm.config.shapes import check_shapes, parameter_shapes
 from charlm.corpora import Progress
 from charlm.errors import CompleteError, ConfigError, RunError
 from charlm.evaluation.aside import BaselinesAside
+from charlm.plurals import counted
 from charlm.runs import Data, Run, TrainingCheckpoint, create_run, find_run, open_run_data, prepare, refuse_unkept
 from charlm.runs.data import text_change
 from charlm.training.assembly import (
     CHECKPOINT,
     ENDS,
     changed_config,
+    count_training_symbols,
     final_tokens,
+    first_occurring,
     lanes_of,
     machine_again,
     make_learner,
     make_trainer,
-    occurring_symbols,
     onto_another_text,
     run_facts,
 )
@@ -188,7 +190,7 @@ def _refuse_complete(run: Run, trainer: Trainer) -> None:
     if reason is not None:
         lasted = f"{seconds:.1f} seconds" if seconds < 60 else f"{seconds / 60:.1f} minutes"
         raise CompleteError(
-            f"run {run.name} is complete ({steps:,} step{'s' * (steps != 1)}, {lasted}): "
+            f"run {run.name} is complete ({counted(steps, 'step')}, {lasted}): "
             f"to go on, give --{reason} a larger number"
         )
 
@@ -242,14 +244,14 @@ def _chosen(
     machine = choose_machine(config.training, config.model, V, progress=progress)
     if tokens < 1:
         return config, data, machine
+    # on CUDA all steps have all symbols in the output layer; elsewhere nearly all steps have these alone
+    symbols = V if machine.device.type == "cuda" else first_occurring(count_training_symbols(data))
     pace = Pace.of(config.training, tokens)
     speeds: dict[Any, float] = {}  # what was measured once is not measured again
 
     def speed(config: Config) -> float:
         key = machine, config.model, config.training.batch_size
         if key not in speeds:
-            # in nearly all steps on a CPU the output layer has no others
-            symbols = V if machine.device.type == "cuda" else occurring_symbols(data)
             speeds[key] = symbols_per_second(machine, config.training, config.model, symbols)
         return speeds[key]
 
@@ -269,7 +271,7 @@ def _chosen(
             config, end = with_passes(config, tokens, passes(config))
             data = _noted(data, end)
         if (config.model, config.training.batch_size) != tried:
-            machine = choose_machine(config.training, config.model, V, progress=progress)
+            machine = choose_machine(config.training, config.model, symbols, progress=progress)
         pace = Pace.of(config.training, tokens)
     config, notice = with_regularisation(config, free, V, tokens, passes)
     return config, _noted(data, notice), machine

@@ -25,8 +25,6 @@ ROUNDS, LEAST_SECONDS = 2, 0.1
 # multiplications and additions of one window at most: some 100 ms of a small processor; and of one for each minute that
 # the training has, for all trials come off that
 BUDGET, BUDGET_A_MINUTE = 3e10, 1e10
-# steps of the window in which compiled loops get ready
-READY = 2
 MOST_LAYERS, MOST_LANES = 2, 64
 # rows, depth and columns of the product that tells whether a format is emulated, how often it is taken at least, and
 # for how long
@@ -136,12 +134,11 @@ def _seconds(
     times: list[float] = []
     # the first is for getting ready
     while len(times) <= rounds or sum(times[1:]) < least:
-        steps = T if times or machine.kernels != "compiled" else min(READY, T)
         tried.zero_grad()
         with machine.in_use():
             begun = clock()
             with machine.autocast():
-                loss, _ = tried.loss(ids[:, :steps], ids[:, 1 : steps + 1], None, masks)
+                loss, _ = tried.loss(ids[:, :-1], ids[:, 1:], None, masks)
             loss.backward()  # type: ignore[no-untyped-call]
             if machine.device.type != "cpu":
                 # what is queued is done in order, so a number of the last gradient waits for all

@@ -128,7 +128,7 @@ def test_the_first_symbols_alone_are_the_softmax_of_those(
 def test_a_target_beyond_the_first_symbols_is_refused(family: str) -> None:
     """The loops look at no bounds."""
     model, ids, state = make("whole vectors")
-    with pytest.raises(RunError, match="do not fit a vocabulary of 5"):
+    with pytest.raises(RunError, match="only the first 5 symbols"):
         learnt(family, torch.float32, model, ids, state, symbols=5)
 
 

@@ -79,35 +79,91 @@ def test_training_lowers_the_loss(make_learner):
     assert np.mean(losses[-5:]) < 0.8
 
 
-def test_symbols_that_the_text_never_has_stand_in_the_loss_of_some_steps_alone(make_learner, monkeypatch):
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_symbols_that_the_text_never_has_stand_in_the_loss_of_some_steps_alone(make_learner, monkeypatch, accumulate):
     looked_at, loss = [], LanguageModel.loss
     monkeypatch.setattr(LanguageModel, "loss", lambda *given: looked_at.append(given[-1]) or loss(*given))
-    learner = make_learner(occurring=4)
+    learner = make_learner(occurring=4, accumulate=accumulate)
     text = learner.lanes
     learner.lanes = Lanes(np.arange(400, dtype=np.uint8) % 4, 4)
     for _ in range(2 * ABSENT_EVERY):
         learner.step(0.01)
-    assert looked_at == 2 * [None, *[4] * (ABSENT_EVERY - 1)]
+    steps = 2 * [None, *[4] * (ABSENT_EVERY - 1)]
+    assert looked_at == [symbols for symbols in steps for _ in range(accumulate)]
     learner.lanes, learner.steps = text, 1  # which has others after all
     learner.step(0.01)
     assert looked_at[-1] is None
 
 
-def test_a_training_knows_which_symbols_its_text_has_and_leaves_the_others_as_unlikely_as_they_are(tmp_path):
-    """Those are the bytes of what is in no vocabulary; that few steps look at them takes nothing off the others."""
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_between_those_steps_nothing_moves_what_they_are_predicted_by(make_learner, tied, optimizer):
+    """No weight decay, and no momentum of an earlier step."""
+    settings = {"optimizer": optimizer, "weight_decay": 0.5, "ema": 0.9}
+    learner = make_learner({"tie_weights": tied, "hidden_size": 12}, occurring=4, **settings)
+    learner.lanes = Lanes(np.arange(400, dtype=np.uint8) % 4, 4)
+
+    def rows():
+        return [part.detach()[4:].clone() for part in learner.model.head_of()]
+
+    start = rows()
+    learner.step(0.01)
+    first = rows()
+    assert all(not torch.equal(*pair) for pair in zip(start, first, strict=True) if pair[0].any())
+    for _ in range(ABSENT_EVERY - 1):
+        learner.step(0.01)
+    assert all(torch.equal(*pair) for pair in zip(first, rows(), strict=True))
+    learner.step(0.01)
+    assert not any(torch.equal(*pair) for pair in zip(first, rows(), strict=True))
+
+
+def test_where_all_symbols_occur_none_is_left_out(make_learner, monkeypatch):
+    looked_at, loss = set(), LanguageModel.loss
+    monkeypatch.setattr(LanguageModel, "loss", lambda *given: looked_at.add(given[-1]) or loss(*given))
+    learner = make_learner()
+    for _ in range(3):
+        learner.step(0.01)
+    assert looked_at == {None}
+
+
+@pytest.fixture
+def of_text(tmp_path):
+    """A learner of a text of two characters, and the share of probability that it leaves to bytes."""
     (tmp_path / "text").write_text("ab" * 3000)
     values = {"corpus": [str(tmp_path / "text")], "hidden_size": 8, "layers": 1, "batch_size": 4, "window_length": 16}
     config = resolve([Layer(origin="test", values={**values, "threads": 1, "steps": 50})]).config
     data = prepare(config.corpus, config.tokenizer)
     learner = make_learner_of(config, data, choose_machine(config.training, config.model, data.tokenizer.vocab_size))
     assert (learner.occurring, learner.model.vocab_size) == (2, 2 + 256)
+
+    def share():
+        with torch.no_grad():
+            logits, _ = learner.model(torch.tensor([[0, 1, 0, 1]]), None)
+        return logits.softmax(-1)[0, :, 2:].sum(-1).max().item()
+
+    return learner, share
+
+
+def test_symbols_that_the_text_never_has_begin_and_stay_as_unlikely_as_they_are(of_text):
+    learner, share = of_text
+    assert share() < 1e-3
     for _ in range(50):
         learner.step(0.02)
+    assert share() < 1e-4
+
+
+def test_the_steps_that_have_them_take_away_what_they_are_too_likely(of_text):
+    learner, share = of_text
     with torch.no_grad():
-        logits, _ = learner.model(torch.tensor([[0, 1, 0, 1]]), None)
-    shares = logits.softmax(-1)[0]
-    assert shares[-1, 0] > 0.9
-    assert shares[:, 2:].sum(-1).max() < 1e-3
+        learner.model.output_bias.zero_()
+    assert share() > 0.9
+    learner.steps = 1
+    for _ in range(ABSENT_EVERY - 1):
+        learner.step(0.02)
+    assert share() > 0.9  # so far none
+    for _ in range(10 * ABSENT_EVERY):
+        learner.step(0.02)
+    assert share() < 0.85
 
 
 def test_the_gradient_of_accumulated_windows_is_their_mean(make_learner):
