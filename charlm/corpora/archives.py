@@ -86,7 +86,10 @@ class _Wanted:
         self.content[name] = content
 
     def _escapes(self, name: str) -> bool:
-        return name.startswith("/") or "\\" in name or ":" in name[:2] or ".." in PurePosixPath(name).parts
+        # "//" would leave an absolute name below a root
+        return (
+            name.startswith("/") or "//" in name or "\\" in name or ":" in name[:2] or ".." in PurePosixPath(name).parts
+        )
 
     def _refuse(self, refused: bool, name: str, why: str) -> None:
         if refused:

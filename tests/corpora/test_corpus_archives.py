@@ -37,6 +37,8 @@ def hostile(recipes):
         "dotdot.tar.gz": (tar({**GOOD, "../evil.txt": b"x"}), "leads out of the archive"),
         "dotdot-unlisted.tar.gz": (tar({**GOOD, "a/../../evil.bin": b"x"}), "leads out of the archive"),
         "absolute.tar.gz": (tar({**GOOD, "/tmp/evil.txt": b"x"}), "leads out of the archive"),
+        "absolute-below-the-root.tar.gz": (tar({**GOOD, "a//evil.txt": b"x"}), "leads out of the archive"),
+        "absolute-below-the-root.zip": (pack({**GOOD, "a//evil.txt": b"x"}), "leads out of the archive"),
         "dotdot.zip": (pack({**GOOD, "a/../../evil.txt": b"x"}), "leads out of the archive"),
         "absolute.zip": (pack({**GOOD, "/evil.txt": b"x"}), "leads out of the archive"),
         "drive.zip": (pack({**GOOD, "C:evil.txt": b"x"}), "leads out of the archive"),
