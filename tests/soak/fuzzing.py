@@ -112,7 +112,8 @@ def fuzz(name: str, asked: Asked, *, minutes: float = 60.0, keep: Path | None = 
         count.failures.append(f"the search ended with {ended.returncode}: {ended.stderr[-300:]!r}, all of it in {kept}")
     count.tried = int(done[1]) if done else 0
     if reached:
-        count.notes = {"branches reached": int(reached[-1][0]), "inputs kept": int(reached[-1][1])}
+        found = {"branches reached": int(reached[-1][0]), "inputs kept": int(reached[-1][1])}
+        count.notes = {"minutes": minutes, **found}
     return count
 
 

@@ -109,7 +109,9 @@ def fits(ended: Measured, count: Count, name: str, most: int = MOST_MB) -> None:
 
 def vocabulary(asked: Asked) -> Count:
     """Vocabularies of 60,000 symbols, and long texts of which hardly anything comes twice."""
-    count = Count(what="60,000 symbols", promise="trains, scores and writes, in at most 1.25 times the memory of its plan")
+    count = Count(
+        what="60,000 symbols", promise="trains, scores and writes, in at most 1.25 times the memory of its plan"
+    )
     place = Place(asked.folder, forked=asked.quick)
     text = place.write("rare.txt", rare(asked.of(700_000, 2_000)))
     lanes, window = asked.of(32, 2), asked.of(64, 4)
@@ -142,7 +144,9 @@ def vocabulary(asked: Asked) -> Count:
 
 def hidden(asked: Asked) -> Count:
     """Layers of 8 and of 4,096 units."""
-    count = Count(what="layers of 8 and of 4,096 units", promise="train, and write, in at most 1.25 times the memory planned")
+    count = Count(
+        what="layers of 8 and of 4,096 units", promise="train, and write, in at most 1.25 times the memory planned"
+    )
     place = Place(asked.folder, forked=asked.quick)
     text = place.write("text.txt", sentences(asked.of(100_000, 2_000), 1))
     for size in asked.of(2, 1) * [8] if asked.quick else [8, 4096]:
