@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "charlm"
 
 # A room may import rooms of lower levels and itself; rooms of one level are strangers.
 LEVELS = [
-    {"errors"},
+    {"errors", "plurals"},
     {"registry", "config"},
     {"corpora", "tokenizers", "streams", "simd"},
     {"runs", "kernels"},
@@ -27,6 +27,7 @@ DOORS = {"__init__", "__main__"}
 TORCH_FREE = {
     "simd",
     "errors",
+    "plurals",
     "registry",
     "config",
     "corpora",

@@ -290,8 +290,8 @@ def poison(learner, at_step):
     window = learner._window
 
     def poisoned(length):
-        loss, characters = window(length)
-        return (math.nan if learner.steps == at_step else loss), characters
+        loss, *others = window(length)
+        return (math.nan if learner.steps == at_step else loss), *others
 
     learner._window = poisoned
 
@@ -304,9 +304,9 @@ def test_a_loss_that_is_not_finite_rolls_back_and_halves_the_rate(make_learner, 
     window = learner._window
 
     def once(length):
-        loss, characters = window(length)
+        loss, *others = window(length)
         calls.append(learner.steps)
-        return (math.nan if calls.count(11) == 1 and learner.steps == 11 else loss), characters
+        return (math.nan if calls.count(11) == 1 and learner.steps == 11 else loss), *others
 
     learner._window = once
     events = list(trainer.run())
@@ -328,9 +328,9 @@ def test_a_training_that_went_back_is_resumed_to_the_same_numbers(make_learner, 
         window = learner._window
 
         def poisoned(length):
-            loss, characters = window(length)
+            loss, *others = window(length)
             full_rate = learner.optimizer.param_groups[0]["lr"] > 0.75 * learner.config.learning_rate
-            return (math.nan if learner.steps == 9 and full_rate else loss), characters
+            return (math.nan if learner.steps == 9 and full_rate else loss), *others
 
         learner._window = poisoned
         return make_trainer(learner, keeper=keeper, evaluate=scores(1.0))
