@@ -96,15 +96,16 @@ def compress(
         return
     step = model.checkpoint.folder.name
     console.note(f"to get it back keep {step} of {model.run.name}: going on with that training may remove it")
-    record = {
-        "run": model.run.name,
-        "checkpoint": model.checkpoint.folder.name,
-        "output": target,
-        **_figures(sizes, found),
-    }
+    _show({"run": model.run.name, "checkpoint": step, "output": target, **_figures(sizes, found)}, json)
+
+
+def _show(record: dict[str, Any], json: bool) -> None:
+    """The record, beside the compressed text where that goes to standard output."""
+    from charlm.cli.whole_file import STANDARD
+
     if json:
         console.print_json(record)
-    elif target == STANDARD:
+    elif record["output"] == STANDARD:
         for line in fact_lines(_facts(record), width_for(sys.stderr)):
             console.note(line)
     else:
