@@ -43,7 +43,7 @@ KEPT = "quality-trainings.jsonl"
 VERSION = 2
 # --quick: a model of a moment, for every arm
 TINY = {"layers": 1, "hidden_size": 16, "batch_size": 4, "window_length": 16, "kernels": "torch", "dtype": "float32"}
-QUICK_ARMS = (REFERENCE, "gru", "double-rate")
+QUICK_ARMS = (REFERENCE, "gru", "rate-0.015")
 QUICK_CHARACTERS = 20_000
 
 

@@ -18,7 +18,7 @@ from charlm.corpora import open_corpus
 from charlm.errors import DivergedError
 from charlm.runs import Data, prepare
 from charlm.training.assembly import make_learner
-from charlm.training.choices import with_regularisation
+from charlm.training.choices import with_rates
 from charlm.training.device import choose_machine
 from harness.arms import ADDED
 from harness.command import charlm
@@ -69,14 +69,14 @@ class Text:
 
 
 def arm_config(text: Text, settings: Settings, steps: int) -> Config:
-    """What `charlm train` makes of an arm's settings, with the dropout and the decay that so many steps get."""
+    """What `charlm train` makes of an arm's settings, with the rates that so many steps get."""
     values = {"corpus": [str(text.path)], "device": "cpu", "threads": 1, "steps": steps, **settings}
     resolved = resolve([Layer(origin="arm", values=values)])
     config = resolved.config
     training, tokens = config.training, int(TRAINED * text.characters)
     passes = steps * training.batch_size * training.window_length / tokens
-    free = {"dropout", "weight_decay"} & set(resolved.free)
-    return with_regularisation(config, free, text.vocabulary, tokens, lambda config: passes)[0]
+    free = {"learning_rate", "dropout", "weight_decay"} & set(resolved.free)
+    return with_rates(config, free, text.vocabulary, tokens, lambda config: passes)[0]
 
 
 def machine_for(config: Config, vocab_size: int) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def _unchosen(name: str) -> str:
     return help_line(dataclasses.replace(known, help=known.help.partition(" [")[0]), usual)
 
 
-HELP |= {name: _unchosen(name) for name in ("hidden_size", "dropout", "weight_decay")}
+HELP |= {name: _unchosen(name) for name in ("hidden_size", "learning_rate", "dropout", "weight_decay")}
 for parameter in sweep.params:
     if isinstance(parameter, Option) and parameter.name in HELP:
         parameter.help = HELP[parameter.name]

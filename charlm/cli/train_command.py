@@ -10,7 +10,7 @@ from charlm.config import SECTIONS, Config, Setting, resolve, settings_of
 from charlm.config.ranges import shown_value
 
 # A training would choose them by itself; it chooses lanes and passes only together with the size.
-ALWAYS = ("hidden_size", "dropout")
+ALWAYS = ("hidden_size", "learning_rate", "dropout")
 
 
 def train_command(config: Config) -> str:

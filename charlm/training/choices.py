@@ -24,6 +24,12 @@ FEWEST_LANES = 16
 SIZES: tuple[int, ...] = (*range(64, 256, 32), *range(256, 768, 64), *range(768, 1025, 128))
 """Units of a layer to choose from: whole vectors and tiles of any processor."""
 
+# The rate of Adam at so many units and steps. The steps of a short training have to be longer to get anywhere, and more
+# units move an output further with a rate; docs/recipes.md has what that was found on.
+RATE, UNITS_OF_RATE, STEPS_OF_RATE = 0.016, 128, 1000
+RATE_BY_UNITS, RATE_BY_STEPS = -0.6, -0.25  # powers
+LEAST_RATE, MOST_RATE = 0.001, 0.04
+
 # A model that reads its training split about twice sees nothing often enough to learn it by heart, and learns most
 # without dropout and with little weight decay. From there on each doubling of the passes asks for so much more of both,
 # and so does each doubling of the weights beyond one for each symbol; docs/training.md and docs/recipes.md have what
@@ -31,10 +37,10 @@ SIZES: tuple[int, ...] = (*range(64, 256, 32), *range(256, 768, 64), *range(768,
 PASSES_WITHOUT_DROPOUT = 2.0
 DROPOUT_PER_DOUBLING, MOST_DROPOUT = 0.06, 0.5
 DECAY_PER_DOUBLING, MOST_DECAY = 0.06, 0.5
-# In few steps weights have to grow, and decay holds them back; and it should not make a model forget much within a pass
-# (Wang and Aitchison, 2024, arXiv:2405.13698), which is the fewer for each step the longer the text.
-DECAY_PER_STEP, STEPS_OF_DECAY = 4e-5, 4000
-DECAY_OF_A_PASS = 500.0
+# Weights forget what they were as exp(-rate * decay * steps) (Wang and Aitchison, 2024, arXiv:2405.13698): this is the
+# exponent of a whole training at its highest rate. Where rate and steps are small, weights have to grow, and more decay
+# than this would hold them back.
+FORGOTTEN, MOST_FORGOTTEN_DECAY = 2.0, 0.125
 # The share of a time budget that goes into steps; the rest is for evaluations, checkpoints and the last scoring.
 SHARE_OF_STEPS = 0.9
 
@@ -79,12 +85,18 @@ def dropout_for(passes: float, weights_a_symbol: float = 1.0) -> float:
     return min(round(DROPOUT_PER_DOUBLING * _doublings(passes, weights_a_symbol), 2), MOST_DROPOUT)
 
 
-def weight_decay_for(steps: float, passes: float, weights_a_symbol: float = 1.0) -> float:
-    """AdamW's weight decay for so many steps, passes over the training split, and weights for each of its symbols."""
-    early = DECAY_PER_STEP * min(steps, STEPS_OF_DECAY)
-    of_passes = DECAY_OF_A_PASS * passes / steps if steps > 0 else 0.0
-    decay = min(early, of_passes) + DECAY_PER_DOUBLING * _doublings(passes, weights_a_symbol)
-    return min(round(decay, 2), MOST_DECAY)
+def learning_rate_for(steps: float, hidden_size: int) -> float:
+    """Adam's highest rate for so many steps of layers of so many units, to two digits."""
+    units = (hidden_size / UNITS_OF_RATE) ** RATE_BY_UNITS
+    rate = RATE * units * (max(steps, 1.0) / STEPS_OF_RATE) ** RATE_BY_STEPS
+    return float(f"{min(max(rate, LEAST_RATE), MOST_RATE):.2g}")
+
+
+def weight_decay_for(rate: float, steps: float, passes: float, weights_a_symbol: float = 1.0) -> float:
+    """AdamW's weight decay for so many steps at a highest rate, passes over the training split, and weights for each of
+    its symbols."""
+    forgotten = min(FORGOTTEN / (rate * max(steps, 1.0)), MOST_FORGOTTEN_DECAY)
+    return min(round(forgotten + DECAY_PER_DOUBLING * _doublings(passes, weights_a_symbol), 2), MOST_DECAY)
 
 
 def _doublings(passes: float, weights_a_symbol: float) -> float:
@@ -161,33 +173,35 @@ def with_passes(config: Config, tokens_per_epoch: int, passes: float) -> tuple[C
     return dataclasses.replace(config, training=training), notice
 
 
-def with_regularisation(
+def with_rates(
     config: Config, free: Collection[str], vocab_size: int, tokens_per_epoch: int, passes: Callable[[Config], float]
 ) -> tuple[Config, str | None]:
-    """The settings with the dropout and the weight decay that passes and steps ask for, and what to say about it.
+    """The settings with the learning rate, dropout and weight decay that size, passes and steps ask for, and what to
+    say about it.
 
     Args:
         passes: that a training of such settings will make; asked only where something is chosen.
     """
-    wanted = [name for name in ("dropout", "weight_decay") if name in free]
+    wanted = [name for name in ("learning_rate", "dropout", "weight_decay") if name in free]
     if not wanted:
         return config, None
-    made, chosen = passes(config), []
-    weights_a_symbol = multiplied_weights(config.model, vocab_size) / tokens_per_epoch
-    if "dropout" in wanted:
-        dropout = dropout_for(made, weights_a_symbol)
-        config = dataclasses.replace(config, model=dataclasses.replace(config.model, dropout=dropout))
-        chosen.append(("dropout", "--dropout", dropout))
+    made = passes(config)
     steps = made * tokens_per_epoch / Pace.tokens_per_step(config.training)
+    weights_a_symbol = multiplied_weights(config.model, vocab_size) / tokens_per_epoch
+    training, model = config.training, config.model
+    if "learning_rate" in wanted:
+        training = dataclasses.replace(training, learning_rate=learning_rate_for(steps, model.hidden_size))
+    if "dropout" in wanted:
+        model = dataclasses.replace(model, dropout=dropout_for(made, weights_a_symbol))
     if "weight_decay" in wanted:
-        decay = weight_decay_for(steps, made, weights_a_symbol)
-        config = dataclasses.replace(config, training=dataclasses.replace(config.training, weight_decay=decay))
-        chosen.append(("weight decay", "--weight-decay", decay))
-    what = ", ".join(f"{name} {value:g}" for name, _, value in chosen)
-    flags = " and ".join(flag for _, flag, _ in chosen)
-    decides = "decide" if len(chosen) > 1 else "decides"
-    count = f" in {steps:,.0f} step{'s' * (round(steps) != 1)}" if "weight_decay" in wanted else ""
-    return config, f"{what}: about {made:.1f} passes over the training split{count}; {flags} {decides} otherwise"
+        decay = weight_decay_for(training.learning_rate, steps, made, weights_a_symbol)
+        training = dataclasses.replace(training, weight_decay=decay)
+    values = {"learning_rate": training.learning_rate, "dropout": model.dropout, "weight_decay": training.weight_decay}
+    what = ", ".join(f"{name.replace('_', ' ')} {values[name]:g}" for name in wanted)
+    *before, last = [f"--{name.replace('_', '-')}" for name in wanted]
+    flags = f"{', '.join(before)} and {last} decide" if before else f"{last} decides"
+    many = f"about {made:.1f} passes over the training split in {steps:,.0f} step{'s' * (round(steps) != 1)}"
+    return dataclasses.replace(config, model=model, training=training), f"{what}: {many}; {flags} otherwise"
 
 
 def with_batch_that_fits(config: Config, symbols: int) -> tuple[Config, str | None]:

@@ -38,7 +38,7 @@ from charlm.training.choices import (
     with_batch_that_fits,
     with_lanes,
     with_passes,
-    with_regularisation,
+    with_rates,
     with_size,
 )
 from charlm.training.device import choose_machine
@@ -273,7 +273,7 @@ def _chosen(
         if (config.model, config.training.batch_size) != tried:
             machine = choose_machine(config.training, config.model, symbols, progress=progress)
         pace = Pace.of(config.training, tokens)
-    config, notice = with_regularisation(config, free, V, tokens, passes)
+    config, notice = with_rates(config, free, V, tokens, passes)
     return config, _noted(data, notice), machine
 
 

@@ -34,8 +34,8 @@ def test_an_arm_is_settings_that_differ_and_stands_on_the_page_with_its_source(n
 def test_only_what_leaves_a_step_as_it_is_costs_the_same_unmeasured():
     assert {name for name, arm in ARMS.items() if arm.as_dear} == {
         REFERENCE,
-        "half-rate",
-        "double-rate",
+        "rate-0.004",
+        "rate-0.015",
         "linear",
         "constant",
     }

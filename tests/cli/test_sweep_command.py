@@ -88,16 +88,16 @@ def test_the_command_to_paste_stands_for_every_setting(section):
     config = resolve([Layer(origin="flag", values=values)]).config
     assert all(getattr(getattr(config, section), name) == value for name, value in values.items())
     assert parsed(train_command(config)) == config
-    assert train_command(Config()) == "charlm train shakespeare --hidden-size 256 --dropout 0.1"
+    assert train_command(Config()) == "charlm train shakespeare --hidden-size 256 --dropout 0.1 --learning-rate 0.004"
 
 
 def test_the_command_to_paste_switches_off_what_would_be_on(monkeypatch):
     plain = resolve([Layer(origin="flag", values={"locked_dropout": False})]).config
     usual = "charlm train shakespeare --hidden-size 256"
-    assert train_command(plain) == f"{usual} --dropout 0.1 --plain-dropout"
+    assert train_command(plain) == f"{usual} --dropout 0.1 --plain-dropout --learning-rate 0.004"
     on = resolve([Layer(origin="flag", values={"tie_weights": True})])
     monkeypatch.setattr("charlm.cli.train_command.resolve", lambda layers: on)
-    assert train_command(Config()) == f"{usual} --no-tie-weights --dropout 0.1"
+    assert train_command(Config()) == f"{usual} --no-tie-weights --dropout 0.1 --learning-rate 0.004"
 
 
 def test_a_sweep_prints_its_table_and_what_to_type_next(charlm, place):

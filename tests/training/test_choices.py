@@ -19,13 +19,18 @@ from charlm.config.sections import ADAMW_DECAY, ModelConfig, TrainingConfig
 from charlm.training import Training, plan_training, start, start_training
 from charlm.training import machine as training_machine
 from charlm.training.choices import (
+    FORGOTTEN,
+    LEAST_RATE,
     MOST_DECAY,
     MOST_DROPOUT,
+    MOST_FORGOTTEN_DECAY,
+    MOST_RATE,
     MOST_WEIGHTS_A_SYMBOL,
     PASSES_ENOUGH,
     SIZES,
     SYMBOLS_A_WEIGHT,
     dropout_for,
+    learning_rate_for,
     multiplied_weights,
     passes_of,
     size_for,
@@ -45,12 +50,34 @@ def test_dropout_rises_with_every_doubling_of_the_passes_and_never_falls() -> No
     assert rates == sorted(rates)
 
 
-def test_weight_decay_rises_alike_from_little_to_a_bound() -> None:
-    assert [weight_decay_for(0, passes) for passes in (0, 2, 4, 8)] == [0, 0, 0.06, 0.12]
-    assert [weight_decay_for(0, 8, weights) for weights in (0.5, 2, 1e9)] == [0.12, 0.18, MOST_DECAY]
-    assert [weight_decay_for(steps, 8) for steps in (1, 1000, 2500, 4000, 9000)] == [0.12, 0.16, 0.22, 0.28, 0.28]
-    # a longer text is a longer pass
-    assert [weight_decay_for(4000, passes) for passes in (2, 1, 0.5, 0.1)] == [0.16, 0.12, 0.06, 0.01]
+def test_the_rate_falls_with_units_and_with_steps_within_bounds() -> None:
+    assert learning_rate_for(1000, 128) == 0.016
+    assert learning_rate_for(16_000, 128) == 0.008
+    assert learning_rate_for(1000, 512) == 0.007
+    assert learning_rate_for(0, 64) == learning_rate_for(1, 128) == MOST_RATE
+    assert learning_rate_for(10**9, 64) == learning_rate_for(math.inf, 1024) == LEAST_RATE
+    for size in SIZES:
+        rates = [learning_rate_for(1.1**step, size) for step in range(200)]
+        assert rates == sorted(rates, reverse=True)
+    for steps in (500, 5000, 50_000):
+        rates = [learning_rate_for(steps, size) for size in SIZES]
+        assert rates == sorted(rates, reverse=True)
+
+
+def test_weight_decay_forgets_as_much_in_any_number_of_steps() -> None:
+    for rate, steps in ((0.01, 2000), (0.004, 10_000), (0.002, 20_000)):
+        assert rate * steps * weight_decay_for(rate, steps, passes=1) == pytest.approx(FORGOTTEN)
+    # where little is learnt there is little to forget
+    assert (
+        weight_decay_for(0.004, 1000, passes=1) == weight_decay_for(0.02, 0, passes=0) == round(MOST_FORGOTTEN_DECAY, 2)
+    )
+
+
+def test_weight_decay_rises_with_the_passes_to_a_bound() -> None:
+    many = 10**9
+    assert [weight_decay_for(0.004, many, passes) for passes in (0, 2, 4, 8)] == [0, 0, 0.06, 0.12]
+    assert [weight_decay_for(0.004, many, 8, weights) for weights in (0.5, 2, 1e9)] == [0.12, 0.18, MOST_DECAY]
+    assert [weight_decay_for(0.01, 2000, passes) for passes in (1, 4, 8)] == [0.10, 0.16, 0.22]
 
 
 def test_dropout_rises_with_every_doubling_of_the_weights_beyond_one_a_symbol() -> None:
@@ -190,26 +217,52 @@ def test_a_training_takes_the_dropout_of_its_passes_and_says_why(
     training = begin(place, asked(place, **settings), free_beside(settings))
     assert training.config.model.dropout == training.run.config.model.dropout == dropout
     assert training.trainer.learner.model.config.between == dropout
-    decay = training.config.training.decay
-    steps = f"{training.trainer.pace.steps:,} step{'s' * (training.trainer.pace.steps != 1)}"
-    assert decay == weight_decay_for(training.trainer.pace.steps, settings.get("epochs", 0.0))
+    decay, rate, made = (
+        training.config.training.decay,
+        training.config.training.learning_rate,
+        training.trainer.pace.steps,
+    )
+    assert made is not None
+    assert rate == training.run.config.training.learning_rate == learning_rate_for(made, 8)
+    assert decay == weight_decay_for(rate, made, settings.get("epochs", 0.0))
     assert all(group["weight_decay"] == decay for group in training.trainer.learner.optimizer.param_groups)
-    said = [notice for notice in training.notices if notice.startswith("dropout")]
-    passes = settings.get("epochs", 0.0)
+    said = [notice for notice in training.notices if notice.startswith("learning rate")]
+    passes, steps = settings.get("epochs", 0.0), f"{made:,} step{'s' * (made != 1)}"
     assert said == [
-        f"dropout {dropout:g}, weight decay {decay:g}: about {passes:.1f} passes over the training split in {steps}; "
-        "--dropout and --weight-decay decide otherwise"
+        f"learning rate {rate:g}, dropout {dropout:g}, weight decay {decay:g}: about {passes:.1f} passes over the "
+        f"training split in {steps}; --learning-rate, --dropout and --weight-decay decide otherwise"
     ]
 
 
-@pytest.mark.parametrize(("optimizer", "free", "decay"), [("adamw", ("weight_decay",), 0.25), ("sgd", CHOSEN, 0.0)])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon", "rmsprop", "sgd"])
+def test_only_optimisers_whose_steps_are_as_large_as_adams_are_given_a_rate(place: Path, optimizer: str) -> None:
+    settings = {"steps": 700, "optimizer": optimizer}
+    training = begin(place, asked(place, **settings), free_beside(settings))
+    chosen = optimizer not in ("rmsprop", "sgd")
+    rate = learning_rate_for(700, 8) if chosen else TrainingConfig().learning_rate
+    assert training.config.training.learning_rate == rate
+    assert (training.notices[-1].startswith("learning rate ")) == chosen
+
+
+def test_decay_follows_the_rate_that_was_asked_for(place: Path) -> None:
+    settings = {"steps": 9000}
+    free = tuple(name for name in free_beside(settings) if name != "learning_rate")
+    training = begin(place, asked(place, learning_rate=0.002, **settings), free)
+    passes = 9000 * 32 / (len(training.data.store.part("train")) - 1)
+    assert training.config.training.learning_rate == 0.002
+    assert training.config.training.decay == weight_decay_for(0.002, 9000, passes)
+    assert training.config.training.decay != weight_decay_for(learning_rate_for(9000, 8), 9000, passes)
+
+
+@pytest.mark.parametrize(("optimizer", "free", "decay"), [("adamw", ("weight_decay",), 0.31), ("sgd", CHOSEN, 0.0)])
 def test_only_adamw_is_given_weight_decay(place: Path, optimizer: str, free: tuple[str, ...], decay: float) -> None:
     settings = {"epochs": 16.0, "optimizer": optimizer}
     training = begin(place, asked(place, dropout=0.0, **settings), free_beside(settings, free))
     assert training.config.training.decay == decay
     assert TrainingConfig(optimizer=optimizer).decay == (ADAMW_DECAY if optimizer == "adamw" else 0.0)
-    alone = [notice for notice in training.notices if notice.endswith("; --weight-decay decides otherwise")]
-    assert [notice.partition(":")[0] for notice in alone] == ([f"weight decay {decay}"] if decay else [])
+    said = [notice for notice in training.notices if "weight decay" in notice]
+    assert [notice.partition(":")[0] for notice in said] == ([f"weight decay {decay}"] if decay else [])
+    assert all(notice.endswith("; --weight-decay decides otherwise") for notice in said)
 
 
 def test_time_becomes_passes_by_the_speed_of_the_machine(place: Path) -> None:
@@ -261,10 +314,14 @@ def test_minutes_choose_size_and_passes_and_nothing_else_does(
         ),
     ]
     assert training.config.training.batch_size == 4  # as asked, or fewer than there would be
-    notices = [notice.partition(";")[0] for notice in training.notices if not notice.startswith("dropout")]
+    notices = [
+        notice.partition(";")[0] for notice in training.notices if not notice.startswith(("learning rate", "dropout"))
+    ]
     assert notices == chosen
     plan = plan_training(asked(place, **settings), free=free)
-    assert [notice.partition(";")[0] for notice in plan.notices if not notice.startswith("dropout")] == chosen
+    assert [
+        notice.partition(";")[0] for notice in plan.notices if not notice.startswith(("learning rate", "dropout"))
+    ] == chosen
     assert plan.epochs <= (epochs or 1e9) * 1.1
 
 
@@ -323,7 +380,7 @@ def test_for_a_gpu_all_follows_from_its_own_speed(place: Path, monkeypatch: pyte
     assert machine is gpu
     assert set(measured) == {gpu}
     assert (chosen.model.hidden_size, chosen.training.batch_size, chosen.training.epochs) == (128, 16, 40.0)
-    assert [notice.partition(" ")[0] for notice in data.notices] == ["hidden", "16", "ends", "dropout"]
+    assert [notice.partition(" ")[0] for notice in data.notices] == ["hidden", "16", "ends", "learning"]
 
 
 def test_what_was_asked_for_stays(place: Path) -> None:
@@ -352,6 +409,7 @@ def test_free_is_what_neither_a_flag_nor_a_preset_says() -> None:
         ({"steps": 9, "minutes": 1.0}, ("epochs",)),
         ({"hidden_size": 9}, ("hidden_size", "epochs")),
         ({"optimizer": "muon"}, ("weight_decay",)),
+        ({"optimizer": "sgd"}, ("learning_rate", "weight_decay")),
     ],
     ids=str,
 )
