@@ -197,7 +197,7 @@ class TrainingConfig(Section):
     )
     learning_rate: float = setting(
         4e-3,
-        "the highest rate of the schedule [adam, adamw, muon: by units and steps]",
+        "the highest rate of the schedule [adam, adamw, muon with a rate that falls: by units and steps]",
         group="optimisation",
         common=True,
         above=0,

@@ -24,8 +24,8 @@ FEWEST_LANES = 16
 SIZES: tuple[int, ...] = (*range(64, 256, 32), *range(256, 768, 64), *range(768, 1025, 128))
 """Units of a layer to choose from: whole vectors and tiles of any processor."""
 
-# The rate of Adam at so many units and steps. The steps of a short training have to be longer to get anywhere, and more
-# units move an output further with a rate; docs/recipes.md has what that was found on.
+# The rate of Adam at so many units and steps: few steps have to be longer ones to get anywhere, and with more units as
+# long a step of each weight moves the outputs further. docs/recipes.md has what that was found on.
 RATE, UNITS_OF_RATE, STEPS_OF_RATE = 0.016, 128, 1000
 RATE_BY_UNITS, RATE_BY_STEPS = -0.6, -0.25  # powers
 LEAST_RATE, MOST_RATE = 0.001, 0.04

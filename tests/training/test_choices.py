@@ -410,6 +410,9 @@ def test_free_is_what_neither_a_flag_nor_a_preset_says() -> None:
         ({"hidden_size": 9}, ("hidden_size", "epochs")),
         ({"optimizer": "muon"}, ("weight_decay",)),
         ({"optimizer": "sgd"}, ("learning_rate", "weight_decay")),
+        ({"schedule": "linear"}, ()),
+        ({"schedule": "constant"}, ("learning_rate",)),
+        ({"schedule": "plateau"}, ("learning_rate",)),
     ],
     ids=str,
 )
