@@ -92,7 +92,7 @@ def cost_of_arm(
 
     Args:
         reference: its settings, those of its machine among them.
-        steps: of the reference, which decide the dropout of both.
+        steps: of the reference, which decide the rates of both.
     """
     machine = machine_for(arm_config(text, settings, steps), text.vocabulary)
     configs = {

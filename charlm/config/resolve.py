@@ -50,10 +50,10 @@ class Resolved:
             found.remove("hidden_size")  # what fits into the time
         if "epochs" in found and (by_steps or "hidden_size" not in found):
             found.remove("epochs")  # when a size that was chosen has learnt the text
-        by_rule = training.optimizer in ("adam", "adamw", "muon") and training.schedule in ("cosine", "linear")
-        if "learning_rate" in found and not by_rule:
+        by_rule = training.optimizer in ("adamw", "muon")
+        if "learning_rate" in found and not (by_rule and training.schedule in ("cosine", "linear")):
             found.remove("learning_rate")  # steps of another size, or that stay as large as they begin
-        if "weight_decay" in found and training.optimizer != "adamw":
+        if "weight_decay" in found and not by_rule:
             found.remove("weight_decay")
         return tuple(found)
 

@@ -12,7 +12,7 @@ from charlm.config.settings import LARGEST, Section, setting, shown
 from charlm.errors import ConfigError
 
 CHOSEN = ("batch_size", "hidden_size", "epochs", "learning_rate", "dropout", "weight_decay")
-"""Settings that `charlm train` chooses by text and time where nobody asked for anything; `charlm.training.choices`."""
+"""Settings that `charlm train` chooses by text and end where nobody asked for anything; `charlm.training.choices`."""
 
 ADAMW_DECAY = 0.15
 """Where nothing is chosen; docs/recipes.md has what that was found on."""
@@ -197,7 +197,7 @@ class TrainingConfig(Section):
     )
     learning_rate: float = setting(
         4e-3,
-        "the highest rate of the schedule [adam, adamw, muon with a rate that falls: by units and steps]",
+        "the highest rate of the schedule [adamw, muon with a rate that falls: by units and steps]",
         group="optimisation",
         common=True,
         above=0,
@@ -212,7 +212,7 @@ class TrainingConfig(Section):
     warmup: int = setting(50, "steps over which the rate rises from zero", group="optimisation", minimum=0)
     weight_decay: float | None = setting(
         None,
-        "decoupled for adamw and muon, an L2 term for the others [adamw: by rate, steps and passes; else 0]",
+        "decoupled for adamw and muon, an L2 term for the others [adamw, muon: by rate, steps and passes; else 0]",
         group="optimisation",
         minimum=0,
         maximum=1e6,

@@ -37,9 +37,9 @@ LEAST_RATE, MOST_RATE = 0.001, 0.04
 PASSES_WITHOUT_DROPOUT = 2.0
 DROPOUT_PER_DOUBLING, MOST_DROPOUT = 0.06, 0.5
 DECAY_PER_DOUBLING, MOST_DECAY = 0.06, 0.5
-# Weights forget what they were as exp(-rate * decay * steps) (Wang and Aitchison, 2024, arXiv:2405.13698): this is the
-# exponent of a whole training at its highest rate. Where rate and steps are small, weights have to grow, and more decay
-# than this would hold them back.
+# Weights forget what they were as exp(-decay * the sum of all rates) (Wang and Aitchison, 2024, arXiv:2405.13698): so
+# often the decay times the highest rate goes into a training. Where rate and steps are small weights have to grow; how
+# much decay is too much there was hardly measured.
 FORGOTTEN, MOST_FORGOTTEN_DECAY = 2.0, 0.125
 # The share of a time budget that goes into steps; the rest is for evaluations, checkpoints and the last scoring.
 SHARE_OF_STEPS = 0.9
@@ -89,14 +89,18 @@ def learning_rate_for(steps: float, hidden_size: int) -> float:
     """Adam's highest rate for so many steps of layers of so many units, to two digits."""
     units = (hidden_size / UNITS_OF_RATE) ** RATE_BY_UNITS
     rate = RATE * units * (max(steps, 1.0) / STEPS_OF_RATE) ** RATE_BY_STEPS
-    return float(f"{min(max(rate, LEAST_RATE), MOST_RATE):.2g}")
+    return _in_two_digits(min(max(rate, LEAST_RATE), MOST_RATE))
 
 
 def weight_decay_for(rate: float, steps: float, passes: float, weights_a_symbol: float = 1.0) -> float:
-    """AdamW's weight decay for so many steps at a highest rate, passes over the training split, and weights for each of
-    its symbols."""
+    """The decoupled weight decay for so many steps at a highest rate, passes over the training split, and weights for
+    each of its symbols; in two digits."""
     forgotten = min(FORGOTTEN / (rate * max(steps, 1.0)), MOST_FORGOTTEN_DECAY)
-    return min(round(forgotten + DECAY_PER_DOUBLING * _doublings(passes, weights_a_symbol), 2), MOST_DECAY)
+    return _in_two_digits(min(forgotten + DECAY_PER_DOUBLING * _doublings(passes, weights_a_symbol), MOST_DECAY))
+
+
+def _in_two_digits(number: float) -> float:
+    return float(f"{number:.2g}")
 
 
 def _doublings(passes: float, weights_a_symbol: float) -> float:

@@ -13,6 +13,7 @@ from harness.timing import Rates
 from report import ROOT
 
 from charlm.config import Layer, resolve
+from charlm.training.choices import learning_rate_for
 
 PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 
@@ -29,6 +30,18 @@ def test_an_arm_is_settings_that_differ_and_stands_on_the_page_with_its_source(n
     assert [
         number for number in re.findall(r"arXiv:([\d.]+)", arm.source) if f"arxiv.org/abs/{number}" not in PAGE
     ] == []
+
+
+def test_arms_have_the_rates_that_a_training_chooses_but_where_they_name_one(tmp_path):
+    text = arm_training.Text(name="t", path=tmp_path / "t.txt", characters=10**6, vocabulary=321, digest="0")
+    rates = {
+        name: arm_training.arm_config(text, arm.settings, 2640).training.learning_rate for name, arm in ARMS.items()
+    }
+    assert rates[REFERENCE] == learning_rate_for(2640, 256)
+    for name, arm in ARMS.items():
+        size = arm.settings.get("hidden_size", 256)
+        assert rates[name] == arm.settings.get("learning_rate", learning_rate_for(2640, size))
+    assert len({rates[name] for name in (REFERENCE, "rate-0.004", "rate-0.015")}) == 3
 
 
 def test_only_what_leaves_a_step_as_it_is_costs_the_same_unmeasured():

@@ -255,6 +255,8 @@ def test_the_help_says_what_a_sweep_takes_and_not_what_a_training_chooses(charlm
     out, _ = charlm("sweep", "--help")
     told = " ".join(out.split())
     assert "units in each layer [256]" in told
+    assert "the highest rate of the schedule [0.004]" in told
     assert "before the output [0.1]" in told
     assert "an L2 term for the others [0.15 for adamw, else 0]" in told
     assert "by the number of passes" not in told
+    assert "by units and steps" not in told

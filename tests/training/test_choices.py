@@ -65,17 +65,15 @@ def test_the_rate_falls_with_units_and_with_steps_within_bounds() -> None:
 
 
 def test_weight_decay_forgets_as_much_in_any_number_of_steps() -> None:
-    for rate, steps in ((0.01, 2000), (0.004, 10_000), (0.002, 20_000)):
-        assert rate * steps * weight_decay_for(rate, steps, passes=1) == pytest.approx(FORGOTTEN)
+    for rate, steps in ((0.01, 2000), (0.004, 10_000), (0.002, 20_000), (0.0011, 700_000)):
+        assert rate * steps * weight_decay_for(rate, steps, passes=1) == pytest.approx(FORGOTTEN, rel=0.05)
     # where little is learnt there is little to forget
-    assert (
-        weight_decay_for(0.004, 1000, passes=1) == weight_decay_for(0.02, 0, passes=0) == round(MOST_FORGOTTEN_DECAY, 2)
-    )
+    assert weight_decay_for(0.004, 1000, passes=1) == weight_decay_for(0.02, 0, passes=0) == 0.12 < MOST_FORGOTTEN_DECAY
 
 
 def test_weight_decay_rises_with_the_passes_to_a_bound() -> None:
     many = 10**9
-    assert [weight_decay_for(0.004, many, passes) for passes in (0, 2, 4, 8)] == [0, 0, 0.06, 0.12]
+    assert [weight_decay_for(0.004, many, passes) for passes in (0, 2, 4, 8)] == [5e-7, 5e-7, 0.06, 0.12]
     assert [weight_decay_for(0.004, many, 8, weights) for weights in (0.5, 2, 1e9)] == [0.12, 0.18, MOST_DECAY]
     assert [weight_decay_for(0.01, 2000, passes) for passes in (1, 4, 8)] == [0.10, 0.16, 0.22]
 
@@ -235,27 +233,33 @@ def test_a_training_takes_the_dropout_of_its_passes_and_says_why(
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon", "rmsprop", "sgd"])
-def test_only_optimisers_whose_steps_are_as_large_as_adams_are_given_a_rate(place: Path, optimizer: str) -> None:
-    settings = {"steps": 700, "optimizer": optimizer}
+def test_only_optimisers_for_which_it_was_measured_are_given_a_rate(place: Path, optimizer: str) -> None:
+    settings = {"steps": 700, "optimizer": optimizer, "hidden_size": 64}
     training = begin(place, asked(place, **settings), free_beside(settings))
-    chosen = optimizer not in ("rmsprop", "sgd")
-    rate = learning_rate_for(700, 8) if chosen else TrainingConfig().learning_rate
+    chosen = optimizer in ("adamw", "muon")
+    rate = learning_rate_for(700, 64) if chosen else TrainingConfig().learning_rate
+    assert LEAST_RATE < rate < MOST_RATE
     assert training.config.training.learning_rate == rate
     assert (training.notices[-1].startswith("learning rate ")) == chosen
 
 
 def test_decay_follows_the_rate_that_was_asked_for(place: Path) -> None:
-    settings = {"steps": 9000}
+    settings = {"steps": 9000, "accumulate": 2}
     free = tuple(name for name in free_beside(settings) if name != "learning_rate")
     training = begin(place, asked(place, learning_rate=0.002, **settings), free)
-    passes = 9000 * 32 / (len(training.data.store.part("train")) - 1)
+    passes = 9000 * 2 * 32 / (len(training.data.store.part("train")) - 1)
     assert training.config.training.learning_rate == 0.002
     assert training.config.training.decay == weight_decay_for(0.002, 9000, passes)
     assert training.config.training.decay != weight_decay_for(learning_rate_for(9000, 8), 9000, passes)
 
 
-@pytest.mark.parametrize(("optimizer", "free", "decay"), [("adamw", ("weight_decay",), 0.31), ("sgd", CHOSEN, 0.0)])
-def test_only_adamw_is_given_weight_decay(place: Path, optimizer: str, free: tuple[str, ...], decay: float) -> None:
+@pytest.mark.parametrize(
+    ("optimizer", "free", "decay"),
+    [("adamw", ("weight_decay",), 0.31), ("muon", ("weight_decay",), 0.31), ("sgd", CHOSEN, 0.0)],
+)
+def test_only_optimisers_that_decouple_it_are_given_weight_decay(
+    place: Path, optimizer: str, free: tuple[str, ...], decay: float
+) -> None:
     settings = {"epochs": 16.0, "optimizer": optimizer}
     training = begin(place, asked(place, dropout=0.0, **settings), free_beside(settings, free))
     assert training.config.training.decay == decay
@@ -304,7 +308,12 @@ def test_minutes_choose_size_and_passes_and_nothing_else_does(
     assert training.config.training.epochs == training.trainer.config.epochs == epochs
     # chosen passes are an end beside the time, the default's three minutes too
     timed = "minutes" in settings or not settings.keys() & {"epochs", "steps"}
-    assert training.trainer.pace.seconds == (60 * settings.get("minutes", 3.0) if timed else None)
+    seconds = 60 * settings.get("minutes", 3.0) if timed else None
+    assert training.trainer.pace.seconds == seconds
+    if "learning_rate" in free:  # by all else that was chosen
+        ends = [] if training.trainer.pace.steps is None else [training.trainer.pace.steps]
+        ends += [] if seconds is None else [0.9 * seconds * SYMBOLS_A_SECOND / (4 * settings.get("window_length", 8))]
+        assert training.config.training.learning_rate == pytest.approx(learning_rate_for(min(ends), size), rel=0.1)
     chosen = [
         *([f"hidden size {size}: by the time and the text, at the speed of this machine"] if size != 8 else []),
         *(
@@ -380,6 +389,8 @@ def test_for_a_gpu_all_follows_from_its_own_speed(place: Path, monkeypatch: pyte
     assert machine is gpu
     assert set(measured) == {gpu}
     assert (chosen.model.hidden_size, chosen.training.batch_size, chosen.training.epochs) == (128, 16, 40.0)
+    steps = 40.0 * (len(data.store.part("train")) - 1) / (16 * 8)
+    assert chosen.training.learning_rate == learning_rate_for(steps, 128) < MOST_RATE
     assert [notice.partition(" ")[0] for notice in data.notices] == ["hidden", "16", "ends", "learning"]
 
 
@@ -408,8 +419,8 @@ def test_free_is_what_neither_a_flag_nor_a_preset_says() -> None:
         ({"epochs": 9.0}, ("hidden_size", "epochs")),
         ({"steps": 9, "minutes": 1.0}, ("epochs",)),
         ({"hidden_size": 9}, ("hidden_size", "epochs")),
-        ({"optimizer": "muon"}, ("weight_decay",)),
-        ({"optimizer": "sgd"}, ("learning_rate", "weight_decay")),
+        ({"optimizer": "muon"}, ()),
+        ({"optimizer": "adam"}, ("learning_rate", "weight_decay")),
         ({"schedule": "linear"}, ()),
         ({"schedule": "constant"}, ("learning_rate",)),
         ({"schedule": "plateau"}, ("learning_rate",)),
@@ -431,3 +442,4 @@ def test_python_chooses_alike(place: Path, preset: str | None, settings: dict[st
     )
     assert model.config.model.dropout == dropout
     assert (model.config.training.weight_decay == 0.0) == (preset is not None)
+    assert (model.config.training.learning_rate == PRESETS["tiny"]["learning_rate"]) == (preset is not None)
