@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 # A validation loss this much above the training loss (share of it) means the text was partly learnt by heart.
 OVERFITTING = 0.12
-# Up to this many times a baseline's loss a model is about as good.
-LEVEL = 1.03
+# Up to this many times a baseline's loss a model is about as good, and until it has less than this share of it.
+LEVEL, AHEAD = 1.03, 0.995
 # The baseline that a model has to beat.
 YARDSTICK = "5-gram"
 # A dropout this far below the rule's is too low: passes are estimated when it is chosen, and then some more are made.
@@ -44,11 +44,11 @@ def judge(
     if training is None:
         return sentences
     losses = f"training loss {training:.3f}, validation loss {validation:.3f}"
-    behind = validation > baselines.get(YARDSTICK, math.inf)
+    behind = validation > AHEAD * baselines.get(YARDSTICK, math.inf)
     if overfits:
         cure = _cure(dropout, enough_dropout, behind=behind)
         return [*sentences, f"it has learnt part of the training text by heart ({losses}): {cure}"]
-    # of a model behind a baseline there is no more to say
+    # of a model that is not ahead of the yardstick there is no more to say
     return sentences if behind else [*sentences, _between(losses, epochs, apart=apart)]
 
 
@@ -56,7 +56,7 @@ def _against(validation: float, baselines: Mapping[str, float], *, overfits: boo
     """Beside the 5-gram, and beside a compressor that remembers the training text word for word."""
     name = YARDSTICK if YARDSTICK in baselines else min(baselines, key=baselines.__getitem__)
     mark = baselines[name]
-    if mark < validation <= LEVEL * mark:
+    if AHEAD * mark < validation <= LEVEL * mark:
         cure = "" if overfits else ": train it longer"
         return [f"about level with the {name} ({mark:.3f} nats), which takes seconds{cure}"]
     if validation > mark:

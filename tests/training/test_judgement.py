@@ -30,8 +30,11 @@ def test_a_model_behind_the_5_gram_is_told_so_and_not_praised():
     assert "0.300 nats more than the 5-gram (1.500)" in sentence
 
 
-def test_a_model_as_good_as_the_5_gram_is_told_to_go_on():
-    assert said(1.52) == ["about level with the 5-gram (1.500 nats), which takes seconds: train it longer"]
+@pytest.mark.parametrize("validation", [1.52, 1.5, 1.495])
+def test_a_model_as_good_as_the_5_gram_is_told_to_go_on(validation):
+    """Also one that is ahead by so little that it rounds to nothing."""
+    level = "about level with the 5-gram (1.500 nats), which takes seconds: train it longer"
+    assert said(validation, training=1.4) == [level]
 
 
 def test_a_compressor_that_remembers_the_text_is_named():
