@@ -126,7 +126,7 @@ def compare_runs(
         RunError: a loss that is not finite.
     """
     check_split(split)
-    data = _texts((pair[0][0], pair[1][0]), corpus, progress)
+    data = _texts((pair[0][0], pair[1][0]), corpus, split in (None, "all"), progress)
     split = split or (first_that_predicts(data[0]) if corpus is None else "all")
     ids = tuple(ids_of(one, split) for one in data)
     texts = tuple(one.tokenizer.decode(part) for one, part in zip(data, ids, strict=True))
@@ -205,11 +205,14 @@ def per_character(tokenizer: Tokenizer, ids: Ids, nats: Numbers, characters: int
     return found
 
 
-def _texts(runs: tuple[Run, Run], corpus: CorpusConfig | None, progress: Progress | None) -> tuple[Data, Data]:
-    """The text as either run has it."""
+def _texts(
+    runs: tuple[Run, Run], corpus: CorpusConfig | None, whole: bool, progress: Progress | None
+) -> tuple[Data, Data]:
+    """The text as either run has it; one that is given, `whole` or in its parts."""
     if corpus is not None:
         refuse_read_once(corpus, "compare")
-        return prepare(corpus, runs[0].tokenizer, progress=progress), prepare(corpus, runs[1].tokenizer)
+        one = prepare(corpus, runs[0].tokenizer, whole=whole, progress=progress)
+        return one, prepare(corpus, runs[1].tokenizer, whole=whole)
     facts = [run.facts.get("corpus", {}) for run in runs]
     if text_change(facts[0], {"sha256": None, "parts": None, "characters": 0, "split": "", **facts[1]}) is not None:
         raise ConfigError(

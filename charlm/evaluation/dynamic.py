@@ -6,8 +6,9 @@ weights, all of them weight by weight:
 
     theta <- theta - rate g / (G + floor mean(G)) + min(1, decay G / mean(G)) (theta_0 - theta)
 
-Each stretch is scored before its step. The gradient is cut to a few times its usual length, so that odd text cannot
-throw the weights away.
+Each stretch is scored before its step. The gradient is cut to a few times its usual length, and g / (G + ...) to a few
+times its usual size for each weight by itself, so that odd text cannot throw the weights away: those of a symbol that
+training never saw have a G of nearly nothing.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ FIRST_RATE, FIRST_DECAY = 4e-4, 1e-3
 FLOOR = 1e-3
 LONGEST_GRADIENT = 4.0
 """In lengths that are usual in training."""
+FARTHEST_STEP = 16.0
+"""Of one weight, in rates: what is usual makes 1, and a weight that moved once in `GATHERED` stretches makes 12."""
 GATHERED, WARMING = 150, 4
 """Stretches of training text whose gradients are squared, and those before them, in which lanes get a memory."""
 
@@ -114,6 +117,7 @@ class Dynamic(Addition):
             nats, after = losses(self._model, ids, places, state)
         return nats, detach(after)
 
+    @torch.enable_grad()
     def _gradients(self, nats: Tensor, counted: npt.NDArray[np.bool_]) -> list[Tensor]:
         inside = torch.from_numpy(counted).to(nats.device)
         loss = torch.where(inside, nats, 0.0).sum() / max(1, int(counted.sum()))
@@ -125,7 +129,11 @@ class Dynamic(Addition):
         if not math.isfinite(length):
             return
         cut = min(1.0, LONGEST_GRADIENT * self._length / length) if length else 1.0
-        torch._foreach_addcdiv_(self._weights, gradients, divisors, value=-self.rate * cut)
+        steps = torch._foreach_div(gradients, divisors)
+        torch._foreach_mul_(steps, cut)
+        torch._foreach_clamp_min_(steps, -FARTHEST_STEP)
+        torch._foreach_clamp_max_(steps, FARTHEST_STEP)
+        torch._foreach_add_(self._weights, steps, alpha=-self.rate)
         if self.decay > 0:
             torch._foreach_lerp_(self._weights, self._trained, pull)
 

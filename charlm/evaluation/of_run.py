@@ -56,8 +56,8 @@ def evaluate_run(
         data = open_run_data(run, progress=progress)
         split = split or first_that_predicts(data)
     else:
-        data = prepare(corpus, run.tokenizer, unknown=unknown, progress=progress)
         split = split or "all"
+        data = prepare(corpus, run.tokenizer, unknown=unknown, whole=split == "all", progress=progress)
     ids = ids_of(data, split)
     home = _home(run, data, own, progress) if names or baselines else data
     known = _known(home, data, ids)

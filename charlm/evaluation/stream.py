@@ -107,7 +107,7 @@ class _Lanes:
         self.B = -(-self.predictions // self.M)
         self.steps = block_length(model, self.B)
         # one more entry, for what a short last lane reads past its end
-        self.nats = torch.zeros(self.predictions + 1, device=device)
+        self.nats = torch.zeros(self.predictions + 1, dtype=torch.float32, device=device)
         self.correct = torch.zeros(self.predictions + 1, dtype=torch.bool, device=device)
 
     def score(self, state: Any, agreement: float, advance: Callable[[int], None] | None) -> tuple[Predictions, Any]:

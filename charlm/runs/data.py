@@ -52,6 +52,7 @@ def prepare(
     tokenizer: TokenizerConfig | Tokenizer,
     *,
     unknown: str | None = None,
+    whole: bool = False,
     progress: Progress | None = None,
     fetch: bool = False,
 ) -> Data:
@@ -61,6 +62,7 @@ def prepare(
         corpus: which texts.
         tokenizer: settings to learn one from the training part, or one that is there already.
         unknown: what to do with characters outside its vocabulary; None for what it does by itself.
+        whole: encode it from end to end: there are no parts, and no piece of a sub-word tokenizer ends where one would.
         progress: told of what takes long.
         fetch: download a named corpus that is not here.
 
@@ -73,7 +75,7 @@ def prepare(
     from charlm.corpora import open_corpus
 
     refuse_bytes(corpus, tokenizer)
-    return _encode(open_corpus(corpus, progress=progress, fetch=fetch), tokenizer, progress, unknown)
+    return _encode(open_corpus(corpus, progress=progress, fetch=fetch), tokenizer, progress, unknown, whole=whole)
 
 
 def refuse_read_once(corpus: CorpusConfig, reader: str) -> None:
@@ -93,7 +95,12 @@ def refuse_bytes(corpus: CorpusConfig, tokenizer: TokenizerConfig | Tokenizer) -
 
 
 def _encode(
-    text: Corpus, tokenizer: TokenizerConfig | Tokenizer, progress: Progress | None, unknown: str | None = None
+    text: Corpus,
+    tokenizer: TokenizerConfig | Tokenizer,
+    progress: Progress | None,
+    unknown: str | None = None,
+    *,
+    whole: bool = False,
 ) -> Data:
     from charlm.streams import open_store, write_store
     from charlm.streams.replacement import remove_leftovers
@@ -110,13 +117,14 @@ def _encode(
                 f"min count {tokenizer.min_count:,}: rarer characters are written as bytes, which costs less than ids"
                 " would; --min-count decides otherwise",
             )
-    key = store_key(facts, tokenizer.fingerprint, unknown)
+    bounds = {"all": (0, facts["characters"])} if whole else facts["parts"]
+    key = store_key({**facts, "parts": bounds}, tokenizer.fingerprint, unknown)
     store = open_store(_stores(), key)
     if store is None:
         with _told(progress, text.name, facts["characters"]) as advance:
             parts = {
                 part: tokenizer.encode_chunks(_advancing(text.chunks(part), advance), unknown, start)
-                for part, (start, _) in facts["parts"].items()
+                for part, (start, _) in bounds.items()
             }
             store = write_store(_stores(), key, vocab_size=tokenizer.vocab_size, parts=parts, facts=facts)
     else:

@@ -150,6 +150,8 @@ def changed_config(last: Config, changes: Mapping[str, Any]) -> Config:
 
 def _typed(value: Any) -> str:
     """A value as one would type it: several texts or patterns side by side."""
+    if value is None:
+        return "not set"
     return " ".join(map(repr, value)) if isinstance(value, tuple) and value else repr(value)
 
 

@@ -164,6 +164,8 @@ class Learner:
         if applied:
             with contextlib.nullcontext() if all_symbols else self._absent_kept():
                 self._update(gradients, norm)
+            if self.average is not None:
+                torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - self._decay())
         self.steps += 1
         self.characters += characters
         return StepResult(loss=loss, gradient_norm=norm, characters=characters, applied=bool(applied))
@@ -212,8 +214,6 @@ class Learner:
         if self.config.clip_value:
             clip_by_value(gradients, self.config.clip_value)
         self.optimizer.step()
-        if self.average is not None:
-            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - self._decay())
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[LanguageModel]:

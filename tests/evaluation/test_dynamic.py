@@ -123,6 +123,22 @@ def test_odd_text_cannot_throw_the_weights_away(model):
     assert moved.norm().item() == pytest.approx(1e-3 * 4 * addition._length, rel=1e-3)
 
 
+def test_a_symbol_that_training_never_saw_is_no_more_than_odd(model):
+    """Its rows of the output layer have no usual gradient, so that any would be enormous beside it."""
+    train = cycle(3000, 1) % (V - 1)
+    addition = Dynamic(LaneReader(model, 1), Learning(TuningText(train, train[:300], train, ""), vocab_size=V, lanes=1))
+    addition._gather()
+    addition.rate, addition.decay = 1.6e-3, 0.0
+    clean = cycle(960, 1) % (V - 1)
+    odd = clean.copy()
+    odd[::100] = V - 1
+    before = [weight.detach().clone() for weight in addition._weights]
+    nats_of(addition, odd)
+    moved = [(now - then).abs().max().item() for now, then in zip(addition._weights, before, strict=True)]
+    assert max(moved) < 960 / dynamic.STEPS * 1.6e-3 * dynamic.FARTHEST_STEP
+    assert nats_of(addition, odd).mean() < score_stream(model, odd).nats.mean()
+
+
 def test_lanes_take_turns(model):
     """What one lane has read the others know from their next stretch on, and no sooner."""
     T = dynamic.STEPS

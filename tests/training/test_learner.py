@@ -44,7 +44,11 @@ def assert_same(left, right):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize(
     ("model", "training"),
-    [({}, {}), (DROPOUT, EVERYTHING), ({"cell": "gru", "tie_weights": True, "attention_window": 12}, {})],
+    [
+        ({}, {}),
+        (DROPOUT, EVERYTHING),
+        ({"cell": "gru", "tie_weights": True, "attention_window": 12, "ngram_size": 6}, {}),
+    ],
 )
 def test_a_restored_learner_goes_on_bit_for_bit(make_learner, optimizer, model, training):
     through = make_learner(model, optimizer=optimizer, **training)
@@ -221,6 +225,15 @@ def test_averaged_weights_are_what_evaluation_sees(make_learner):
             torch.testing.assert_close(mine.detach(), wanted)
     for mine, wanted in zip(learner.parameters, trained, strict=True):
         assert torch.equal(mine, wanted)
+
+
+def test_the_average_is_of_weights_that_have_been(make_learner):
+    """Not of those in the middle of a step, before the rows of absent symbols are put back."""
+    learner = make_learner({"dropout": 0.0}, occurring=4, ema=1e-300, weight_decay=0.5)
+    for _ in range(3):
+        learner.step(0.1)
+    for mean, now in zip(learner.average, learner.parameters, strict=True):
+        assert torch.equal(mean, now)
 
 
 @pytest.mark.parametrize("where", ["embedding", "output_bias"])

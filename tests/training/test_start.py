@@ -256,6 +256,8 @@ def test_a_complete_run_says_how_long_it_took(seconds, words):
 
 def test_resume_refuses_what_would_make_another_training(place):
     list(begin(place, steps=4).events())
+    with pytest.raises(ConfigError, match=r"split cannot change .*\(it is not set, asked for '80/20'\)"):
+        go_on(place, split="80/20")
     with pytest.raises(ConfigError, match=r"hidden_size cannot change .*\(it is 8, asked for 16\)"):
         go_on(place, hidden_size=16)
     with pytest.raises(ConfigError, match=r"corpus cannot change .*tale.txt', asked for 'a' 'b'\)"):
