@@ -103,11 +103,15 @@ def make_whole(config: ModelConfig, arrays: Mapping[str, npt.NDArray[Any]], voca
         raise ConfigError(
             f"compress and decompress compute in whole numbers, for the cells {', '.join(CELLS)}; was {config.cell!r}"
         )
-    if config.attention_window:
-        raise ConfigError(
-            "compress and decompress compute in whole numbers, which there are none of for attention: "
-            f"take a run without --attention-window, was {config.attention_window}"
-        )
+    for what, flag, value in (
+        ("attention", "--attention-window", config.attention_window),
+        ("n-grams", "--ngram-size", config.ngram_size),
+    ):
+        if value:
+            raise ConfigError(
+                f"compress and decompress compute in whole numbers, which there are none of for {what}: "
+                f"take a run without {flag}, was {value}"
+            )
     tensors = _Tensors(weights)
     layers = tuple(_layer(config, tensors, index) for index in range(config.layers))
     embedding = tensors.fixed("embedding")

@@ -98,6 +98,17 @@ class ModelConfig(Section):
         minimum=0,
         maximum=65536,
     )
+    ngram_size: int = setting(
+        0,
+        "size of the vector that the last symbols have together, beside each symbol's own; 0 for none",
+        group="model",
+        minimum=0,
+        maximum=65536,
+    )
+    ngram_order: int = setting(
+        4, "symbols of the longest n-gram that has a vector", group="model", minimum=2, maximum=64
+    )
+    ngram_rows: int = setting(32768, "vectors for the n-grams of each length", group="model", minimum=1, maximum=2**24)
     layer_norm: bool = setting(False, "normalise each layer's input", group="model")
     residual: bool = setting(False, "add each layer's input to its output", group="model")
     dropout: float = setting(

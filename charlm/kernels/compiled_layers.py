@@ -36,7 +36,7 @@ def run(cell: str, inputs: Inputs, state: Tensors, weights: Tensors) -> tuple[Te
     dtype, keep = number_format(), torch.is_grad_enabled()
     with torch.autocast("cpu", enabled=False):
         y, *after = _Layer.apply(  # type: ignore[no-untyped-call]
-            cell, dtype, keep, given.ids, given.x, given.start, weights[0], weights[1], *state
+            cell, dtype, keep, *given, weights[1], *state
         )
     return y.transpose(0, 1), tuple(after)
 
@@ -59,12 +59,10 @@ class _Layer(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         threads = team_size()
         scratch = Scratch(threads)
-        given = LayerInput(ids, x, start)
+        given = LayerInput(ids, x, start, input_weight)
         # asked for on the way back, they tell when somebody has changed what the layer still reads
         ctx.save_for_backward(input_weight, recurrent_weight, *(() if x is None else (x,)))
-        layer = LayerWindow(
-            cell, dtype, given, input_weight, recurrent_weight, state, keep=keep, threads=threads, scratch=scratch
-        )
+        layer = LayerWindow(cell, dtype, given, recurrent_weight, state, keep=keep, threads=threads, scratch=scratch)
         together([partial(layer.forward, part) for part in range(len(layer.parts))])
         ctx.layer = layer
         ctx.set_materialize_grads(False)

@@ -63,8 +63,9 @@ def window_loss(
         scratch: the same for windows that follow one another.
     """
     lowest = input_of(cell, inputs, layers[0])
-    starts = [lowest.start, *(start_of(cell, weights) for weights in layers[1:])]
-    weights = [each for start, layer in zip(starts, layers, strict=True) for each in (start, layer[0], layer[1])]
+    weights = [lowest.start, lowest.weight, layers[0][1]]
+    for layer in layers[1:]:
+        weights += [start_of(cell, layer), layer[0], layer[1]]
     task = Task(cell, number_format(), lowest.ids, targets.t().contiguous(), state, masks, scratch)
     with torch.autocast("cpu", enabled=False):
         loss, *after = _Window.apply(task, lowest.x, output_weight, output_bias, *weights)
@@ -135,8 +136,7 @@ class WholeWindow:
             layer = LayerWindow(
                 task.cell,
                 task.dtype,
-                LayerInput(ids, x, start),
-                input_weight,
+                LayerInput(ids, x, start, input_weight),
                 recurrent_weight,
                 task.state[index],
                 keep=True,

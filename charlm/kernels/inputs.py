@@ -10,17 +10,27 @@ from torch import Tensor
 
 
 class Lookup(NamedTuple):
-    """Inputs that are rows of a table, as those of the lowest layer are: ``inputs[b, t] = rows[ids[b, t]]``.
+    """Inputs that are rows of a table, as those of the lowest layer are: ``inputs[b, t] = rows[ids[b, t]]``, followed
+    by ``beside[b, t]`` where there is that.
 
     A kernel may multiply each row by the weights once, however often it occurs in the window.
     """
 
     ids: Tensor  # (B, T) int64
-    rows: Tensor  # (V, in)
+    rows: Tensor  # (V, in), or (V, in - D)
+    beside: Tensor | None = None  # (B, T, D)
+
+    @property
+    def width(self) -> int:
+        """Numbers of an input."""
+        return self.rows.shape[1] + (0 if self.beside is None else self.beside.shape[2])
 
     def gather(self) -> Tensor:
         """The inputs, (B, T, in); time-major in memory, as kernels read them. Raises `IndexError`."""
-        return F.embedding(self.ids.t(), self.rows).transpose(0, 1)
+        found = F.embedding(self.ids.t(), self.rows)
+        if self.beside is not None:
+            found = torch.cat([found, self.beside.transpose(0, 1)], dim=2)
+        return found.transpose(0, 1)
 
 
 Inputs = Tensor | Lookup

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from charlm.kernels.inputs import Inputs, Lookup
+from charlm.kernels.inputs import Inputs, Lookup, gathered
 from charlm.kernels.loop_table import LOOPS, Loops
 
 Tensors = tuple[Tensor, ...]
@@ -22,8 +22,9 @@ class LayerInput(NamedTuple):
     """A layer's input as its loops take it, time first."""
 
     ids: Tensor  # (T, B) int64: the row of `start` for each symbol
-    x: Tensor | None  # (T, B, in), or None where `start` has the input's product
+    x: Tensor | None  # (T, B, in): what of the input is left to multiply; None where `start` has all of its product
     start: Tensor  # (rows, planes, H): what each plane's sum begins with
+    weight: Tensor  # (GH, in), of x; not read without it
 
 
 def input_of(cell: str, inputs: Inputs, weights: Tensors) -> LayerInput:
@@ -38,10 +39,14 @@ def input_of(cell: str, inputs: Inputs, weights: Tensors) -> LayerInput:
         if len(rows) > FEW:
             ids, rows = _occurring(ids, rows)
         if len(rows) <= ids.numel():
-            product = F.linear(rows, weights[0]).float()  # (rows, GH)
-            return LayerInput(ids, None, start_of(cell, weights, product))
-    x = (inputs.gather() if isinstance(inputs, Lookup) else inputs).transpose(0, 1)
-    return LayerInput(torch.zeros(x.shape[:2], dtype=torch.int64), x, start_of(cell, weights))
+            x, looked_up, multiplied = None, weights[0], weights[0]
+            if inputs.beside is not None:
+                x = inputs.beside.transpose(0, 1)
+                looked_up, multiplied = weights[0].tensor_split([rows.shape[1]], dim=1)
+            product = F.linear(rows, looked_up).float()  # (rows, GH)
+            return LayerInput(ids, x, start_of(cell, weights, product), multiplied)
+    x = gathered(inputs).transpose(0, 1)
+    return LayerInput(torch.zeros(x.shape[:2], dtype=torch.int64), x, start_of(cell, weights), weights[0])
 
 
 def _occurring(ids: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,7 +43,6 @@ class LayerWindow:
         cell: str,
         dtype: torch.dtype,
         given: LayerInput,
-        input_weight: Tensor,
         recurrent_weight: Tensor,
         state: Sequence[Tensor],
         *,
@@ -55,7 +54,6 @@ class LayerWindow:
         Args:
             dtype: of the products, float32 or bfloat16.
             given: its input; `ids` contiguous.
-            input_weight: (GH, in)
             recurrent_weight: (GH, H)
             state: of (B, H) each.
             keep: whether it will go back.
@@ -63,7 +61,7 @@ class LayerWindow:
             scratch: what it computes in; what `after` gives, and `gradients` of weights, is outside of it.
         """
         self.loops = loops = LOOPS[cell]
-        ids, x, start = given
+        ids, x, start, input_weight = given
         (T, B), self.H = ids.shape, recurrent_weight.shape[1]
         _check(T, B, self.H, state)
         self.wide = wide = round_up(self.H, max(loops.block, padding(dtype)))

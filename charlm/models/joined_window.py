@@ -49,8 +49,9 @@ def joined_loss(
         layers.append(layer.weights._replace(recurrent_weight=recurrent))
     between.append(unit_coins(shape, config.output, masks))
     weight, bias = model.head_of(symbols)
-    loss, after = found(config.cell, x, targets, state, layers, between, weight, bias, model.scratch)
-    return loss, tuple(type(old)(*new) for old, new in zip(state, after, strict=True))
+    before, others = state[: len(layers)], state[len(layers) :]
+    loss, after = found(config.cell, x, targets, before, layers, between, weight, bias, model.scratch)
+    return loss, (*(type(old)(*new) for old, new in zip(before, after, strict=True)), *others)
 
 
 def goes_in_one(config: ModelConfig) -> bool:

@@ -20,9 +20,10 @@ from charlm.models.cells import CELLS
 from charlm.models.dropout import drop, drop_symbols
 from charlm.models.initialisation import normal_, scaled_uniform_
 from charlm.models.joined_window import goes_in_one, joined_loss
+from charlm.models.ngrams import embed_ngrams, nothing_read
 from charlm.models.penalties import penalty_of
 from charlm.models.stack import Stack
-from charlm.models.state import AttentionState, State
+from charlm.models.state import AttentionState, NgramState, State
 from charlm.registry import lookup
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -38,6 +39,7 @@ class LanguageModel(nn.Module):
     """
 
     embedding: Tensor  # (V, E)
+    ngram_embedding: Tensor  # ((N - 1) R, D), only with `ngram_size`; its first values are zeros
     attention_norm_weight: Tensor  # this and the other fields of `AttentionWeights` only with `attention_window`
     attention_query: Tensor
     projection: Tensor  # (E, H), only when tied and E != H
@@ -78,7 +80,7 @@ class LanguageModel(nn.Module):
         self.scratch = Scratch()
         for name, shape in parameter_shapes(config, vocab_size).items():
             if not name.startswith("layers."):
-                self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
+                self.register_parameter(name, nn.Parameter(torch.zeros(shape, dtype=torch.float32)))
 
     def _initialise(self, generator: torch.Generator) -> None:
         """Draw the first weights; docs/models.md has the scales and how they were found."""
@@ -170,11 +172,22 @@ class LanguageModel(nn.Module):
         return nats + (penalty - penalty.detach()), state
 
     def inputs(self, ids: Tensor, state: State | None, masks: torch.Generator | None) -> tuple[Lookup, State]:
-        """What the layers take for ids (B, T): embedded symbols, and the state before them."""
+        """What the layers take for ids (B, T): embedded symbols, and the state before them, but that of n-grams, which
+        is the one after them."""
         self.check(ids)
         if state is None:
             state = self.initial_state(ids.shape[0])
-        return Lookup(ids, drop_symbols(self.embedding, self.config.dropout_embedding, masks)), state
+        ngrams, state = self.embedded_ngrams(ids, state)
+        return Lookup(ids, drop_symbols(self.embedding, self.config.dropout_embedding, masks), ngrams), state
+
+    def embedded_ngrams(self, ids: Tensor, state: State) -> tuple[Tensor | None, State]:
+        """The vectors of the n-grams that end at each of ids (B, T): (B, T, D), and the state with these ids read;
+        None, and the state as it is, where there are none."""
+        *others, last = state
+        if not isinstance(last, NgramState):
+            return None, state
+        ngrams, last = embed_ngrams(ids, last, self.ngram_embedding, self.config.ngram_order)
+        return ngrams, (*others, last)
 
     def _outputs(self, inputs: Lookup, state: State, masks: torch.Generator | None) -> tuple[Tensor, State]:
         """What the layers, and attention above them, give for their inputs: (B, T, H), and the state after."""
@@ -184,12 +197,12 @@ class LanguageModel(nn.Module):
     def attended(self, y: Tensor, state: State) -> tuple[Tensor, State]:
         """What the last layer gives, (B, T, H), with what attention finds for it, and the state after; both as they
         are where there is no attention."""
-        memory = state[-1]
-        if not isinstance(memory, AttentionState):
-            return y, state
-        weights = AttentionWeights(*(getattr(self, f"attention_{field}") for field in AttentionWeights._fields))
-        y, memory = attend(y, memory, weights)
-        return y, (*state[:-1], memory)
+        for place, part in enumerate(state):
+            if isinstance(part, AttentionState):
+                weights = AttentionWeights(*(getattr(self, f"attention_{field}") for field in AttentionWeights._fields))
+                y, memory = attend(y, part, weights)
+                return y, (*state[:place], memory, *state[place + 1 :])
+        return y, state
 
     def _dropped(self, y: Tensor, masks: torch.Generator | None) -> Tensor:
         """The output layer's input, (B, T, H)."""
@@ -231,9 +244,11 @@ class LanguageModel(nn.Module):
     def initial_state(self, B: int) -> State:
         """The state of B lanes before any text: zeros."""
         state = self.layers.initial_state(B)
-        if not self.config.attention_window:
-            return state
-        return (*state, empty_memory(B, self.config.attention_window, self.attention_query))
+        if self.config.attention_window:
+            state = (*state, empty_memory(B, self.config.attention_window, self.attention_query))
+        if self.config.ngram_size:
+            state = (*state, nothing_read(B, self.config.ngram_order, self.ngram_embedding))
+        return state
 
     @property
     def goes_in_one(self) -> bool:

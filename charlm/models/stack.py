@@ -46,7 +46,7 @@ class Layer(nn.Module):
         self.dropout_recurrent = config.dropout_recurrent
         self.locked = config.locked_dropout
         for name, shape in layer_shapes(config, index).items():
-            self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
+            self.register_parameter(name, nn.Parameter(torch.zeros(shape, dtype=torch.float32)))
 
     @property
     def weights(self) -> Weights:
@@ -80,11 +80,13 @@ class Layer(nn.Module):
             y, after = step_through(self.cell_type(_cast_once(weights)), gathered(inner), state)
         # what is carried on keeps its format, whatever the products are in
         state = self.cell_type.state_type(*(new.to(old.dtype) for new, old in zip(after, state, strict=True)))
-        width = x.rows.shape[1] if isinstance(x, Lookup) else x.shape[2]
+        width = x.width if isinstance(x, Lookup) else x.shape[2]
         return (gathered(x) + y if self.residual and width == y.shape[2] else y), state
 
     def inner(self, x: Inputs, masks: torch.Generator | None) -> Inputs:
         """The layer's input as its cell gets it: normalised, with dropout."""
+        if isinstance(x, Lookup) and x.beside is not None and self.layer_norm:
+            x = x.gather()  # the two are normalised together
         if isinstance(x, Lookup):
             x = x._replace(rows=self._normalised(x.rows))  # what is done to rows is done once to each
             if masks is None or self.dropout == 0:

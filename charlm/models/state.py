@@ -31,8 +31,18 @@ class AttentionState(NamedTuple):
     filled: Tensor  # (B, A), 1 where there is one, 0 before the beginning of a text
 
 
+class NgramState(NamedTuple):
+    """What n-grams reach back to."""
+
+    symbols: Tensor  # (B, N - 1), the last symbols, see `charlm.streams.NONE`; float32, whatever the weights are in
+
+
 LayerState = HiddenState | LSTMState
-State = tuple[LayerState | AttentionState, ...]  # one a layer, lowest first; behind them that of attention, if any
+State = tuple[LayerState | AttentionState | NgramState, ...]
+"""One a layer, lowest first; behind them those of attention and of n-grams, if any."""
+
+# What the parts of a state are called that are no layer's.
+_BESIDE = {AttentionState: "attention", NgramState: "ngrams"}
 
 
 def detach(state: State) -> State:
@@ -62,7 +72,7 @@ def state_from_arrays(arrays: Mapping[str, np.ndarray[Any, Any]], like: State, w
 
 def _named(state: State) -> dict[str, Tensor]:
     return {
-        f"{'attention' if isinstance(part, AttentionState) else f'layers.{index}'}.{field}": tensor
+        f"{_BESIDE.get(type(part), f'layers.{index}')}.{field}": tensor
         for index, part in enumerate(state)
         for field, tensor in zip(part._fields, part, strict=True)
     }

@@ -18,11 +18,12 @@ from torch import Tensor
 from charlm.config import ModelConfig
 from charlm.errors import ConfigError, RunError
 from charlm.models.language_model import LanguageModel
+from charlm.models.ngrams import embed_ngrams
 from charlm.models.stack import Layer
-from charlm.models.state import AttentionState
+from charlm.models.state import AttentionState, NgramState
 
 Array = npt.NDArray[Any]
-EngineState = Sequence[Sequence[Tensor]]  # of each layer, and of attention, tensors (N, ...)
+EngineState = Sequence[Sequence[Tensor]]  # of each layer, of attention and n-grams, tensors (N, ...)
 
 # Ids that `write` draws at most before the host reads them.
 LONGEST_BLOCK = 64
@@ -154,14 +155,21 @@ class TorchModel:
     def _step(self) -> None:
         model = self._model
         x = F.embedding(self._ids, model.embedding)
-        # behind the layers' states there may be attention's
+        if model.config.ngram_size:
+            ngrams, symbols = embed_ngrams(
+                self._ids.unsqueeze(1), NgramState(*self._state[-1]), model.ngram_embedding, model.config.ngram_order
+            )
+            torch._foreach_copy_(self._state[-1], list(symbols))
+            x = torch.cat([x, ngrams.squeeze(1)], dim=1)
+        # behind the layers' states there may be those of attention and n-grams
         for layer, state in zip(model.layers, self._state, strict=False):
             y, after = layer.cell_type(layer.weights).step(_normalised(layer, x), layer.cell_type.state_type(*state))
             x = x + y if layer.residual and x.shape == y.shape else y
             torch._foreach_copy_(state, list(after))
         if model.config.attention_window:
-            y, (memory,) = model.attended(x.unsqueeze(1), (AttentionState(*self._state[-1]),))
-            torch._foreach_copy_(self._state[-1], list(memory))
+            remembered = self._state[len(model.layers)]
+            y, (memory,) = model.attended(x.unsqueeze(1), (AttentionState(*remembered),))
+            torch._foreach_copy_(remembered, list(memory))
             x = y.squeeze(1)
         if model.config.tie_weights and model.config.embedding != model.config.hidden_size:
             x = F.linear(x, model.projection)

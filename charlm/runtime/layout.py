@@ -79,7 +79,8 @@ def missing_in(config: ModelConfig) -> str | None:
     # a name that no cell has is for `lay_out` to refuse
     if config.cell in GATES and config.cell not in CELL_NUMBERS:
         return f"cell {config.cell}"
-    return "attention_window" if config.attention_window else None
+    beside = {"attention_window": config.attention_window, "ngram_size": config.ngram_size}
+    return next((name for name, value in beside.items() if value), None)
 
 
 def padded(count: int) -> int:

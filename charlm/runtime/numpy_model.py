@@ -12,6 +12,7 @@ from charlm.config import ModelConfig
 from charlm.runtime.attention import Attention
 from charlm.runtime.checking import checked
 from charlm.runtime.layer import Layer
+from charlm.runtime.ngrams import Ngrams
 from charlm.runtime.priming import Ids, Priming
 from charlm.runtime.product import Product
 from charlm.runtime.state import Array, State
@@ -44,33 +45,36 @@ class NumpyModel(Priming):
         self._embedding: Array = np.array(weights["embedding"])
         self._layers = [Layer(config, _layer_weights(weights, index)) for index in range(config.layers)]
         self._attention = Attention(config, weights) if config.attention_window else None
+        self._ngrams = Ngrams(config, weights) if config.ngram_size else None
         self._projection = Product(weights["projection"]) if "projection" in weights else None
         self._output = Product(weights["embedding" if config.tie_weights else "output_weight"])
         self._output_bias: Array = np.array(weights["output_bias"])
         gates = len(weights["layers.0.input_bias"])
-        small = vocab_size * gates <= LARGEST_TABLE
+        small = vocab_size * gates <= LARGEST_TABLE and self._ngrams is None
         with np.errstate(over="ignore", invalid="ignore"):
             self._table = self._layers[0].inputs(self._embedding) if small else None
 
     def initial_state(self, n: int) -> State:
-        """The state of n rows before any text: zeros, each (n, H); behind them what attention remembers, if any."""
+        """The state of n rows before any text: zeros, each (n, H); behind them what attention remembers, and the last
+        symbols for n-grams, if any."""
+        beside = (self._attention, self._ngrams)
         state = tuple(layer.initial_state(n) for layer in self._layers)
-        return state if self._attention is None else (*state, self._attention.initial_state(n))
+        return (*state, *(part.initial_state(n) for part in beside if part is not None))
 
     def step(self, ids: Ids, state: State) -> tuple[Array, State]:
         """ids: (N,), state of N rows -> logits (N, V) of the id that follows, state after."""
         # an exploding recurrence (elman-relu) shows as logits that are not finite, which generation reports
         with np.errstate(over="ignore", invalid="ignore"):
             after = []
-            x, share = self._embedding[ids], self._first_share(ids)
+            x, share, symbols = self._first(ids, ids[:, None], state)
             for index, (layer, before) in enumerate(zip(self._layers, state, strict=False)):
                 layer_state = layer.cell.step(layer.inputs(x) if index else share, before)
                 x = layer.output(x, layer_state[0])
                 after.append(layer_state)
             if self._attention is not None:
-                x, memory = self._attention.step(x, state[-1])
+                x, memory = self._attention.step(x, state[len(self._layers)])
                 after.append(memory)
-            return self._logits(x), tuple(after)
+            return self._logits(x), (*after, *symbols)
 
     def read(self, ids: Ids) -> State:
         """The state of one row after ids (T,), T >= 0, from the beginning. Memory is flat in T."""
@@ -83,23 +87,36 @@ class NumpyModel(Priming):
     def _window(self, ids: Ids, state: State) -> State:
         """T ids of one row, layer by layer -> the state after."""
         after = []
-        x, share = self._embedding[ids], self._first_share(ids)
+        x, share, symbols = self._first(ids, ids[None], state)
         for index, (layer, before) in enumerate(zip(self._layers, state, strict=False)):
             h, layer_state = layer.run(layer.inputs(x) if index else share, before)
             x = layer.output(x, h)
             after.append(layer_state)
         if self._attention is not None:
-            memory = state[-1]
+            memory = state[len(self._layers)]
             for t in range(len(x)):
                 _, memory = self._attention.step(x[t : t + 1], memory)
             after.append(memory)
-        return tuple(after)
+        return (*after, *symbols)
 
-    def _first_share(self, ids: Ids) -> Array:
-        """ids: (N,) -> the input's share of layer 0's gates, (N, GH)"""
+    def _first(self, ids: Ids, texts: Ids, state: State) -> tuple[Array, Array, State]:
+        """What goes into layer 0.
+
+        Args:
+            ids: (N,)
+            texts: the same as rows of text: each a row, or all of one.
+
+        Returns:
+            the input (N, E), its share of the gates (N, GH), and the state of n-grams after it, if any.
+        """
+        x = self._embedding[ids]
         if self._table is not None:
-            return self._table[ids]
-        return self._layers[0].inputs(self._embedding[ids])
+            return x, self._table[ids], ()
+        symbols: State = ()
+        if self._ngrams is not None:
+            ngrams, last = self._ngrams.read(texts, state[-1])
+            x, symbols = np.concatenate([x, ngrams.reshape(len(ids), -1)], axis=1), (last,)
+        return x, self._layers[0].inputs(x), symbols
 
     def _logits(self, y: Array) -> Array:
         """y: (N, H) -> (N, V)"""

@@ -12,7 +12,8 @@ Array = npt.NDArray[np.float32]
 LayerState = tuple[Array, ...]
 """What one layer carries, each (N, H): the output h first, then the LSTM's memory."""
 State = tuple[LayerState, ...]
-"""One `LayerState` a layer, lowest first; behind them what attention remembers, (N, A, H) and (N, A), if any."""
+"""One `LayerState` a layer, lowest first; behind them what attention remembers, (N, A, H) and (N, A), and the last
+symbols for n-grams, if any."""
 
 
 def select(state: State, rows: Sequence[int] | npt.NDArray[Any]) -> State:

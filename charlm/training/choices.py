@@ -46,13 +46,14 @@ SHARE_OF_STEPS = 0.9
 
 
 def multiplied_weights(model: ModelConfig, vocab_size: int) -> int:
-    """Weights that every symbol is multiplied with: all matrices but the first layer's input weights and an embedding
-    that is not tied, which are looked up."""
+    """Weights that every symbol is multiplied with: all matrices but those that are looked up, which are an embedding
+    that is not tied, that of n-grams, and the first layer's input weights of symbols."""
     shapes = parameter_shapes(model, vocab_size)
     matrices = {name: math.prod(shape) for name, shape in shapes.items() if len(shape) == 2}
     # where there is no output_weight, the embedding is multiplied in its place
-    looked_up = {"layers.0.input_weight"} | ({"embedding"} if "output_weight" in shapes else set())
-    return sum(count for name, count in matrices.items() if name not in looked_up)
+    looked_up = {"layers.0.input_weight", "ngram_embedding"} | ({"embedding"} if "output_weight" in shapes else set())
+    of_ngrams = model.ngram_size * shapes["layers.0.input_weight"][0]
+    return of_ngrams + sum(count for name, count in matrices.items() if name not in looked_up)
 
 
 def size_for(

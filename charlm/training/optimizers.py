@@ -20,8 +20,8 @@ from charlm.training.muon import Muon
 
 Parameters = Mapping[str, torch.nn.Parameter]  # by name
 Rate = float | torch.Tensor
-# Matrices of which each row is of one symbol: Jordan leaves them to Adam.
-NO_MUON = frozenset(("embedding", "output_weight"))
+# Matrices of which each row is of one symbol, or of n-grams: Jordan leaves them to Adam.
+NO_MUON = frozenset(("embedding", "ngram_embedding", "output_weight"))
 
 Maker = Callable[[Parameters, TrainingConfig, Rate, bool], torch.optim.Optimizer]
 

@@ -174,9 +174,11 @@ def _check_arrays(run: Run, checkpoint: TrainingCheckpoint) -> None:
     shapes = parameter_shapes(run.config.model, run.tokenizer.vocab_size)
     where = f"run {run.name}, checkpoint step {checkpoint.step}"
     check_shapes({name: array.shape for name, array in checkpoint.weights.items()}, shapes, where)
-    lanes, past = run.config.training.batch_size, run.config.model.attention_window
+    lanes, model = run.config.training.batch_size, run.config.model
+    beside = {"attention": model.attention_window, "ngrams": model.ngram_order - 1}
     for name, array in checkpoint.training.items():
-        expected = (lanes, past) if name.startswith("state.attention.") else (lanes,)
+        part = name.split(".")[1] if name.startswith("state.") else ""
+        expected = (lanes, beside[part]) if part in beside else (lanes,)
         if name.startswith("state.") and array.shape[: len(expected)] != expected:
             raise RunError(f"{where}: {name} has shape {array.shape}, must begin with {expected}")
 

@@ -26,8 +26,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "normalised": {"layer_norm": True, "embedding_size": 5},
     "residual": {"residual": True, "layers": 3},
     "attention": {"attention_window": 3},
+    "n-grams": {"ngram_size": 4, "ngram_order": 3, "ngram_rows": 20},
+    "n-grams, normalised": {"ngram_size": 4, "ngram_rows": 20, "layer_norm": True, "tie_weights": True},
     "everything": {"tie_weights": True, "embedding_size": 5, "layer_norm": True, "residual": True, "layers": 3}
-    | {"attention_window": 2},
+    | {"attention_window": 2, "ngram_size": 6, "ngram_rows": 20},
 }
 
 
@@ -47,6 +49,8 @@ def written_out(model: LanguageModel, ids: Tensor, masks: torch.Generator | None
     """The model as docs/models.md has it, over readable cells: (B, T) -> (B, T, V)."""
     config, locked = model.config, model.config.locked_dropout
     x = drop_symbols(model.embedding, config.dropout_embedding, masks)[ids]
+    if config.ngram_size:
+        x = torch.cat([x, ngrams_of(model, ids)], -1)
     for index, layer in enumerate(model.layers):
         inner = x
         if config.layer_norm:
@@ -57,7 +61,7 @@ def written_out(model: LanguageModel, ids: Tensor, masks: torch.Generator | None
         masked = drop_connections(layer.recurrent_weight, config.dropout_recurrent, masks)
         cell = CELLS[config.cell](layer.weights._replace(recurrent_weight=masked))
         y, _ = step_through(cell, inner, cell.initial_state(ids.shape[0]))
-        x = x + y if config.residual and (index > 0 or config.embedding == config.hidden_size) else y
+        x = x + y if config.residual and x.shape == y.shape else y
     if config.attention_window:
         x = attended(model, x)
     x = drop(x, config.output, masks, locked=locked)
@@ -66,6 +70,20 @@ def written_out(model: LanguageModel, ids: Tensor, masks: torch.Generator | None
     if config.embedding != config.hidden_size:
         x = x @ model.projection.T
     return x @ model.embedding.T + model.output_bias
+
+
+def ngrams_of(model: LanguageModel, ids: Tensor) -> Tensor:
+    """Vectors of n-grams as docs/models.md has them, symbol by symbol, in whole numbers without end. ids: (B, T)"""
+    N, R = model.config.ngram_order, model.config.ngram_rows
+    found = torch.zeros(*ids.shape, model.config.ngram_size, dtype=model.ngram_embedding.dtype)
+    for b, text in enumerate(ids.tolist()):
+        for t in range(len(text)):
+            last = [0 if t - n < 0 else text[t - n] + 1 for n in range(N)]
+            key = last[0] * 0x9E3779B97F4A7C15
+            for n in range(2, N + 1):
+                key = (key + last[n - 1]) * 0x9E3779B97F4A7C15
+                found[b, t] += model.ngram_embedding[(n - 2) * R + key % 2**64 // 2**33 % R]
+    return found
 
 
 def attended(model: LanguageModel, y: Tensor) -> Tensor:

@@ -56,7 +56,11 @@ def test_without_numba_numpy_serves(monkeypatch):
             opened(**settings)
 
 
-MISSING = [("cell mogrifier-lstm", {"cell": "mogrifier-lstm"}), ("attention_window", {"attention_window": 9})]
+MISSING = [
+    ("cell mogrifier-lstm", {"cell": "mogrifier-lstm"}),
+    ("attention_window", {"attention_window": 9}),
+    ("ngram_size", {"ngram_size": 3}),
+]
 
 
 @pytest.mark.parametrize(("what", "settings"), MISSING)

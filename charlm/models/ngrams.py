@@ -1,0 +1,37 @@
+"""Vectors of the last symbols taken together, beside those of single symbols. Letters: B lanes, T window, D size of a
+vector, N symbols of the longest n-gram, R rows of the table for each length."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from charlm.models.state import NgramState
+from charlm.streams import NONE, ngram_rows
+
+
+def nothing_read(B: int, N: int, like: Tensor) -> NgramState:
+    """The symbols before any text, on the device of `like`: none."""
+    return NgramState(torch.full((B, N - 1), NONE, dtype=torch.float32, device=like.device))
+
+
+def embed_ngrams(ids: Tensor, state: NgramState, table: Tensor, N: int) -> tuple[Tensor, NgramState]:
+    """The sum of the vectors of the n-grams of 2, ..., N symbols that end at each symbol.
+
+        g[t] = sum over n = 2 ... N of table[row of (ids[t - n + 1], ..., ids[t])]
+
+    After the hashed n-gram features of Mikolov et al. (2011, "Strategies for training large scale neural network
+    language models"), which lead to the output there, and here, as vectors, into the lowest layer.
+
+    Args:
+        ids: (B, T) int64.
+        table: ((N - 1) R, D)
+
+    Returns:
+        g (B, T, D), time-major in memory, and the last N - 1 symbols.
+    """
+    symbols = torch.cat([state.symbols.to(torch.int64), ids + 1], dim=1)
+    rows = torch.stack(ngram_rows(symbols, N, len(table) // (N - 1)))  # (N - 1, B, T)
+    vectors = F.embedding(rows.permute(2, 1, 0), table).sum(2)  # (T, B, D)
+    return vectors.transpose(0, 1), NgramState(symbols[:, ids.shape[1] :].to(torch.float32))
