@@ -87,34 +87,34 @@ def test_evaluate_scores_its_own_splits_and_other_texts(model, place):
     assert model.evaluate(split="validation", protocol="windows:8", baselines=False).baselines == {}
 
 
-def test_another_text_is_encoded_from_end_to_end(place):
+def test_another_text_is_encoded_from_end_to_end(model, place):
     """Its parts are for those who ask for them: a piece of a sub-word tokenizer cut in two would be scored as two."""
     short = {"steps": 2, "hidden_size": 8, "batch_size": 8, "window_length": 16, "threads": 1}
-    model = charlm.train(str(place / "tale.txt"), root=place / "runs", run="pieces", tokenizer="bpe:290", **short)
+    cut = charlm.train(str(place / "tale.txt"), root=place / "runs", run="pieces", tokenizer="bpe:290", **short)
     other = place / "pieces.txt"
     for repeats in range(1, 12):
         text = "a cat sat. the dog ran.\n" * repeats
         other.write_text(text)
-        pieces = len(model.tokenizer.encode(text))
-        assert model.evaluate(str(other), baselines=False).score.tokens == pieces - 1
-    assert model.evaluate(str(other), split="test", baselines=False).score.tokens < pieces / 4
-    score = model.evaluate(str(other), baselines=False).score
-    assert model.compare(model, other).bits[0] == pytest.approx(score.bits_per_character, rel=1e-6)
+        pieces = len(cut.tokenizer.encode(text))
+        assert cut.evaluate(str(other), baselines=False).score.tokens == pieces - 1
+    assert cut.evaluate(str(other), split="test", baselines=False).score.tokens < pieces / 4
+    score = cut.evaluate(str(other), baselines=False).score
+    assert cut.compare(cut, other).bits[0] == pytest.approx(score.bits_per_character, rel=1e-6)
 
 
-def test_torchs_default_format_and_switches_of_gradients_are_no_matter(place):
+def test_torchs_default_format_and_switches_of_gradients_are_no_matter(model, place):
     """Whoever computes in float64 elsewhere, or wraps an evaluation as is usual."""
     torch.set_default_dtype(torch.float64)
     try:
         short = {"steps": 2, "hidden_size": 8, "batch_size": 8, "window_length": 16, "threads": 1}
-        model = charlm.train(str(place / "tale.txt"), root=place / "runs", run="doubles", **short)
-        found = model.evaluate(engine="torch", baselines=False).score.nats_per_character
+        trained = charlm.train(str(place / "tale.txt"), root=place / "runs", run="doubles", **short)
+        found = trained.evaluate(engine="torch", baselines=False).score.nats_per_character
     finally:
         torch.set_default_dtype(torch.float32)
     again = charlm.load("doubles", root=place / "runs")
     assert found == again.evaluate(engine="torch", baselines=False).score.nats_per_character
     with torch.no_grad():
-        (dynamic,) = again.evaluate(additions=["dynamic"], baselines=False).additions
+        (dynamic,) = again.evaluate(additions=["dynamic"], baselines=False).additions.values()
     assert dynamic.score.nats_per_character < found
 
 

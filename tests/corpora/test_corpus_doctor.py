@@ -25,7 +25,7 @@ def test_a_plain_text_has_nothing_odd(tmp_path):
     assert (report.once_only, report.controls, report.duplicates, report.unseen) == ((), {}, (), ())
     assert (report.crlf, report.cr, report.min_count, report.distinct_characters) == (0, 0, 1, 10)
     assert report.shared == {"validation": 0.0, "test": 0.0}
-    assert (report.encodings, report.split, report.preset) == (("utf-8",), "90/5/5", "small")
+    assert (report.encodings, report.split, report.preset) == (("utf-8",), "90/5/5", "tiny")
     assert len(report.notes) == 5
 
 

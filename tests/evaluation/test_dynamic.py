@@ -126,7 +126,8 @@ def test_odd_text_cannot_throw_the_weights_away(model):
 def test_a_symbol_that_training_never_saw_is_no_more_than_odd(model):
     """Its rows of the output layer have no usual gradient, so that any would be enormous beside it."""
     train = cycle(3000, 1) % (V - 1)
-    addition = Dynamic(LaneReader(model, 1), Learning(TuningText(train, train[:300], train, ""), vocab_size=V, lanes=1))
+    text = TuningText(train_ids=train, ids=train[:300], before_ids=train, words="")
+    addition = Dynamic(LaneReader(model, 1), Learning(text=text, vocab_size=V, lanes=1))
     addition._gather()
     addition.rate, addition.decay = 1.6e-3, 0.0
     clean = cycle(960, 1) % (V - 1)
