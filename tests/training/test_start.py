@@ -254,6 +254,19 @@ def test_a_complete_run_says_how_long_it_took(seconds, words):
         _refuse_complete(SimpleNamespace(name="rr"), trainer)
 
 
+def test_what_attention_and_n_grams_carry_goes_on(place):
+    """Their state is of other shapes than a layer's, which a resume checks before it makes anything."""
+    beside = {"attention_window": 3, "ngram_size": 4, "ngram_order": 3}
+    beside |= {"learning_rate": 0.01, "schedule": "constant", "weight_decay": 0.0, "dropout": 0.1}
+    whole = begin(place, run="whole", steps=6, **beside)
+    list(whole.events())
+    list(begin(place, steps=4, **beside).events())
+    resumed = go_on(place, steps=6)
+    list(resumed.events())
+    for one, other in zip(whole.trainer.learner.parameters, resumed.trainer.learner.parameters, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_resume_refuses_what_would_make_another_training(place):
     list(begin(place, steps=4).events())
     with pytest.raises(ConfigError, match=r"split cannot change .*\(it is not set, asked for '80/20'\)"):
