@@ -105,7 +105,7 @@ def make_whole(config: ModelConfig, arrays: Mapping[str, npt.NDArray[Any]], voca
         )
     for what, flag, value in (
         ("attention", "--attention-window", config.attention_window),
-        ("n-grams", "--ngram-size", config.ngram_size),
+        ("n-grams", "--ngram-embedding-size", config.ngram_embedding_size),
     ):
         if value:
             raise ConfigError(

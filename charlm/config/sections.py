@@ -98,7 +98,7 @@ class ModelConfig(Section):
         minimum=0,
         maximum=65536,
     )
-    ngram_size: int = setting(
+    ngram_embedding_size: int = setting(
         0,
         "size of the vector that the last symbols have together, beside each symbol's own; 0 for none",
         group="model",

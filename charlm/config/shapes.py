@@ -20,8 +20,8 @@ Shape = tuple[int, ...]
 def parameter_shapes(config: ModelConfig, vocab_size: int) -> dict[str, Shape]:
     """Every tensor of the model, in the order in which it is made. Letters: V E H L, G gates, and of n-grams N D R."""
     shapes: dict[str, Shape] = {"embedding": (vocab_size, config.embedding)}
-    if config.ngram_size:
-        shapes["ngram_embedding"] = ((config.ngram_order - 1) * config.ngram_rows, config.ngram_size)
+    if config.ngram_embedding_size:
+        shapes["ngram_embedding"] = ((config.ngram_order - 1) * config.ngram_rows, config.ngram_embedding_size)
     for index in range(config.layers):
         for name, shape in layer_shapes(config, index).items():
             shapes[f"layers.{index}.{name}"] = shape
@@ -40,7 +40,7 @@ def parameter_shapes(config: ModelConfig, vocab_size: int) -> dict[str, Shape]:
 def layer_shapes(config: ModelConfig, index: int) -> dict[str, Shape]:
     """The tensors of layer `index` alone, without the ``layers.0.`` before their names."""
     hidden, rows = config.hidden_size, GATES[config.cell] * config.hidden_size
-    inputs = config.embedding + config.ngram_size if index == 0 else hidden
+    inputs = config.embedding + config.ngram_embedding_size if index == 0 else hidden
     shapes: dict[str, Shape] = {}
     if config.layer_norm:
         shapes |= {"norm_weight": (inputs,), "norm_bias": (inputs,)}

@@ -2,12 +2,12 @@
 
 Krause, Kahembwe, Murray and Renals (2017, arXiv:1709.07432; 2019, arXiv:1904.08378). With g the gradient of the mean
 loss of the stretch just scored, G the root of the mean squared gradient over training text, theta_0 the trained
-weights, all of them weight by weight:
+weights, all of them weight by weight, and mean(G) over all weights but those of n-grams:
 
     theta <- theta - rate g / (G + floor mean(G)) + min(1, decay G / mean(G)) (theta_0 - theta)
 
-Each stretch is scored before its step. The gradient is cut to a few times its usual length, and g / (G + ...) to a few
-times its usual size for each weight by itself, so that odd text cannot throw the weights away: those of a symbol that
+Each stretch is scored before its step. The gradient is cut to four times its usual length, and g / (G + ...) to 16
+for each weight by itself, so that odd text cannot throw the weights away: those of a symbol that
 training never saw have a G of nearly nothing.
 """
 
@@ -154,9 +154,11 @@ class Dynamic(Addition):
                 torch._foreach_addcmul_(squares, gradients, gradients)
         self._usual = [(square / (len(blocks) - warming)).sqrt() for square in squares]
         self._length = _length(self._usual)
-        total = sum(float(usual.sum()) for usual in self._usual)
+        # most rows of n-grams have no gradients, and there are more of these than of all other weights
+        names = (name for name, _ in self._model.named_parameters())
+        ordinary = [usual for name, usual in zip(names, self._usual, strict=True) if name != "ngram_embedding"]
         # a model that is sure of all its text has no gradients at all
-        self._mean = max(1e-30, total / sum(usual.numel() for usual in self._usual))
+        self._mean = max(1e-30, float(torch.cat([usual.flatten() for usual in ordinary]).mean()))
 
 
 def downhill(grid: Sequence[float], first: float, loss: Callable[[float], float]) -> float:

@@ -39,7 +39,7 @@ class LanguageModel(nn.Module):
     """
 
     embedding: Tensor  # (V, E)
-    ngram_embedding: Tensor  # ((N - 1) R, D), only with `ngram_size`; its first values are zeros
+    ngram_embedding: Tensor  # ((N - 1) R, D), only with `ngram_embedding_size`; its first values are zeros
     attention_norm_weight: Tensor  # this and the other fields of `AttentionWeights` only with `attention_window`
     attention_query: Tensor
     projection: Tensor  # (E, H), only when tied and E != H
@@ -177,10 +177,10 @@ class LanguageModel(nn.Module):
         self.check(ids)
         if state is None:
             state = self.initial_state(ids.shape[0])
-        ngrams, state = self.embedded_ngrams(ids, state)
+        ngrams, state = self._embedded_ngrams(ids, state)
         return Lookup(ids, drop_symbols(self.embedding, self.config.dropout_embedding, masks), ngrams), state
 
-    def embedded_ngrams(self, ids: Tensor, state: State) -> tuple[Tensor | None, State]:
+    def _embedded_ngrams(self, ids: Tensor, state: State) -> tuple[Tensor | None, State]:
         """The vectors of the n-grams that end at each of ids (B, T): (B, T, D), and the state with these ids read;
         None, and the state as it is, where there are none."""
         *others, last = state
@@ -246,7 +246,7 @@ class LanguageModel(nn.Module):
         state = self.layers.initial_state(B)
         if self.config.attention_window:
             state = (*state, empty_memory(B, self.config.attention_window, self.attention_query))
-        if self.config.ngram_size:
+        if self.config.ngram_embedding_size:
             state = (*state, nothing_read(B, self.config.ngram_order, self.ngram_embedding))
         return state
 

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from charlm.models.state import NgramState
-from charlm.streams import NONE, ngram_rows
+from charlm.streams import NO_SYMBOL, rows_of_ngrams
 
 
 def nothing_read(B: int, N: int, like: Tensor) -> NgramState:
     """The symbols before any text, on the device of `like`: none."""
-    return NgramState(torch.full((B, N - 1), NONE, dtype=torch.float32, device=like.device))
+    return NgramState(torch.full((B, N - 1), NO_SYMBOL, dtype=torch.float32, device=like.device))
 
 
 def embed_ngrams(ids: Tensor, state: NgramState, table: Tensor, N: int) -> tuple[Tensor, NgramState]:
@@ -32,6 +32,6 @@ def embed_ngrams(ids: Tensor, state: NgramState, table: Tensor, N: int) -> tuple
         g (B, T, D), time-major in memory, and the last N - 1 symbols.
     """
     symbols = torch.cat([state.symbols.to(torch.int64), ids + 1], dim=1)
-    rows = torch.stack(ngram_rows(symbols, N, len(table) // (N - 1)))  # (N - 1, B, T)
+    rows = torch.stack(rows_of_ngrams(symbols, N, len(table) // (N - 1)))  # (N - 1, B, T)
     vectors = F.embedding(rows.permute(2, 1, 0), table).sum(2)  # (T, B, D)
     return vectors.transpose(0, 1), NgramState(symbols[:, ids.shape[1] :].to(torch.float32))

@@ -34,7 +34,9 @@ class AttentionState(NamedTuple):
 class NgramState(NamedTuple):
     """What n-grams reach back to."""
 
-    symbols: Tensor  # (B, N - 1), the last symbols, see `charlm.streams.NONE`; float32, whatever the weights are in
+    symbols: (
+        Tensor  # (B, N - 1), the last symbols, see `charlm.streams.NO_SYMBOL`; float32, whatever the weights are in
+    )
 
 
 LayerState = HiddenState | LSTMState

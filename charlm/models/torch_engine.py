@@ -65,7 +65,7 @@ class TorchModel:
         self._model = LanguageModel.from_arrays(config, vocab_size, arrays).to(device, dtype).requires_grad_(False)
         self._ids = torch.zeros(rows, dtype=torch.int64, device=device)
         self._state = [[part.clone() for part in layer] for layer in self._model.initial_state(rows)]
-        self._logits = torch.zeros((rows, vocab_size), device=device)
+        self._logits = torch.zeros((rows, vocab_size), dtype=torch.float32, device=device)
         # of `write`: uniform numbers, what was drawn with them, and how far it has come
         self._uniforms = torch.zeros((LONGEST_BLOCK, rows), dtype=torch.float64, device=device)
         self._drawn = torch.zeros((LONGEST_BLOCK, rows), dtype=torch.int64, device=device)
@@ -155,7 +155,7 @@ class TorchModel:
     def _step(self) -> None:
         model = self._model
         x = F.embedding(self._ids, model.embedding)
-        if model.config.ngram_size:
+        if model.config.ngram_embedding_size:
             ngrams, symbols = embed_ngrams(
                 self._ids.unsqueeze(1), NgramState(*self._state[-1]), model.ngram_embedding, model.config.ngram_order
             )

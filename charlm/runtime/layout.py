@@ -79,7 +79,7 @@ def missing_in(config: ModelConfig) -> str | None:
     # a name that no cell has is for `lay_out` to refuse
     if config.cell in GATES and config.cell not in CELL_NUMBERS:
         return f"cell {config.cell}"
-    beside = {"attention_window": config.attention_window, "ngram_size": config.ngram_size}
+    beside = {"attention_window": config.attention_window, "ngram_embedding_size": config.ngram_embedding_size}
     return next((name for name, value in beside.items() if value), None)
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from charlm.config import ModelConfig
 from charlm.runtime.state import Array, LayerState
-from charlm.streams import NONE, ngram_rows
+from charlm.streams import NO_SYMBOL, rows_of_ngrams
 
 
 class Ngrams:
@@ -23,12 +23,12 @@ class Ngrams:
 
     def initial_state(self, n: int) -> LayerState:
         """No symbol read: (n, N - 1)."""
-        return (np.full((n, self._order - 1), NONE, dtype=np.float32),)
+        return (np.full((n, self._order - 1), NO_SYMBOL, dtype=np.float32),)
 
     def read(self, ids: npt.NDArray[Any], state: LayerState) -> tuple[Array, LayerState]:
         """ids: (n, T) -> the vectors of the n-grams that end at each (n, T, D), state after."""
         symbols = np.concatenate([state[0].astype(np.int64), ids.astype(np.int64) + 1], axis=1)
-        first, *others = (self._table[rows] for rows in ngram_rows(symbols, self._order, self._rows))
+        first, *others = (self._table[rows] for rows in rows_of_ngrams(symbols, self._order, self._rows))
         for vectors in others:
             first = first + vectors
         return first, (symbols[:, ids.shape[1] :].astype(np.float32),)

@@ -45,7 +45,7 @@ class NumpyModel(Priming):
         self._embedding: Array = np.array(weights["embedding"])
         self._layers = [Layer(config, _layer_weights(weights, index)) for index in range(config.layers)]
         self._attention = Attention(config, weights) if config.attention_window else None
-        self._ngrams = Ngrams(config, weights) if config.ngram_size else None
+        self._ngrams = Ngrams(config, weights) if config.ngram_embedding_size else None
         self._projection = Product(weights["projection"]) if "projection" in weights else None
         self._output = Product(weights["embedding" if config.tie_weights else "output_weight"])
         self._output_bias: Array = np.array(weights["output_bias"])

@@ -10,13 +10,13 @@ from typing import Any
 # Odd, and without a pattern: 2^64 divided by the golden ratio (Knuth, The Art of Computer Programming, volume 3, 6.4).
 MULTIPLIER = -0x61C8864680B583EB
 # Bits of the highest half are those that all symbols have a say in; a shift keeps the sign.
-SHIFT, LOWEST = 33, 0x7FFFFFFF
+SHIFT, MASK = 33, 0x7FFFFFFF
 
-NONE = 0
+NO_SYMBOL = 0
 """What stands for a symbol before the beginning of a text; that of id i is i + 1."""
 
 
-def ngram_rows(symbols: Any, N: int, R: int) -> list[Any]:
+def rows_of_ngrams(symbols: Any, N: int, R: int) -> list[Any]:
     """The row of the n-grams of 2, ..., N symbols that end at each symbol.
 
     Two n-grams may share a row: they are told apart by a hash alone, so no text has to be counted.
@@ -32,5 +32,5 @@ def ngram_rows(symbols: Any, N: int, R: int) -> list[Any]:
     key = symbols[..., N - 1 :] * MULTIPLIER
     for n in range(2, N + 1):
         key = (key + symbols[..., N - n : N - n + T]) * MULTIPLIER
-        rows.append((key >> SHIFT & LOWEST) % R + (n - 2) * R)
+        rows.append((key >> SHIFT & MASK) % R + (n - 2) * R)
     return rows

@@ -52,7 +52,7 @@ def multiplied_weights(model: ModelConfig, vocab_size: int) -> int:
     matrices = {name: math.prod(shape) for name, shape in shapes.items() if len(shape) == 2}
     # where there is no output_weight, the embedding is multiplied in its place
     looked_up = {"layers.0.input_weight", "ngram_embedding"} | ({"embedding"} if "output_weight" in shapes else set())
-    of_ngrams = model.ngram_size * shapes["layers.0.input_weight"][0]
+    of_ngrams = model.ngram_embedding_size * shapes["layers.0.input_weight"][0]
     return of_ngrams + sum(count for name, count in matrices.items() if name not in looked_up)
 
 

@@ -56,13 +56,13 @@ class DeviceStep:
         self.model, self.lanes, self.config, self.machine, self.masks = model, lanes, config, machine, masks
         self.parameters = list(model.parameters())
         self.characters_per_id = characters_per_id.to(device)
-        self.rate = torch.zeros((), device=device)
+        self.rate = torch.zeros((), dtype=torch.float32, device=device)
         zeros = model.initial_state(config.batch_size)
         # subtle: the tensors of a first state may be one and the same
         self.state: State = tuple(type(layer)(*(tensor.clone() for tensor in layer)) for layer in zeros)
         self.outcomes = Outcomes(device)
         self.graph: torch.cuda.CUDAGraph | None = None
-        self._average_towards = torch.zeros((), device=device)
+        self._average_towards = torch.zeros((), dtype=torch.float32, device=device)
         self._position = torch.zeros((), dtype=torch.int64, device=device)
         self._outcome = torch.zeros(3, dtype=torch.float64, device=device)
         self._text = DeviceLanes(lanes, device) if fits(lanes.ids, device) else None
@@ -147,7 +147,7 @@ class DeviceStep:
     ) -> None:
         state: State = self.state
         gradients: list[Tensor] = []
-        loss = torch.zeros((), device=self.machine.device)
+        loss = torch.zeros((), dtype=torch.float32, device=self.machine.device)
         characters = torch.zeros((), dtype=torch.int64, device=self.machine.device)
         for window in windows:
             inputs, targets = window()

@@ -116,7 +116,7 @@ def memory_estimate(config: Config, vocab_size: int) -> int:
     # weights, gradients, two moments, and the last good copy of weights and moments; the average if any
     companions = 7 + (2 if training.ema else 0)
     per_step = model.layers * model.hidden_size * (ACTIVATIONS + ACTIVATIONS_PER_GATE * gates) + 3 * vocab_size
-    per_step += 3 * model.ngram_size
+    per_step += 3 * model.ngram_order * model.ngram_embedding_size
     A = model.attention_window
     if A:  # its scores, shares and means over the past
         per_step += 3 * (A + training.window_length) + 5 * model.hidden_size

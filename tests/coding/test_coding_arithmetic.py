@@ -171,7 +171,7 @@ def test_every_cell_that_is_computed_is_one_of_the_table():
 REFUSED = [
     ({"cell": "mogrifier-lstm"}, {}, "^compress and decompress compute in whole numbers, .* was 'mogrifier-lstm'"),
     ({"attention_window": 8}, {}, "take a run without --attention-window, was 8"),
-    ({"ngram_size": 8}, {}, "take a run without --ngram-size, was 8"),
+    ({"ngram_embedding_size": 8}, {}, "take a run without --ngram-embedding-size, was 8"),
     ({}, {"embedding": 600.0}, "'embedding' holds 600"),
     ({}, {"layers.1.recurrent_weight": 1e30}, "'layers.1.recurrent_weight' holds weights too large"),
 ]

@@ -38,7 +38,7 @@ OFF = {
     "layer_norm",
     "residual",
     "attention_window",
-    "ngram_size",
+    "ngram_embedding_size",
     "dropout_recurrent",
     "dropout_embedding",
     "locked_dropout",

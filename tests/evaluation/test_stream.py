@@ -36,11 +36,15 @@ def test_equals_a_loop_over_symbols(make_model, ids, cell):
     assert abs(lanes.nats_per_token - expected.mean()) < MEAN_TOLERANCE / 100
 
 
-@pytest.mark.parametrize("window", [5, 300])
-def test_what_attention_keeps_is_carried_like_the_rest_of_the_state(make_model, ids, window):
-    model = make_model(hidden_size=12, layers=1, attention_window=window)
+@pytest.mark.parametrize("beside", [{"attention_window": 5}, {"attention_window": 300}, {"ngram_embedding_size": 6}])
+def test_what_stands_beside_the_layers_is_carried_like_their_state(make_model, ids, beside):
+    model = make_model(hidden_size=12, layers=1, **beside)
     with torch.no_grad():
-        model.attention_output.copy_(torch.eye(12))  # it begins at zero
+        # they begin at zero
+        if "attention_window" in beside:
+            model.attention_output.copy_(torch.eye(12))
+        else:
+            model.ngram_embedding.normal_(generator=torch.Generator().manual_seed(1))
     part = ids[: 2 * SHORTEST_LANE + 100]
     expected = symbol_by_symbol(model, part)
     np.testing.assert_allclose(score_stream(model, part, lanes=1).nats, expected, rtol=1e-5, atol=2e-5)

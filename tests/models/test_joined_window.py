@@ -40,9 +40,14 @@ MODELS: dict[str, tuple[dict[str, Any], int, int, int]] = {
     "tied": ({"hidden_size": 24, "tie_weights": True}, 33, 4, 5),
     "dropout": ({"hidden_size": 36, "layers": 3, "dropout": 0.4, "locked_dropout": False}, 20, 4, 6),
     "locked": ({"hidden_size": 36, "dropout": 0.4, "locked_dropout": True}, 20, 4, 6),
-    "n-grams": ({"hidden_size": 20, "ngram_size": 5, "ngram_rows": 30}, 13, 5, 9),
-    "n-grams, more symbols than places": ({"hidden_size": 16, "ngram_size": 3, "ngram_rows": 30}, 400, 3, 7),
-    "n-grams, dropout": ({"hidden_size": 16, "ngram_size": 16, "dropout": 0.3, "dropout_input": 0.2}, 13, 5, 9),
+    "n-grams": ({"hidden_size": 20, "ngram_embedding_size": 5, "ngram_rows": 30}, 13, 5, 9),
+    "n-grams, more symbols than places": ({"hidden_size": 16, "ngram_embedding_size": 3, "ngram_rows": 30}, 400, 3, 7),
+    "n-grams, dropout": (
+        {"hidden_size": 16, "ngram_embedding_size": 16, "dropout": 0.3, "dropout_input": 0.2},
+        13,
+        5,
+        9,
+    ),
     "every kind": (
         {"hidden_size": 16, "dropout": 0.3, "dropout_input": 0.2, "dropout_recurrent": 0.5, "dropout_embedding": 0.1},
         150,
@@ -154,7 +159,7 @@ def test_all_these_models_are_computed_in_one_go(name: str) -> None:
         {"activation_penalty": 0.1},
         {"change_penalty": 0.1},
         {"attention_window": 3},
-        {"attention_window": 3, "ngram_size": 5, "ngram_rows": 30},
+        {"attention_window": 3, "ngram_embedding_size": 5, "ngram_rows": 30},
     ],
     ids=str,
 )

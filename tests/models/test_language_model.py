@@ -26,10 +26,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "normalised": {"layer_norm": True, "embedding_size": 5},
     "residual": {"residual": True, "layers": 3},
     "attention": {"attention_window": 3},
-    "n-grams": {"ngram_size": 4, "ngram_order": 3, "ngram_rows": 20},
-    "n-grams, normalised": {"ngram_size": 4, "ngram_rows": 20, "layer_norm": True, "tie_weights": True},
+    "n-grams": {"ngram_embedding_size": 4, "ngram_order": 3, "ngram_rows": 20},
+    "n-grams, normalised": {"ngram_embedding_size": 4, "ngram_rows": 20, "layer_norm": True, "tie_weights": True},
     "everything": {"tie_weights": True, "embedding_size": 5, "layer_norm": True, "residual": True, "layers": 3}
-    | {"attention_window": 2, "ngram_size": 6, "ngram_rows": 20},
+    | {"attention_window": 2, "ngram_embedding_size": 6, "ngram_rows": 20},
 }
 
 
@@ -49,7 +49,7 @@ def written_out(model: LanguageModel, ids: Tensor, masks: torch.Generator | None
     """The model as docs/models.md has it, over readable cells: (B, T) -> (B, T, V)."""
     config, locked = model.config, model.config.locked_dropout
     x = drop_symbols(model.embedding, config.dropout_embedding, masks)[ids]
-    if config.ngram_size:
+    if config.ngram_embedding_size:
         x = torch.cat([x, ngrams_of(model, ids)], -1)
     for index, layer in enumerate(model.layers):
         inner = x
@@ -75,7 +75,7 @@ def written_out(model: LanguageModel, ids: Tensor, masks: torch.Generator | None
 def ngrams_of(model: LanguageModel, ids: Tensor) -> Tensor:
     """Vectors of n-grams as docs/models.md has them, symbol by symbol, in whole numbers without end. ids: (B, T)"""
     N, R = model.config.ngram_order, model.config.ngram_rows
-    found = torch.zeros(*ids.shape, model.config.ngram_size, dtype=model.ngram_embedding.dtype)
+    found = torch.zeros(*ids.shape, model.config.ngram_embedding_size, dtype=model.ngram_embedding.dtype)
     for b, text in enumerate(ids.tolist()):
         for t in range(len(text)):
             last = [0 if t - n < 0 else text[t - n] + 1 for n in range(N)]

@@ -22,7 +22,7 @@ OPTIONS = [
     {"embedding_size": 7, "tie_weights": True},
     {"embedding_size": 33, "residual": True},
     {"attention_window": 7},
-    {"attention_window": 7, "ngram_size": 9, "ngram_rows": 40},
+    {"attention_window": 7, "ngram_embedding_size": 9, "ngram_rows": 40},
 ]
 
 

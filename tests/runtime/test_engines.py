@@ -59,7 +59,7 @@ def test_without_numba_numpy_serves(monkeypatch):
 MISSING = [
     ("cell mogrifier-lstm", {"cell": "mogrifier-lstm"}),
     ("attention_window", {"attention_window": 9}),
-    ("ngram_size", {"ngram_size": 3}),
+    ("ngram_embedding_size", {"ngram_embedding_size": 3}),
 ]
 
 

@@ -67,8 +67,8 @@ OPTIONS = [
     {"layers": 1, "hidden_size": 1},
     {"layers": 1, "hidden_size": 130},
     {"attention_window": 7},
-    {"ngram_size": 9, "ngram_rows": 40},
-    {"ngram_size": 9, "ngram_order": 2, "ngram_rows": 40, "attention_window": 7, "layer_norm": True},
+    {"ngram_embedding_size": 9, "ngram_rows": 40},
+    {"ngram_embedding_size": 9, "ngram_order": 2, "ngram_rows": 40, "attention_window": 7, "layer_norm": True},
 ]
 MOGRIFIERS = [{"mogrifier_rounds": 1}, {"mogrifier_rounds": 4, "mogrifier_rank": 3, "embedding_size": 7}]
 
@@ -96,7 +96,7 @@ def test_logits_and_states_equal_the_trained_model(cell, options):
         {},
         {"layer_norm": True, "residual": True},
         {"hidden_size": 130},
-        {"hidden_size": 130, "attention_window": 90, "ngram_size": 9},
+        {"hidden_size": 130, "attention_window": 90, "ngram_embedding_size": 9},
     ],
     ids=str,
 )
@@ -113,7 +113,7 @@ def test_a_row_is_the_same_bits_whatever_is_beside_it(cell, options):
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("length", [1, 2, numpy_model.WINDOW, numpy_model.WINDOW + 1])
 def test_priming_is_stepping(cell, length):
-    _, model = models(cell=cell, residual=True, layer_norm=True, attention_window=5, ngram_size=9)
+    _, model = models(cell=cell, residual=True, layer_norm=True, attention_window=5, ngram_embedding_size=9)
     stepwise, state = stepped(model, IDS[None, :length], model.initial_state(1))
     logits, primed = model.prime(IDS[:length], 3)
     np.testing.assert_array_equal(logits, np.repeat(stepwise[:, -1], 3, axis=0))

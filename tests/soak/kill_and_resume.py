@@ -82,7 +82,7 @@ def mixture(draw: random.Random, number: int) -> list[str]:
         "activation-penalty": draw.choice([0, 2]),
         "change-penalty": draw.choice([0, 1]),
         "attention-window": draw.choice([0, 0, 5]),
-        "ngram-size": draw.choice([0, 0, 4]),
+        "ngram-embedding-size": draw.choice([0, 0, 4]),
         "steps": draw.randint(10, 30),
         "evaluate-every": draw.randint(2, 8),
         "checkpoint-every": draw.randint(1, 6),

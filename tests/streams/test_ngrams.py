@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from charlm.streams import NONE, ngram_rows
+from charlm.streams import NO_SYMBOL, rows_of_ngrams
 
 SYMBOLS = np.random.default_rng(1).integers(0, 90, (3, 400))
 
@@ -12,8 +12,8 @@ SYMBOLS = np.random.default_rng(1).integers(0, 90, (3, 400))
 @pytest.mark.parametrize("N", [2, 3, 7])
 @pytest.mark.parametrize("R", [1, 50, 2**20])
 def test_numpy_and_torch_find_the_same_rows_and_each_length_has_its_own(N, R):
-    ours = ngram_rows(SYMBOLS, N, R)
-    theirs = ngram_rows(torch.from_numpy(SYMBOLS), N, R)
+    ours = rows_of_ngrams(SYMBOLS, N, R)
+    theirs = rows_of_ngrams(torch.from_numpy(SYMBOLS), N, R)
     assert len(ours) == len(theirs) == N - 1
     for n, (one, other) in enumerate(zip(ours, theirs, strict=True)):
         assert one.shape == (3, 400 - N + 1)
@@ -23,7 +23,7 @@ def test_numpy_and_torch_find_the_same_rows_and_each_length_has_its_own(N, R):
 
 
 def test_a_row_depends_on_the_last_n_symbols_and_on_no_other():
-    for n, rows in enumerate(ngram_rows(SYMBOLS, 4, 2**30), 2):
+    for n, rows in enumerate(rows_of_ngrams(SYMBOLS, 4, 2**30), 2):
         seen = {}
         for lane, row_of in zip(SYMBOLS, rows, strict=True):
             for t, row in enumerate(row_of, 3):
@@ -34,12 +34,12 @@ def test_a_row_depends_on_the_last_n_symbols_and_on_no_other():
 
 def test_rows_are_those_of_runs_that_were_saved():
     """A table that was learnt is worth nothing under another hash."""
-    found = ngram_rows(np.array([NONE, NONE, NONE, 5, 1, 60_000]), 4, 32768)
+    found = rows_of_ngrams(np.array([NO_SYMBOL, NO_SYMBOL, NO_SYMBOL, 5, 1, 60_000]), 4, 32768)
     assert [rows.tolist() for rows in found] == [[28887, 18145, 7082], [59449, 40776, 49160], [96758, 72247, 78018]]
 
 
 def test_hashes_spread():
     """Of all pairs of 100 symbols, as many rows are taken as by chance, or more."""
     first, second = np.divmod(np.arange(10_000), 100)
-    (rows,) = ngram_rows(np.stack([first, second], 1), 2, 10_000)
+    (rows,) = rows_of_ngrams(np.stack([first, second], 1), 2, 10_000)
     assert len(np.unique(rows)) > 0.62 * 10_000  # 1 - 1 / e of them

@@ -111,7 +111,10 @@ def test_passes_are_those_to_the_first_end(training: dict[str, Any], passes: flo
         ({}, 3 * 4 * 8 * 8 + 5 * 8),  # the first layer's input is a table
         ({"cell": "gru", "layers": 3, "tie_weights": True}, 5 * 3 * 8 * 8 + 5 * 8),
         ({"layers": 1, "embedding_size": 4, "tie_weights": True}, 4 * 8 * 8 + 4 * 8 + 5 * 4),
-        ({"ngram_size": 3}, 3 * 4 * 8 * 8 + 5 * 8 + 3 * 4 * 8),  # so are the vectors of n-grams, but not their product
+        (
+            {"ngram_embedding_size": 3},
+            3 * 4 * 8 * 8 + 5 * 8 + 3 * 4 * 8,
+        ),  # so are the vectors of n-grams, but not their product
     ],
     ids=str,
 )

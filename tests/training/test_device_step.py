@@ -15,7 +15,10 @@ CPU = torch.device("cpu")
 # model, training
 SETTINGS = [
     ({}, {}),
-    ({"cell": "gru", "tie_weights": True, "attention_window": 12, "ngram_size": 6}, {"ema": 0.9, "clip_value": 0.01}),
+    (
+        {"cell": "gru", "tie_weights": True, "attention_window": 12, "ngram_embedding_size": 6},
+        {"ema": 0.9, "clip_value": 0.01},
+    ),
     ({"cell": "gru-reset-before", "embedding_size": 5, "tie_weights": True}, {"clip_norm": 0}),
     (
         {"dropout": 0.3, "dropout_input": 0.1, "locked_dropout": False},

@@ -104,7 +104,7 @@ def test_hostile_progress_is_refused_by_name(step, place):
         ("model", {"hidden_size": 30_000}, "embedding"),
         ("model", {"layers": 64}, "layers.1"),
         ("model", {"attention_window": 10**6}, "attention"),
-        ("model", {"ngram_size": 65536, "ngram_rows": 2**24}, "ngram_embedding"),
+        ("model", {"ngram_embedding_size": 65536, "ngram_rows": 2**24}, "ngram_embedding"),
         ("training", {"batch_size": 10**6}, "state.layers.0"),
     ],
     ids=str,

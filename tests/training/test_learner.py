@@ -47,7 +47,7 @@ def assert_same(left, right):
     [
         ({}, {}),
         (DROPOUT, EVERYTHING),
-        ({"cell": "gru", "tie_weights": True, "attention_window": 12, "ngram_size": 6}, {}),
+        ({"cell": "gru", "tie_weights": True, "attention_window": 12, "ngram_embedding_size": 6}, {}),
     ],
 )
 def test_a_restored_learner_goes_on_bit_for_bit(make_learner, optimizer, model, training):

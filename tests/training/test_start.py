@@ -256,7 +256,7 @@ def test_a_complete_run_says_how_long_it_took(seconds, words):
 
 def test_what_attention_and_n_grams_carry_goes_on(place):
     """Their state is of other shapes than a layer's, which a resume checks before it makes anything."""
-    beside = {"attention_window": 3, "ngram_size": 4, "ngram_order": 3}
+    beside = {"attention_window": 3, "ngram_embedding_size": 4, "ngram_order": 3}
     beside |= {"learning_rate": 0.01, "schedule": "constant", "weight_decay": 0.0, "dropout": 0.1}
     whole = begin(place, run="whole", steps=6, **beside)
     list(whole.events())
