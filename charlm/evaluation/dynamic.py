@@ -6,9 +6,9 @@ weights, all of them weight by weight, and mean(G) over all weights but those of
 
     theta <- theta - rate g / (G + floor mean(G)) + min(1, decay G / mean(G)) (theta_0 - theta)
 
-Each stretch is scored before its step. The gradient is cut to four times its usual length, and g / (G + ...) to 16
-for each weight by itself, so that odd text cannot throw the weights away: those of a symbol that
-training never saw have a G of nearly nothing.
+Each stretch is scored before its step. The gradient is cut to four times its usual length, and g / (G + ...) to 16 for
+each weight by itself, so that odd text cannot throw the weights away: those of a symbol that training never saw have a
+G of nearly nothing.
 """
 
 from __future__ import annotations

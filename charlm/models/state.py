@@ -32,11 +32,9 @@ class AttentionState(NamedTuple):
 
 
 class NgramState(NamedTuple):
-    """What n-grams reach back to."""
+    """What n-grams reach back to: the last symbols, as `charlm.streams.NO_SYMBOL` says."""
 
-    symbols: (
-        Tensor  # (B, N - 1), the last symbols, see `charlm.streams.NO_SYMBOL`; float32, whatever the weights are in
-    )
+    symbols: Tensor  # (B, N - 1) float32, whatever the weights are in
 
 
 LayerState = HiddenState | LSTMState
