@@ -1,7 +1,7 @@
 """A model's numbers in the order in which the compiled loop reads them.
 
-Letters: V E H L, G gates; of a step's vectors X, the longest that is multiplied, P and R, all planes of the input and
-of the state, and S, a row of the state. Every vector is padded with zeros to whole vector registers (`padded`), so that
+Letters: V E H L, G gates; D N of n-grams; of a step's vectors X, the longest that is multiplied, P and R, all planes of
+the input and of the state, and S, a row of the state: what cells carry, then the last N - 1 symbols. Every vector is padded with zeros to whole vector registers (`padded`), so that
 no loop has a tail; the logits of symbols that are padding are -inf. A cell's planes, H numbers each, are its gates
 before they are squashed, in an order in which each product writes neighbouring planes (`PLANES`).
 
@@ -37,6 +37,7 @@ LONGEST_VECTOR = 16
 WIDTHS = (
     *("cell", "L", "H", "V", "X", "P", "R", "S", "parts", "V_real"),
     *("embedding", "E", "projection", "output", "bias"),
+    *("ngrams", "D", "N", "ngram_rows", "ngrams_at", "symbols"),
 )
 LAYER = (
     *("depth", "width", "residual", "norm", "start", "start_stride", "late"),
@@ -79,8 +80,7 @@ def missing_in(config: ModelConfig) -> str | None:
     # a name that no cell has is for `lay_out` to refuse
     if config.cell in GATES and config.cell not in CELL_NUMBERS:
         return f"cell {config.cell}"
-    beside = {"attention_window": config.attention_window, "ngram_embedding_size": config.ngram_embedding_size}
-    return next((name for name, value in beside.items() if value), None)
+    return "attention_window" if config.attention_window else None
 
 
 def padded(count: int) -> int:
@@ -106,18 +106,29 @@ def lay_out(config: ModelConfig, weights: Mapping[str, Array], vocab_size: int, 
     carried = CARRIED.get(config.cell, 1)
     floats = _Floats()
     small = vocab_size * len(weights["layers.0.input_bias"]) <= LARGEST_TABLE
-    raw = not small or (config.residual and config.embedding == config.hidden_size)
+    D = config.ngram_embedding_size
+    residual = config.residual and config.embedding + D == config.hidden_size
+    # what is normalised with n-grams beside it is not known of a symbol alone
+    table = small and not (D and (config.layer_norm or residual))
+    raw = not table or residual
     embedding = floats.add(_rows(weights["embedding"], E)) if raw else -1
     layers = [
-        _layer(config, weights, index, floats, matrices, table=small and index == 0) for index in range(config.layers)
+        _layer(config, weights, index, floats, matrices, table=table and index == 0) for index in range(config.layers)
     ]
     projection = matrices.add(_grid(weights["projection"], E, H)) if "projection" in weights else -1
     output = weights["embedding" if config.tie_weights else "output_weight"]
     output_place = matrices.add(_grid(output, V, padded(output.shape[1])))
     bias = np.full(V, -np.inf, dtype=np.float32)
     bias[:vocab_size] = weights["output_bias"]
-    widths = {"cell": number, "L": config.layers, "H": H, "V": V, "X": max(H, E), "E": E, "V_real": vocab_size}
+    inputs = padded(config.embedding + D)
+    widths = {"cell": number, "L": config.layers, "H": H, "V": V, "X": max(H, inputs), "E": E, "V_real": vocab_size}
     widths |= {"P": _count(config, INPUT) * H, "R": _count(config, RECURRENT) * H, "S": config.layers * carried * H}
+    widths |= dict.fromkeys(("ngrams", "D", "N", "ngram_rows", "ngrams_at", "symbols"), -1)
+    if D:
+        # behind the embedding, or in its place where that is multiplied already
+        widths |= {"ngrams": floats.add(_filled(weights["ngram_embedding"])), "ngrams_at": config.embedding if raw else 0}
+        widths |= {"D": D, "N": config.ngram_order, "ngram_rows": config.ngram_rows, "symbols": widths["S"]}
+        widths["S"] += padded(config.ngram_order - 1)
     widths |= {"embedding": embedding, "projection": projection, "output": output_place, "bias": floats.add(bias)}
     even, odd = orders(config.layers, candidate=config.cell in CANDIDATE, projection=projection >= 0)
     widths["parts"] = len(even)
@@ -149,17 +160,18 @@ def _layer(
     norm = (weights[f"layers.{index}.norm_weight"], weights[f"layers.{index}.norm_bias"]) if config.layer_norm else None
     early, late = _biases(config, weights, index)
     entries = dict.fromkeys(LAYER, -1)
-    entries |= {"depth": 0 if table else padded(width), "width": width, "start_stride": 0}
+    entries |= {"depth": padded(width), "width": width, "start_stride": 0}
     entries["residual"] = int(config.residual and width == config.hidden_size)
+    start, multiplied = early, own["input_weight"]
     if table:
         x = weights["embedding"] if norm is None else layer_norm(weights["embedding"], *norm)
+        looked_up, multiplied = np.split(multiplied, [config.embedding], axis=1)
         with np.errstate(over="ignore", invalid="ignore"):
             # (V, planes, H)
-            start = _planes((x @ own["input_weight"].T).T, config, INPUT).transpose(2, 0, 1) + early
-        entries["start_stride"] = early.size
-    else:
-        start = early
-        entries["input"] = matrices.add(_matrix(own["input_weight"], config, INPUT))
+            start = _planes((x @ looked_up.T).T, config, INPUT).transpose(2, 0, 1) + early
+        entries |= {"start_stride": early.size, "depth": padded(multiplied.shape[1])}
+    if multiplied.size:
+        entries["input"] = matrices.add(_matrix(multiplied, config, INPUT))
         if norm is not None:
             entries["norm"] = floats.add(_rows(np.stack(norm), padded(width)))
     entries["start"] = floats.add(start)
@@ -219,6 +231,11 @@ def _grid(matrix: Array, rows: int, columns: int) -> Array:
 
 def _rows(matrix: Array, columns: int) -> Array:
     return _grid(matrix, len(matrix), columns)
+
+
+def _filled(table: Array) -> Array:
+    """Its numbers one behind the other, and zeros up to whole vectors."""
+    return _rows(table.reshape(1, -1), padded(table.size))
 
 
 class _Floats:

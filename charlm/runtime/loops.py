@@ -21,8 +21,10 @@ from charlm.runtime.order import CANDIDATE, INPUT, OUTPUT, PROJECTION, UPDATE
 from charlm.runtime.products import add_products
 from charlm.simd import WIDTH, fill, load, store
 from charlm.simd.words import array
+from charlm.streams.ngrams import MASK, MULTIPLIER, SHIFT
 
-CELL, L, H, V, X, P, R, S, PARTS, V_REAL, EMBEDDING, E, PROJECTION_WEIGHT, OUTPUT_WEIGHT, BIAS = range(len(WIDTHS))
+CELL, L, H, V, X, P, R, S, PARTS, V_REAL, EMBEDDING, E, PROJECTION_WEIGHT, OUTPUT_WEIGHT, BIAS = range(15)
+NGRAMS, D, N, NGRAM_ROWS, NGRAMS_AT, SYMBOLS = range(BIAS + 1, len(WIDTHS))
 (
     DEPTH,
     REAL_WIDTH,
@@ -121,6 +123,10 @@ def advance(first, rows, T, t, answers, model, ids, state, room):
         for row in range(rows):
             begin = plan[EMBEDDING] + ids[(first + row) * (T + 1) + t] * plan[E]
             copy(vectors, row * plan[X], model.floats, begin, plan[E])
+    if t >= 0 and plan[NGRAMS] >= 0:
+        for row in range(rows):
+            symbol = ids[(first + row) * (T + 1) + t] + 1
+            read_ngrams(model, symbol, state, (first + row) * plan[S] + plan[SYMBOLS], vectors, row * plan[X])
     parts = WIDTHS_COUNT + plan[L] * LAYER_COUNT + t % 2 * plan[PARTS]
     for place in range(parts, parts + plan[PARTS]):
         part = plan[place]
@@ -159,6 +165,30 @@ def advance(first, rows, T, t, answers, model, ids, state, room):
                 copy(vectors, logits + row * plan[V], model.floats, plan[BIAS], plan[V])
         if matrix >= 0:
             add_products(rows, vectors, source, plan[X], model, matrix, vectors, to, stride, room, t)
+
+
+@register_jitable
+def read_ngrams(model, symbol, state, symbols, vectors, to):
+    """What stands beside the embedding, and the last symbols; the equations are those of `charlm.streams.ngrams`.
+
+    Args:
+        symbols: where in `state` those before `symbol` are; then that and those but the oldest.
+        to: where in `vectors` the input begins.
+    """
+    plan, floats = model.plan, model.floats
+    to += plan[NGRAMS_AT]
+    end = plan[WIDTHS_COUNT + DEPTH] - plan[NGRAMS_AT]
+    for place in range(end):
+        vectors[to + place] = np.float32(0)
+    key, last = symbol * MULTIPLIER, symbols + plan[N] - 2
+    for n in range(plan[N] - 1):
+        key = (key + np.int64(state[last - n])) * MULTIPLIER
+        begin = plan[NGRAMS] + ((key >> SHIFT & MASK) % plan[NGRAM_ROWS] + n * plan[NGRAM_ROWS]) * plan[D]
+        for place in range(plan[D]):
+            vectors[to + place] += floats[begin + place]
+    for place in range(symbols, last):
+        state[place] = state[place + 1]
+    state[last] = np.float32(symbol)
 
 
 @in_place

@@ -59,7 +59,6 @@ def test_without_numba_numpy_serves(monkeypatch):
 MISSING = [
     ("cell mogrifier-lstm", {"cell": "mogrifier-lstm"}),
     ("attention_window", {"attention_window": 9}),
-    ("ngram_embedding_size", {"ngram_embedding_size": 3}),
 ]
 
 

@@ -33,6 +33,10 @@ OPTIONS = [
     {"embedding_size": 33, "residual": True},
     {"tie_weights": True},
     {"tie_weights": True, "embedding_size": 7, "layer_norm": True, "residual": True},
+    {"ngram_embedding_size": 9, "ngram_rows": 40},
+    {"ngram_embedding_size": 35, "ngram_rows": 1, "ngram_order": 2, "tie_weights": True, "embedding_size": 7},
+    {"ngram_embedding_size": 16, "ngram_rows": 40, "ngram_order": 20, "layers": 1, "layer_norm": True},
+    {"ngram_embedding_size": 9, "ngram_rows": 40, "embedding_size": 11, "residual": True},
 ]
 # how far logits may be from those of float32
 TOLERANCES = {"exact": 2e-5, HALVES: 2e-4, "int16": 3e-3, "int8": 0.15}
@@ -99,7 +103,11 @@ def test_logits_are_those_of_the_numpy_engine(cell, options, precision):
 
 @pytest.mark.parametrize("precision", EVERY_PRECISION)
 @pytest.mark.parametrize("cell", CELL_NUMBERS)
-@pytest.mark.parametrize("options", [{}, {"layer_norm": True, "residual": True}, {"hidden_size": 130}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"layer_norm": True, "residual": True}, {"hidden_size": 130}, {"ngram_embedding_size": 9}],
+    ids=str,
+)
 def test_a_row_is_the_same_bits_whatever_is_beside_it(cell, options, precision):
     _, model = models(precision, threads=2, cell=cell, **options)
     ids = IDS[:280].reshape(7, 40)
@@ -126,7 +134,11 @@ def test_priming_and_scoring_are_stepping(cell):
 
 @pytest.mark.parametrize("precision", EVERY_PRECISION)
 @pytest.mark.parametrize("cell", CELL_NUMBERS)
-@pytest.mark.parametrize("options", [{}, {"layer_norm": True, "residual": True, "layers": 3}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"layer_norm": True, "residual": True, "layers": 3}, {"ngram_embedding_size": 9, "ngram_rows": 40}],
+    ids=str,
+)
 def test_a_table_too_large_to_keep_is_computed_instead(monkeypatch, precision, cell, options):
     _, kept = models(precision, cell=cell, **options)
     monkeypatch.setattr(layout_module, "LARGEST_TABLE", 1)
