@@ -54,9 +54,21 @@ def lay_out(model: WholeModel, panel: int) -> Packed:
     output = parts.add_matrix(model.output, V, padded(model.output.weights.shape[1]), 1)
     bias = parts.add(_grid(model.output_bias[None], 1, V))
     carried = CARRIED.get(config.cell, 1)
-    widths = {"cell": CELL_NUMBERS[config.cell], "L": config.layers, "H": H, "V": V, "X": max(H, E), "E": E}
+    D = config.ngram_embedding_size
+    # multiplied for themselves n-grams begin at a whole vector, normalised with the embedding right behind it
+    ngrams_at = config.embedding if model.ngram_input is None else E
+    widths = {"cell": CELL_NUMBERS[config.cell], "L": config.layers, "H": H, "V": V, "E": E}
+    widths["X"] = max(H, E, padded(ngrams_at + D))
     widths |= {"P": len(PLANES[config.cell]) * H, "S": config.layers * carried * H, "V_real": model.vocab_size}
     widths |= {"embedding": embedding, "projection": projection, "output": output, "bias": bias, "log2_e": log2_e()}
+    widths |= dict.fromkeys(("ngrams", "D", "N", "ngram_rows", "ngrams_at", "ngram_input", "symbols"), -1)
+    if model.ngrams is not None:
+        widths |= {"ngrams": parts.add(model.ngrams), "ngrams_at": ngrams_at, "symbols": widths["S"]}
+        widths |= {"D": D, "N": config.ngram_order, "ngram_rows": config.ngram_rows}
+        widths["S"] += padded(config.ngram_order - 1)
+    if model.ngram_input is not None:
+        gates = len(model.ngram_input.weights) // config.hidden_size
+        widths["ngram_input"] = parts.add_matrix(model.ngram_input, H, padded(D), gates)
     for index, layer in enumerate(layers):
         layer["state"] = index * carried * H
     plan = [widths[name] for name in WIDTHS] + [layer[name] for layer in layers for name in LAYER]
@@ -68,7 +80,8 @@ def _layer(model: WholeModel, index: int, parts: _Parts) -> dict[str, int]:
     width = layer.input.weights.shape[1]
     entries = dict.fromkeys(LAYER, -1) | {"depth": 0, "width": width, "start_stride": 0}
     entries["residual"] = int(layer.residual)
-    if index == 0 and model.vocab_size * layer.early.size <= LARGEST_TABLE:
+    both = model.ngrams is not None and model.ngram_input is None
+    if index == 0 and not both and model.vocab_size * layer.early.size <= LARGEST_TABLE:
         start = _first_shares(model.embedding, layer)
         entries["start_stride"] = start.shape[1] // H * padded(H)
     else:

@@ -27,6 +27,10 @@ from charlm.coding.plan import (
     LATE,
     LAYER,
     LOG2_E,
+    NGRAM_INPUT,
+    NGRAM_ROWS,
+    NGRAMS,
+    NGRAMS_AT,
     NORM,
     OUTPUT,
     PROJECTION,
@@ -35,11 +39,14 @@ from charlm.coding.plan import (
     START,
     START_STRIDE,
     STATE,
+    SYMBOLS,
     V_REAL,
     WIDTHS,
+    D,
     E,
     H,
     L,
+    N,
     P,
     S,
     V,
@@ -50,6 +57,7 @@ from charlm.coding.weights import LOG_DIGITS, REST
 from charlm.coding.whole import LIMIT
 from charlm.runtime.layout import CELL_NUMBERS
 from charlm.simd.words import array
+from charlm.streams.ngrams import MASK, MULTIPLIER, SHIFT
 
 WIDTHS_COUNT, LAYER_COUNT = len(WIDTHS), len(LAYER)
 GRU, GRU_RESET_BEFORE = CELL_NUMBERS["gru"], CELL_NUMBERS["gru-reset-before"]
@@ -161,6 +169,9 @@ def advance(first, rows, M, t, model, ids, state, room):
         begin = plan[EMBEDDING] + max(ids[(first + row) * M + t], 0) * plan[E]
         for place in range(plan[E]):
             vectors[row * plan[X] + place] = model.numbers[begin + place]
+        if plan[NGRAMS] >= 0:
+            symbol, symbols = max(ids[(first + row) * M + t], 0) + 1, (first + row) * plan[S] + plan[SYMBOLS]
+            read_ngrams(model, symbol, state, symbols, vectors, row * plan[X])
     for layer in range(plan[L]):
         at = WIDTHS_COUNT + layer * LAYER_COUNT
         begin_planes(first, rows, M, t, model, at, ids, vectors, planes)
@@ -170,6 +181,11 @@ def advance(first, rows, M, t, model, ids, state, room):
                 normalise(rows, model, at, vectors, normal)
                 source = normal
             add_products(rows, vectors, source, plan[X], model, plan[at + INPUT], vectors, planes, plan[P], room)
+        if layer == 0 and plan[NGRAM_INPUT] >= 0:
+            source = plan[NGRAMS_AT]
+            add_products(rows, vectors, source, plan[X], model, plan[NGRAM_INPUT], vectors, planes, plan[P], room)
+            for place in range(planes, planes + rows * plan[P]):
+                vectors[place] = bound(np.int64(vectors[place]), 2 * LIMIT)
         # of a GRU, the first plane is of the input alone
         to = planes + (plan[H] if plan[CELL] == GRU else 0)
         begin = first * plan[S] + plan[at + STATE]
@@ -183,6 +199,25 @@ def advance(first, rows, M, t, model, ids, state, room):
             for place in range(plan[H]):
                 y, to = state[begin + row * plan[S] + place], row * plan[X] + place
                 vectors[to] = bound(np.int64(vectors[to]) + y, 2 * LIMIT) if plan[at + RESIDUAL] > 0 else y
+
+
+@register_jitable
+def read_ngrams(model, symbol, state, symbols, vectors, to):
+    """What stands beside the embedding; arguments as those of `charlm.runtime.loops.read_ngrams`."""
+    plan, numbers = model.plan, model.numbers
+    to += plan[NGRAMS_AT]
+    end = plan[X] - plan[NGRAMS_AT]
+    for place in range(end):
+        vectors[to + place] = 0
+    key, last = symbol * MULTIPLIER, symbols + plan[N] - 2
+    for n in range(plan[N] - 1):
+        key = (key + state[last - n]) * MULTIPLIER
+        begin = plan[NGRAMS] + ((key >> SHIFT & MASK) % plan[NGRAM_ROWS] + n * plan[NGRAM_ROWS]) * plan[D]
+        for place in range(plan[D]):
+            vectors[to + place] = bound(np.int64(vectors[to + place]) + numbers[begin + place], LIMIT)
+    for place in range(symbols, last):
+        state[place] = state[place + 1]
+    state[last] = symbol
 
 
 @register_jitable

@@ -22,6 +22,7 @@ from charlm.coding.whole import (
     WholeModel,
 )
 from charlm.runtime.layout import CARRIED
+from charlm.streams import rows_of_ngrams
 
 GATE = FRACTION + 1
 """Binary digits of a gate: 1 + tanh(v / 2) is twice a sigmoid."""
@@ -33,28 +34,45 @@ EPSILON = round(1e-5 * 4**FRACTION)
 
 
 class ReferenceModel:
-    """The language model in whole numbers. A state is one array (N, H) for each thing that each layer carries."""
+    """The language model in whole numbers. A state is one array (N, H) for each thing that each layer carries, and one
+    of the last symbols where there are n-grams."""
 
     def __init__(self, model: WholeModel) -> None:
         self.model = model
         self._carried = CARRIED.get(model.config.cell, 1)
 
     def initial_state(self, N: int) -> list[Whole]:
-        """Zeros."""
-        H = self.model.config.hidden_size
-        return [np.zeros((N, H), dtype=np.int64) for _ in range(self._carried * len(self.model.layers))]
+        """Zeros; of the last symbols too, which is `charlm.streams.NO_SYMBOL`."""
+        widths = [self.model.config.hidden_size] * (self._carried * len(self.model.layers))
+        widths += [] if self.model.ngrams is None else [self.model.config.ngram_order - 1]
+        return [np.zeros((N, width), dtype=np.int64) for width in widths]
 
     def step(self, ids: Whole, state: list[Whole]) -> tuple[Whole, list[Whole]]:
         """ids: (N,) -> logits (N, V) of the id that follows, state after."""
-        x, after = self.model.embedding[ids], []
+        x, after, symbols = self.model.embedding[ids], [], []
+        beside: Whole | int = 0
+        if self.model.ngrams is not None:
+            ngrams, symbols = self._ngrams(self.model.ngrams, ids, state[-1])
+            if self.model.ngram_input is None:
+                x = np.concatenate([x, ngrams], axis=1)
+            else:
+                beside = product(ngrams, self.model.ngram_input)
         for index, layer in enumerate(self.model.layers):
             own = state[index * self._carried : (index + 1) * self._carried]
-            next_state = _cell(self.model.config.cell, layer, x, own)
+            next_state = _cell(self.model.config.cell, layer, x, own, 0 if index else beside)
             x = bounded(x + next_state[0], 2 * LIMIT) if layer.residual else next_state[0]
             after += next_state
         if self.model.projection is not None:
             x = product(x, self.model.projection)
-        return product(x, self.model.output) + self.model.output_bias, after
+        return product(x, self.model.output) + self.model.output_bias, after + symbols
+
+    def _ngrams(self, table: Whole, ids: Whole, before: Whole) -> tuple[Whole, list[Whole]]:
+        """The sum of the vectors of the n-grams that end at each id, (N, D), and the last symbols after it."""
+        symbols = np.concatenate([before, ids[:, None] + 1], axis=1)
+        x = np.zeros((len(ids), table.shape[1]), dtype=np.int64)
+        for rows in rows_of_ngrams(symbols, self.model.config.ngram_order, self.model.config.ngram_rows):
+            x = bounded(x + table[rows[:, 0]], LIMIT)
+        return x, [symbols[:, 1:]]
 
 
 def product(x: Whole, matrix: WholeMatrix) -> Whole:
@@ -118,11 +136,12 @@ def root(x: Whole) -> Whole:
     return np.where((found + 1) * (found + 1) <= x, found + 1, found)
 
 
-def _cell(cell: str, layer: WholeLayer, x: Whole, state: list[Whole]) -> list[Whole]:
-    """The next state; its first array is the layer's output."""
+def _cell(cell: str, layer: WholeLayer, x: Whole, state: list[Whole], beside: Whole | int) -> list[Whole]:
+    """The next state; its first array is the layer's output. `beside` is what else stands in the input's planes."""
     if layer.norm is not None:
         x = layer_norm(x, *layer.norm)
-    early, late = product(x, layer.input) + layer.early, product(state[0], layer.recurrent)
+    early = bounded(product(x, layer.input) + layer.early + beside, 2 * LIMIT)
+    late = product(state[0], layer.recurrent)
     return STEPS[cell](layer, early, late, state)
 
 

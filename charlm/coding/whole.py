@@ -69,11 +69,19 @@ class WholeLayer(NamedTuple):
 
 
 class WholeModel(NamedTuple):
-    """A language model in whole numbers: `charlm.coding.reference` says what it computes."""
+    """A language model in whole numbers: `charlm.coding.reference` says what it computes.
+
+    Attributes:
+        ngrams: vectors of n-grams ((N - 1) R, D), as `charlm.streams.rows_of_ngrams` finds them; None without.
+        ngram_input: what they are multiplied by in layer 0, whose `input` is that of the embedding alone then; None
+            where layer 0 normalises both together, and its `input` is that of both.
+    """
 
     config: ModelConfig
     vocab_size: int
     embedding: Whole
+    ngrams: Whole | None
+    ngram_input: WholeMatrix | None
     layers: tuple[WholeLayer, ...]
     projection: WholeMatrix | None
     output: WholeMatrix
@@ -84,6 +92,7 @@ class WholeModel(NamedTuple):
         """SHA-256 of all that the probabilities depend on."""
         config = self.config
         facts = [ARITHMETIC, self.vocab_size, config.cell, config.layers, config.hidden_size]
+        facts += [] if self.ngrams is None else [config.ngram_order, config.ngram_rows]
         digest = hashlib.sha256(json.dumps(facts).encode())
         for array in _arrays(self):
             digest.update(json.dumps([array.dtype.itemsize, *array.shape]).encode())
@@ -103,15 +112,11 @@ def make_whole(config: ModelConfig, arrays: Mapping[str, npt.NDArray[Any]], voca
         raise ConfigError(
             f"compress and decompress compute in whole numbers, for the cells {', '.join(CELLS)}; was {config.cell!r}"
         )
-    for what, flag, value in (
-        ("attention", "--attention-window", config.attention_window),
-        ("n-grams", "--ngram-embedding-size", config.ngram_embedding_size),
-    ):
-        if value:
-            raise ConfigError(
-                f"compress and decompress compute in whole numbers, which there are none of for {what}: "
-                f"take a run without {flag}, was {value}"
-            )
+    if config.attention_window:
+        raise ConfigError(
+            "compress and decompress compute in whole numbers, which there are none of for attention: "
+            f"take a run without --attention-window, was {config.attention_window}"
+        )
     tensors = _Tensors(weights)
     layers = tuple(_layer(config, tensors, index) for index in range(config.layers))
     embedding = tensors.fixed("embedding")
@@ -119,6 +124,8 @@ def make_whole(config: ModelConfig, arrays: Mapping[str, npt.NDArray[Any]], voca
         config=config,
         vocab_size=vocab_size,
         embedding=embedding,
+        ngrams=tensors.fixed("ngram_embedding") if config.ngram_embedding_size else None,
+        ngram_input=_ngram_input(config, tensors),
         layers=layers,
         projection=tensors.matrix("projection") if "projection" in weights else None,
         output=tensors.matrix("embedding" if config.tie_weights else "output_weight"),
@@ -136,6 +143,7 @@ def _layer(config: ModelConfig, tensors: _Tensors, index: int) -> WholeLayer:
     if cell == "gru":  # the candidate's own bias is multiplied with the reset gate
         early[2 * H :], late = one[2 * H :], other[2 * H :]
     width = tensors.weights[f"{start}input_weight"].shape[1]
+    columns = slice(config.embedding if index == 0 and not config.layer_norm else width)
     norm = (
         (tensors.fixed(f"{start}norm_weight", NORM_FRACTION), tensors.fixed(f"{start}norm_bias"))
         if config.layer_norm
@@ -144,13 +152,20 @@ def _layer(config: ModelConfig, tensors: _Tensors, index: int) -> WholeLayer:
     candidate = tensors.matrix(f"{start}recurrent_weight", _rows(cell, CANDIDATE, H)) if cell in CANDIDATE else None
     return WholeLayer(
         norm=norm,
-        input=tensors.matrix(f"{start}input_weight", inputs),
+        input=tensors.matrix(f"{start}input_weight", inputs, columns),
         recurrent=tensors.matrix(f"{start}recurrent_weight", state),
         candidate=candidate,
         early=early[inputs],
         late=late,
         residual=config.residual and width == H,
     )
+
+
+def _ngram_input(config: ModelConfig, tensors: _Tensors) -> WholeMatrix | None:
+    if not config.ngram_embedding_size or config.layer_norm:
+        return None
+    rows = _rows(config.cell, INPUT, config.hidden_size)
+    return tensors.matrix("layers.0.input_weight", rows, slice(config.embedding, None))
 
 
 def _rows(cell: str, part: Mapping[str, tuple[int, int]], H: int) -> npt.NDArray[np.intp]:
@@ -178,10 +193,11 @@ class _Tensors:
             )
         return found.astype(np.int64)
 
-    def matrix(self, name: str, rows: npt.NDArray[np.intp] | None = None) -> WholeMatrix:
-        """A matrix, or some of its rows."""
+    def matrix(self, name: str, rows: npt.NDArray[np.intp] | None = None, columns: slice = slice(None)) -> WholeMatrix:
+        """A matrix, or some of its rows and columns."""
         self._used.add(name)
-        found = whole_rows(self.weights[name] if rows is None else self.weights[name][rows])
+        wanted = self.weights[name][:, columns]
+        found = whole_rows(wanted if rows is None else wanted[rows])
         if found is None:
             raise ConfigError(
                 f"tensor {name!r} holds weights too large for the whole numbers that compress and decompress compute in"
@@ -215,6 +231,7 @@ def whole_rows(matrix: Floats) -> WholeMatrix | None:
 def _arrays(model: WholeModel) -> list[npt.NDArray[Any]]:
     """All numbers of a model, in an order that its configuration gives."""
     found: list[npt.NDArray[Any]] = [model.embedding]
+    found += [*(() if model.ngrams is None else (model.ngrams,)), *(model.ngram_input or ())]
     for layer in model.layers:
         found += [*(layer.norm or ()), *layer.input, *layer.recurrent, *(layer.candidate or ()), layer.early]
         found += [np.array([layer.residual], dtype=np.int64), *(() if layer.late is None else (layer.late,))]

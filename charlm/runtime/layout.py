@@ -126,7 +126,10 @@ def lay_out(config: ModelConfig, weights: Mapping[str, Array], vocab_size: int, 
     widths |= dict.fromkeys(("ngrams", "D", "N", "ngram_rows", "ngrams_at", "symbols"), -1)
     if D:
         # behind the embedding, or in its place where that is multiplied already
-        widths |= {"ngrams": floats.add(_filled(weights["ngram_embedding"])), "ngrams_at": config.embedding if raw else 0}
+        widths |= {
+            "ngrams": floats.add(_filled(weights["ngram_embedding"])),
+            "ngrams_at": config.embedding if raw else 0,
+        }
         widths |= {"D": D, "N": config.ngram_order, "ngram_rows": config.ngram_rows, "symbols": widths["S"]}
         widths["S"] += padded(config.ngram_order - 1)
     widths |= {"embedding": embedding, "projection": projection, "output": output_place, "bias": floats.add(bias)}

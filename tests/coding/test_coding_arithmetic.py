@@ -39,6 +39,9 @@ OPTIONS = [
     {"layers": 3, "hidden_size": 33, "embedding_size": 5},
     {"layer_norm": True, "residual": True, "embedding_size": 7},
     {"tie_weights": True, "embedding_size": 9, "layer_norm": True, "residual": True, "layers": 3},
+    {"ngram_embedding_size": 5, "ngram_rows": 30},
+    {"ngram_embedding_size": 40, "ngram_rows": 1, "ngram_order": 20, "residual": True, "embedding_size": 3},
+    {"ngram_embedding_size": 5, "ngram_rows": 30, "layer_norm": True, "embedding_size": 7, "ngram_order": 2},
 ]
 
 
@@ -171,7 +174,6 @@ def test_every_cell_that_is_computed_is_one_of_the_table():
 REFUSED = [
     ({"cell": "mogrifier-lstm"}, {}, "^compress and decompress compute in whole numbers, .* was 'mogrifier-lstm'"),
     ({"attention_window": 8}, {}, "take a run without --attention-window, was 8"),
-    ({"ngram_embedding_size": 8}, {}, "take a run without --ngram-embedding-size, was 8"),
     ({}, {"embedding": 600.0}, "'embedding' holds 600"),
     ({}, {"layers.1.recurrent_weight": 1e30}, "'layers.1.recurrent_weight' holds weights too large"),
 ]
