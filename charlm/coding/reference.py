@@ -49,8 +49,9 @@ class ReferenceModel:
 
     def step(self, ids: Whole, state: list[Whole]) -> tuple[Whole, list[Whole]]:
         """ids: (N,) -> logits (N, V) of the id that follows, state after."""
-        x, after, symbols = self.model.embedding[ids], [], []
+        x, after = self.model.embedding[ids], []
         beside: Whole | int = 0
+        symbols: list[Whole] = []
         if self.model.ngrams is not None:
             ngrams, symbols = self._ngrams(self.model.ngrams, ids, state[-1])
             if self.model.ngram_input is None:

@@ -1,9 +1,10 @@
 """A model's numbers in the order in which the compiled loop reads them.
 
 Letters: V E H L, G gates; D N of n-grams; of a step's vectors X, the longest that is multiplied, P and R, all planes of
-the input and of the state, and S, a row of the state: what cells carry, then the last N - 1 symbols. Every vector is padded with zeros to whole vector registers (`padded`), so that
-no loop has a tail; the logits of symbols that are padding are -inf. A cell's planes, H numbers each, are its gates
-before they are squashed, in an order in which each product writes neighbouring planes (`PLANES`).
+the input and of the state, and S, a row of the state: what cells carry, then the last N - 1 symbols. Every vector is
+padded with zeros to whole vector registers (`padded`), so that no loop has a tail; the logits of symbols that are
+padding are -inf. A cell's planes, H numbers each, are its gates before they are squashed, in an order in which each
+product writes neighbouring planes (`PLANES`).
 
     plan      int64: the sizes `WIDTHS`, then for each layer the entries `LAYER`, in these orders; then the order of an
               even step's parts and that of an odd one's (`charlm.runtime.order`)
