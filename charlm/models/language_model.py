@@ -36,6 +36,9 @@ class LanguageModel(nn.Module):
     et al., 2016, arXiv:1611.01462), below it a projection from H to E where those differ.
 
     There is no training mode: dropout is on in a call that is given `masks`, and off in one that is not.
+
+    Attributes:
+        sparse_rows: whether the gradient of `ngram_embedding` is to be a sparse tensor: for optimisers that take one.
     """
 
     embedding: Tensor  # (V, E)
@@ -78,6 +81,7 @@ class LanguageModel(nn.Module):
         self.vocab_size = vocab_size
         self.layers = Stack(config)
         self.scratch = Scratch()
+        self.sparse_rows = False
         for name, shape in parameter_shapes(config, vocab_size).items():
             if not name.startswith("layers."):
                 self.register_parameter(name, nn.Parameter(torch.zeros(shape, dtype=torch.float32)))
@@ -186,7 +190,7 @@ class LanguageModel(nn.Module):
         *others, last = state
         if not isinstance(last, NgramState):
             return None, state
-        ngrams, last = embed_ngrams(ids, last, self.ngram_embedding, self.config.ngram_order)
+        ngrams, last = embed_ngrams(ids, last, self.ngram_embedding, self.config.ngram_order, sparse=self.sparse_rows)
         return ngrams, (*others, last)
 
     def _outputs(self, inputs: Lookup, state: State, masks: torch.Generator | None) -> tuple[Tensor, State]:
@@ -255,9 +259,9 @@ class LanguageModel(nn.Module):
         """Whether a kernel can compute all of a window together."""
         return goes_in_one(self.config)
 
-    def count_parameters(self) -> int:
-        """How many numbers are learnt; a tied matrix counts once."""
-        return sum(parameter.numel() for parameter in self.parameters())
+    def count_parameters(self, *, ngrams: bool = True) -> int:
+        """How many numbers are learnt, with those of the table of n-grams or without; a tied matrix counts once."""
+        return sum(p.numel() for name, p in self.named_parameters() if ngrams or name != "ngram_embedding")
 
     def to_arrays(self) -> dict[str, np.ndarray[Any, Any]]:
         """All weights by name, copied, float32; a tied matrix once."""

@@ -16,7 +16,9 @@ def nothing_read(B: int, N: int, like: Tensor) -> NgramState:
     return NgramState(torch.full((B, N - 1), NO_SYMBOL, dtype=torch.float32, device=like.device))
 
 
-def embed_ngrams(ids: Tensor, state: NgramState, table: Tensor, N: int) -> tuple[Tensor, NgramState]:
+def embed_ngrams(
+    ids: Tensor, state: NgramState, table: Tensor, N: int, *, sparse: bool = False
+) -> tuple[Tensor, NgramState]:
     """The sum of the vectors of the n-grams of 2, ..., N symbols that end at each symbol.
 
         g[t] = sum over n = 2 ... N of table[row of (ids[t - n + 1], ..., ids[t])]
@@ -27,11 +29,12 @@ def embed_ngrams(ids: Tensor, state: NgramState, table: Tensor, N: int) -> tuple
     Args:
         ids: (B, T) int64.
         table: ((N - 1) R, D)
+        sparse: whether its gradient is to be a sparse tensor, of the rows that occur.
 
     Returns:
         g (B, T, D), time-major in memory, and the last N - 1 symbols.
     """
     symbols = torch.cat([state.symbols.to(torch.int64), ids + 1], dim=1)
     rows = torch.stack(rows_of_ngrams(symbols, N, len(table) // (N - 1)))  # (N - 1, B, T)
-    vectors = F.embedding(rows.permute(2, 1, 0), table).sum(2)  # (T, B, D)
+    vectors = F.embedding(rows.permute(2, 1, 0), table, sparse=sparse).sum(2)  # (T, B, D)
     return vectors.transpose(0, 1), NgramState(symbols[:, ids.shape[1] :].to(torch.float32))

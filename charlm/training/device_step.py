@@ -73,7 +73,7 @@ class DeviceStep:
 
     def queue(
         self,
-        optimizer: torch.optim.Optimizer,
+        optimizers: Sequence[torch.optim.Optimizer],
         average: list[Tensor] | None,
         *,
         rate: float,
@@ -92,7 +92,7 @@ class DeviceStep:
         self._position.fill_(self.lanes.position)
         if self.masks is not None:
             self.masks.manual_seed(seed)
-        compute = self._computation(optimizer, average, lengths)
+        compute = self._computation(optimizers, average, lengths)
         if self.record and self.graph is None and self._steps_run >= STEPS_BEFORE_GRAPH:
             self._try_to_record(compute)
         if self.graph is not None:
@@ -114,7 +114,7 @@ class DeviceStep:
         self.graph, self._steps_run = None, 0
 
     def _computation(
-        self, optimizer: torch.optim.Optimizer, average: list[Tensor] | None, lengths: list[int]
+        self, optimizers: Sequence[torch.optim.Optimizer], average: list[Tensor] | None, lengths: list[int]
     ) -> Callable[[], None]:
         """The step as a function without arguments, its windows chosen."""
         windows: list[Callable[[], tuple[Tensor, Tensor]]] = []
@@ -126,7 +126,7 @@ class DeviceStep:
                 windows.append(self._from_device(self._text, ahead, length))
                 self.lanes.skip(length)
             ahead += length
-        return lambda: self._compute(optimizer, average, windows)
+        return lambda: self._compute(optimizers, average, windows)
 
     def _from_device(self, text: DeviceLanes, ahead: int, length: int) -> Callable[[], tuple[Tensor, Tensor]]:
         return lambda: text.window(self._position + ahead, length)
@@ -141,7 +141,7 @@ class DeviceStep:
 
     def _compute(
         self,
-        optimizer: torch.optim.Optimizer,
+        optimizers: Sequence[torch.optim.Optimizer],
         average: list[Tensor] | None,
         windows: list[Callable[[], tuple[Tensor, Tensor]]],
     ) -> None:
@@ -160,7 +160,7 @@ class DeviceStep:
                 gradients = window_gradients
         norm = global_norm(gradients)
         skip = (~(loss.isfinite() & norm.isfinite())).float()
-        self._update(optimizer, average, gradients, norm, skip)
+        self._update(optimizers, average, gradients, norm, skip)
         with torch.no_grad():
             for layer, layer_after in zip(self.state, state, strict=True):
                 torch._foreach_copy_(list(layer), list(layer_after))
@@ -175,7 +175,7 @@ class DeviceStep:
 
     def _update(
         self,
-        optimizer: torch.optim.Optimizer,
+        optimizers: Sequence[torch.optim.Optimizer],
         average: list[Tensor] | None,
         gradients: list[Tensor],
         norm: Tensor,
@@ -187,9 +187,10 @@ class DeviceStep:
             clip_by_value(gradients, self.config.clip_value)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
-        for group in optimizer.param_groups:
-            group["lr"] = self.rate  # loading a checkpoint puts a copy in its place
-        step_unless(optimizer, skip)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate  # loading a checkpoint puts a copy in its place
+            step_unless(optimizer, skip)
         if average is not None:
             difference = torch._foreach_sub([p.detach() for p in self.parameters], average)
             torch._foreach_mul_(difference, self._average_towards * (1 - skip))

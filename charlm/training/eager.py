@@ -39,6 +39,10 @@ class _Eager:
         inspect.unwrap(super().step)(self)  # type: ignore[misc]
 
 
+class Optimizer(_Eager, torch.optim.Optimizer):  # type: ignore[misc]
+    """`torch.optim.Optimizer`, to make others of."""
+
+
 class SGD(_Eager, torch.optim.SGD):  # type: ignore[misc]
     """`torch.optim.SGD`."""
 

@@ -22,7 +22,7 @@ from charlm.streams import Lanes
 from charlm.training.clipping import clip_by_norm, clip_by_value, global_norm
 from charlm.training.device_step import DeviceStep
 from charlm.training.machine import Machine
-from charlm.training.optimizers import load_optimizer_arrays, make_optimizer, optimizer_arrays
+from charlm.training.optimizers import load_optimizer_arrays, make_optimizers, optimizer_arrays
 from charlm.training.windows import rate_share, window_lengths
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -101,8 +101,10 @@ class Learner:
             join_layers(model)
             self.queue = DeviceStep(model, lanes, config, machine, torch.from_numpy(characters_per_id), self.masks)
             self.state = self.queue.state
+        # sparse gradients cannot be recorded, nor added up in place
+        self.model.sparse_rows = self.queue is None
         rate = None if self.queue is None else self.queue.rate
-        self.optimizer = make_optimizer(dict(model.named_parameters()), config, machine.device, rate)
+        self.optimizers = make_optimizers(dict(model.named_parameters()), config, machine.device, rate)
         self.steps = 0
         self.characters = 0
 
@@ -114,7 +116,7 @@ class Learner:
         seed = int(draws.integers(2**63)) if self.masks is not None else 0
         lengths = window_lengths(self.config, draws)
         self.queue.queue(
-            self.optimizer,
+            self.optimizers,
             self.average,
             rate=learning_rate * rate_share(self.config, lengths),
             average_towards=1 - self._decay(),
@@ -144,21 +146,23 @@ class Learner:
             return self._step(learning_rate)
 
     def _step(self, learning_rate: float) -> StepResult:
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         draws = self._draws()
         if self.masks is not None:
             # subtle: seeded per step, not carried on, so that a resumed run draws the same masks
             self.masks.manual_seed(int(draws.integers(2**63)))
         lengths = window_lengths(self.config, draws)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate * rate_share(self.config, lengths)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * rate_share(self.config, lengths)
         loss, characters, all_symbols = 0.0, 0, False
         for length in lengths:
             window_loss, window_characters, symbols = self._window(length)
             loss += window_loss / self.config.accumulate
             characters += window_characters
             all_symbols = all_symbols or symbols is None
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        gradients = _gradients(self.parameters)
         norm = global_norm(gradients).item()
         applied = np.isfinite(loss) and np.isfinite(norm)
         if applied:
@@ -213,7 +217,8 @@ class Learner:
             clip_by_norm(gradients, norm, self.config.clip_norm)
         if self.config.clip_value:
             clip_by_value(gradients, self.config.clip_value)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[LanguageModel]:
@@ -234,7 +239,7 @@ class Learner:
 
     def capture(self) -> Capture:
         """A copy of all that training has changed so far. Call `settle` first: its results are part of it."""
-        training = {f"optimizer.{key}": array for key, array in optimizer_arrays(self.optimizer).items()}
+        training = {f"optimizer.{key}": array for key, array in optimizer_arrays(self.optimizers).items()}
         training |= {f"state.{key}": array for key, array in state_to_arrays(self.state).items()}
         if self.average is not None:
             training |= {f"trained.{key}": array for key, array in self.model.to_arrays().items()}
@@ -255,7 +260,7 @@ class Learner:
             self.model.load_arrays(_prefixed(capture.training, "trained."))
         else:
             self.model.load_arrays(capture.weights)
-        load_optimizer_arrays(self.optimizer, _prefixed(capture.training, "optimizer."))
+        load_optimizer_arrays(self.optimizers, _prefixed(capture.training, "optimizer."))
         like = self.model.initial_state(self.config.batch_size)
         state = state_from_arrays(_prefixed(capture.training, "state."), like)
         if self.queue is None:
@@ -268,6 +273,18 @@ class Learner:
             self.lanes.load_state_dict(capture.progress["lanes"])
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"checkpoint: progress is incomplete: {error!r}") from None
+
+
+def _gradients(parameters: list[torch.nn.Parameter]) -> list[torch.Tensor]:
+    """What backpropagation left, to be changed in place: of a sparse gradient the rows that it has."""
+    found = []
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()
+            found.append(parameter.grad.values())
+        elif parameter.grad is not None:
+            found.append(parameter.grad)
+    return found
 
 
 def _prefixed(arrays: Arrays, prefix: str) -> Arrays:

@@ -51,7 +51,7 @@ class Machine:
 
     def stepping(self, model: LanguageModel) -> contextlib.AbstractContextManager[object]:
         """While in here, for one step: torch alone in its thread where the compiled loops do nearly all of the work."""
-        few = model.count_parameters() <= MOST_ALONE and model.goes_in_one
+        few = model.count_parameters(ngrams=False) <= MOST_ALONE and model.goes_in_one
         return torch_alone() if self.kernels == "compiled" and few else contextlib.nullcontext()
 
     @property

@@ -1,4 +1,5 @@
-"""The optimisers, by name. Each is torch's own, with its fused or multi-tensor kernel, but Muon.
+"""The optimisers, by name. Each is torch's own, with its fused or multi-tensor kernel, but Muon; the table of n-grams,
+of which a step reads few rows, has `RowAdagrad` whatever the others have.
 
 For a step that the host does not wait for, `make_optimizer` takes the learning rate as a tensor on the device, and
 `step_unless` a flag there that says whether to leave the step out.
@@ -6,7 +7,7 @@ For a step that the host does not wait for, `make_optimizer` takes the learning 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,16 @@ from charlm.errors import RunError
 from charlm.registry import lookup
 from charlm.training import eager
 from charlm.training.muon import Muon
+from charlm.training.row_adagrad import RowAdagrad
 
 Parameters = Mapping[str, torch.nn.Parameter]  # by name
 Rate = float | torch.Tensor
-# Matrices of which each row is of one symbol, or of n-grams: Jordan leaves them to Adam.
-NO_MUON = frozenset(("embedding", "ngram_embedding", "output_weight"))
+# Matrices of which each row is of one symbol: Jordan leaves them to Adam.
+NO_MUON = frozenset(("embedding", "output_weight"))
+NGRAMS = "ngram_embedding"
+# The highest rate of the table of n-grams, which falls as that of all else does, and how many times the weight decay of
+# all else it has: most of its rows occur seldom. docs/recipes.md has what that was found on.
+NGRAM_RATE, NGRAM_DECAY = 0.2, 5.0
 
 Maker = Callable[[Parameters, TrainingConfig, Rate, bool], torch.optim.Optimizer]
 
@@ -82,17 +88,21 @@ OPTIMIZERS: dict[str, Maker] = {
 }
 
 
-def make_optimizer(
+def make_optimizers(
     parameters: Parameters, config: TrainingConfig, device: torch.device, rate: torch.Tensor | None = None
-) -> torch.optim.Optimizer:
-    """The optimiser that `config` names, for a model's parameters, on `device`.
+) -> list[torch.optim.Optimizer]:
+    """The optimiser that `config` names, for a model's parameters, on `device`; beside it that of the n-grams, if any.
 
     Args:
         rate: () float32 on `device`, read at each step; None for a number, set by the caller in each group.
     """
-    fused = device.type in ("cpu", "cuda")
+    fused, lr = device.type in ("cpu", "cuda"), config.learning_rate if rate is None else rate
     make = lookup(OPTIMIZERS, config.optimizer, "optimizer")
-    return make(parameters, config, config.learning_rate if rate is None else rate, fused)
+    found = [make({name: value for name, value in parameters.items() if name != NGRAMS}, config, lr, fused)]
+    if NGRAMS in parameters:
+        times, decay = NGRAM_RATE / config.learning_rate, NGRAM_DECAY * config.decay
+        found.append(RowAdagrad(parameters[NGRAMS], lr=lr, times=times, decay=decay))
+    return found
 
 
 def step_unless(optimizer: torch.optim.Optimizer, skip: torch.Tensor) -> None:
@@ -103,7 +113,7 @@ def step_unless(optimizer: torch.optim.Optimizer, skip: torch.Tensor) -> None:
         optimizer.step()
         return
     left_out = skip > 0
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    parameters = _parameters(optimizer)
     before = [(parameter, parameter.detach().clone()) for parameter in parameters]
     moments = {parameter: {k: v.clone() for k, v in optimizer.state[parameter].items()} for parameter in parameters}
     optimizer.step()
@@ -115,15 +125,28 @@ def step_unless(optimizer: torch.optim.Optimizer, skip: torch.Tensor) -> None:
             now.copy_(torch.where(left_out.to(now.device), then, now))
 
 
-def optimizer_arrays(optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray[Any, Any]]:
-    """Moments and counters as arrays named ``<parameter index>.<what>``; empty before the first step."""
-    state = optimizer.state_dict()["state"]
+def optimizer_arrays(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, np.ndarray[Any, Any]]:
+    """Moments and counters as arrays named ``<parameter index>.<what>``, the parameters of one optimiser after those of
+    the one before; empty before the first step."""
     return {
-        f"{index}.{name}": np.array(value.detach().cpu().numpy())
-        for index, values in state.items()
+        f"{first + index}.{name}": np.array(value.detach().cpu().numpy())
+        for optimizer, first in _firsts(optimizers)
+        for index, values in optimizer.state_dict()["state"].items()
         for name, value in values.items()
         if value is not None
     }
+
+
+def _firsts(optimizers: Sequence[torch.optim.Optimizer]) -> Iterator[tuple[torch.optim.Optimizer, int]]:
+    """Each with how many parameters the ones before it have."""
+    first = 0
+    for optimizer in optimizers:
+        yield optimizer, first
+        first += len(_parameters(optimizer))
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 # What torch's optimisers keep of a parameter once they have made a step.
@@ -132,6 +155,7 @@ _KEPT: dict[type[torch.optim.Optimizer], set[str]] = {
     torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"},
     torch.optim.RMSprop: {"step", "square_avg"},
     torch.optim.SGD: set(),
+    RowAdagrad: {"step", "sum"},
 }
 
 
@@ -144,27 +168,31 @@ def _kept(optimizer: torch.optim.Optimizer) -> list[set[str]]:
     return [kept for kept, group in zip(groups, optimizer.param_groups, strict=True) for _ in group["params"]]
 
 
-def load_optimizer_arrays(optimizer: torch.optim.Optimizer, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
+def load_optimizer_arrays(
+    optimizers: Sequence[torch.optim.Optimizer], arrays: Mapping[str, np.ndarray[Any, Any]]
+) -> None:
     """Put back what `optimizer_arrays` gave.
 
     Raises:
-        RunError: an array that is of no parameter of this optimiser, or that it does not keep of one; one that is
+        RunError: an array that is of no parameter of these optimisers, or that they do not keep of one; one that is
             missing, misshapen, not of floats or not finite.
     """
-    content = optimizer.state_dict()
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    parameters = [parameter for optimizer in optimizers for parameter in _parameters(optimizer)]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, array in arrays.items():
         index, _, name = key.partition(".")
         if not index.isdigit() or int(index) >= len(parameters):
             raise RunError(f"checkpoint: optimiser state {key!r} belongs to no parameter of this model")
-        if array.ndim and array.shape != tuple(parameters[int(index)].shape):
+        shape = tuple(parameters[int(index)].shape)
+        if array.ndim and array.shape != ((shape[0], 1) if name == "sum" else shape):
             raise RunError(f"checkpoint: optimiser state {key!r} has shape {array.shape}, not its parameter's")
         if array.dtype.kind != "f" or not np.isfinite(array).all():
             raise RunError(f"checkpoint: optimiser state {key!r} holds what is no finite number")
         state.setdefault(int(index), {})[name] = torch.from_numpy(np.array(array))
-    for number, kept in enumerate(_kept(optimizer) if state else []):
-        if set(state.get(number, ())) != kept:
-            names = ", ".join(sorted(kept)) or "nothing"
-            raise RunError(f"checkpoint: optimiser state of parameter {number} must be {names}")
-    optimizer.load_state_dict({"state": state, "param_groups": content["param_groups"]})
+    for optimizer, first in _firsts(optimizers):
+        for number, kept in enumerate(_kept(optimizer) if state else [], first):
+            if set(state.get(number, ())) != kept:
+                names = ", ".join(sorted(kept)) or "nothing"
+                raise RunError(f"checkpoint: optimiser state of parameter {number} must be {names}")
+        own = {number: state[first + number] for number in range(len(_kept(optimizer))) if first + number in state}
+        optimizer.load_state_dict({"state": own, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -111,10 +111,12 @@ def memory_estimate(config: Config, vocab_size: int) -> int:
     """Estimated peak memory of a training, in bytes: interpreter, weights and their companions, activations."""
     model, training = config.model, config.training
     shapes = parameter_shapes(model, vocab_size)
-    weights = sum(math.prod(shape) for shape in shapes.values())
+    table = math.prod(shapes.get("ngram_embedding", (0,)))
+    weights = sum(math.prod(shape) for shape in shapes.values()) - table
     gates = shapes["layers.0.recurrent_weight"][0] // model.hidden_size
     # weights, gradients, two moments, and the last good copy of weights and moments; the average if any
-    companions = 7 + (2 if training.ema else 0)
+    averages = 2 if training.ema else 0
+    companions = 7 + averages
     per_step = model.layers * model.hidden_size * (ACTIVATIONS + ACTIVATIONS_PER_GATE * gates) + 3 * vocab_size
     per_step += 3 * model.ngram_order * model.ngram_embedding_size
     A = model.attention_window
@@ -122,7 +124,8 @@ def memory_estimate(config: Config, vocab_size: int) -> int:
         per_step += 3 * (A + training.window_length) + 5 * model.hidden_size
     activations = training.batch_size * (training.window_length * per_step + 3 * A * model.hidden_size)
     base = BASE_BYTES + (CUDA_BYTES if torch.version.cuda else 0)
-    return base + BYTES * (companions * weights + activations)
+    # the table of n-grams is not moved by moments, and has gradients of few rows
+    return base + BYTES * (companions * weights + (2 + averages) * table + activations)
 
 
 def memory_of_machine() -> float:

@@ -227,7 +227,7 @@ def test_a_training_takes_the_dropout_of_its_passes_and_says_why(
     assert made is not None
     assert rate == training.run.config.training.learning_rate == learning_rate_for(made, 8)
     assert decay == weight_decay_for(rate, made, settings.get("epochs", 0.0))
-    assert all(group["weight_decay"] == decay for group in training.trainer.learner.optimizer.param_groups)
+    assert all(group["weight_decay"] == decay for group in training.trainer.learner.optimizers[0].param_groups)
     said = [notice for notice in training.notices if notice.startswith("learning rate")]
     passes, steps = settings.get("epochs", 0.0), f"{made:,} step{'s' * (made != 1)}"
     assert said == [

@@ -8,7 +8,7 @@ import torch
 
 from charlm.config import TrainingConfig
 from charlm.training import eager
-from charlm.training.optimizers import OPTIMIZERS, make_optimizer
+from charlm.training.optimizers import OPTIMIZERS, make_optimizers
 
 CPU = torch.device("cpu")
 THEIRS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop, "sgd": torch.optim.SGD}
@@ -33,11 +33,11 @@ def trained(make):
 @pytest.mark.parametrize("name", THEIRS)
 def test_updates_and_state_are_torchs(name, monkeypatch):
     config = TrainingConfig(optimizer=name, learning_rate=0.05, weight_decay=0.01)
-    ours = trained(lambda parameters: make_optimizer(parameters, config, CPU))
+    ours = trained(lambda parameters: make_optimizers(parameters, config, CPU)[0])
     for kind in ("Adam", "AdamW", "RMSprop", "SGD"):
         monkeypatch.setattr(eager, kind, getattr(torch.optim, kind))
-    theirs = trained(lambda parameters: make_optimizer(parameters, config, CPU))
-    assert type(make_optimizer({"bias": torch.nn.Parameter(torch.ones(1))}, config, CPU)) is THEIRS[name]
+    theirs = trained(lambda parameters: make_optimizers(parameters, config, CPU)[0])
+    assert type(make_optimizers({"bias": torch.nn.Parameter(torch.ones(1))}, config, CPU)[0]) is THEIRS[name]
     assert len(ours) == len(theirs)
     for own, its in zip(ours, theirs, strict=True):
         assert torch.equal(own, its)
@@ -46,7 +46,7 @@ def test_updates_and_state_are_torchs(name, monkeypatch):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_nothing_is_recorded_for_gradients_in_a_step(name):
     weight = torch.nn.Parameter(torch.ones(3, 2))
-    optimizer = make_optimizer({"weight": weight}, TrainingConfig(optimizer=name), CPU)
+    (optimizer,) = make_optimizers({"weight": weight}, TrainingConfig(optimizer=name), CPU)
     weight.grad = torch.ones(3, 2)
     optimizer.step()
     assert weight.is_leaf

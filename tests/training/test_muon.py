@@ -6,7 +6,7 @@ import torch
 from charlm.config import ModelConfig, TrainingConfig
 from charlm.models import LanguageModel
 from charlm.training.muon import ADAM_SIZE, orthogonalised
-from charlm.training.optimizers import make_optimizer
+from charlm.training.optimizers import make_optimizers
 
 CPU = torch.device("cpu")
 SHAPES = [(8, 8), (24, 8), (8, 24), (12, 9), (1, 5), (5, 1), (1, 1)]
@@ -52,7 +52,7 @@ def test_steps_by_hand(decay):
     rate, start = 0.02, {"inner": randoms(12, 5), "embedding": randoms(7, 5, seed=1), "bias": randoms(5, seed=2)}
     ours, theirs = ({name: torch.nn.Parameter(v.clone()) for name, v in start.items()} for _ in range(2))
     settings = TrainingConfig(optimizer="muon", learning_rate=rate, weight_decay=decay)
-    optimizer = make_optimizer(ours, settings, CPU)
+    (optimizer,) = make_optimizers(ours, settings, CPU)
     adamw = torch.optim.AdamW([theirs["embedding"], theirs["bias"]], lr=rate, weight_decay=decay, fused=True)
     expected, momentum = start["inner"].double(), 0.0
     for step in range(4):
@@ -83,7 +83,7 @@ def test_matrices_between_hidden_vectors_are_muons():
     names = set()
     for settings in (config, ModelConfig(hidden_size=6, layers=2)):
         parameters = dict(LanguageModel(settings, 9).named_parameters())
-        optimizer = make_optimizer(parameters, TrainingConfig(optimizer="muon"), CPU)
+        (optimizer,) = make_optimizers(parameters, TrainingConfig(optimizer="muon"), CPU)
         matrices, others = ({id(p) for p in group["params"]} for group in optimizer.param_groups)
         names |= {name for name, parameter in parameters.items() if id(parameter) in matrices}
         assert matrices | others == {id(parameter) for parameter in parameters.values()}

@@ -329,7 +329,7 @@ def test_a_training_that_went_back_is_resumed_to_the_same_numbers(make_learner, 
 
         def poisoned(length):
             loss, *others = window(length)
-            full_rate = learner.optimizer.param_groups[0]["lr"] > 0.75 * learner.config.learning_rate
+            full_rate = learner.optimizers[0].param_groups[0]["lr"] > 0.75 * learner.config.learning_rate
             return (math.nan if learner.steps == 9 and full_rate else loss), *others
 
         learner._window = poisoned

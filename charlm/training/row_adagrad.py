@@ -1,0 +1,61 @@
+"""Adagrad with one sum a row: for a table of which a step reads few rows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from charlm.training import eager
+
+# Against 0/0 where a row has no gradient: nothing beside any other.
+EPSILON = 1e-10
+# All rows decay together, for as many steps at once: each step would read and write the whole table.
+DECAY_EVERY = 16
+
+
+class RowAdagrad(eager.Optimizer):
+    """Adagrad (Duchi et al., 2011, "Adaptive subgradient methods for online learning and stochastic optimization") that
+    adds squared gradients up for a row in place of each number; with decoupled decay.
+
+        s[r] <- s[r] + mean of g[r]^2
+        w[r] <- w[r] - rate * g[r] / sqrt(s[r])
+        w    <- (1 - `DECAY_EVERY` * lr * decay) w, every so many steps
+
+    A row without a gradient does not move by itself, so with a sparse gradient a step costs what it reads, however
+    large the table is; and a row that occurs often moves less each time.
+    """
+
+    def __init__(self, table: Tensor, *, lr: float | Tensor, times: float, decay: float) -> None:
+        """
+        Args:
+            table: (rows, numbers of each).
+            lr: the learning rate of all else, a number or a tensor on the device.
+            times: how many times that the rate of the table is.
+            decay: what a row loses in a step at an `lr` of 1.
+        """
+        super().__init__([table], {"lr": lr, "times": times, "decay": decay})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        """From the gradient as it is: dense, or sparse and coalesced."""
+        (group,) = self.param_groups
+        (table,) = group["params"]
+        if table.grad is None:
+            return
+        state, rate = self.state[table], group["lr"] * group["times"]
+        if not state:
+            state["step"] = torch.zeros((), dtype=torch.float32, device=table.device)
+            state["sum"] = torch.zeros(len(table), 1, dtype=table.dtype, device=table.device)
+        if table.grad.is_sparse:
+            rows, gradients = table.grad.indices()[0], table.grad.values()
+            sums = state["sum"][rows] + gradients.square().mean(1, keepdim=True)
+            state["sum"][rows] = sums
+            table.index_add_(0, rows, gradients / (sums.sqrt() + EPSILON) * -rate)
+        else:
+            sums = state["sum"].add_(table.grad.square().mean(1, keepdim=True))
+            table.sub_(table.grad / (sums.sqrt() + EPSILON) * rate)
+        due = state["step"].add_(1) % DECAY_EVERY == 0
+        if table.device.type != "cpu":  # where nobody waits for a number
+            table.mul_(1 - due * (DECAY_EVERY * group["decay"]) * group["lr"])
+        elif due:
+            table.mul_(1 - DECAY_EVERY * group["decay"] * group["lr"])

@@ -1,0 +1,125 @@
+"""Adagrad with one sum a row: its equations, and a sparse gradient that is the dense one."""
+
+import numpy as np
+import pytest
+import torch
+
+from charlm.config import ModelConfig, TrainingConfig
+from charlm.errors import RunError
+from charlm.models import LanguageModel
+from charlm.training.optimizers import (
+    NGRAM_DECAY,
+    NGRAM_RATE,
+    OPTIMIZERS,
+    load_optimizer_arrays,
+    make_optimizers,
+    optimizer_arrays,
+    step_unless,
+)
+from charlm.training.row_adagrad import DECAY_EVERY, RowAdagrad
+
+CPU = torch.device("cpu")
+
+
+def gradients(steps: int) -> list[torch.Tensor]:
+    """(6, 3) each; row 5 has none, and the others have some of the time."""
+    random = torch.Generator().manual_seed(0)
+    found = []
+    for _ in range(steps):
+        there = (torch.rand(6, 1, generator=random) < 0.4) & (torch.arange(6) < 5)[:, None]
+        found.append(torch.randn(6, 3, generator=random) * there)
+    return found
+
+
+def moved(steps: int, *, sparse: bool, decay: float = 0.05) -> tuple[torch.Tensor, RowAdagrad]:
+    """A table after some steps, its rate halved on the way."""
+    table = torch.nn.Parameter(torch.ones(6, 3))
+    optimizer = RowAdagrad(table, lr=0.1, times=3.0, decay=decay)
+    for step, gradient in enumerate(gradients(steps)):
+        optimizer.param_groups[0]["lr"] = 0.1 if step < steps // 2 else 0.05
+        table.grad = gradient.to_sparse(1) if sparse else gradient
+        optimizer.step()
+    return table.detach(), optimizer
+
+
+def test_rows_move_as_the_equations_say():
+    steps = 2 * DECAY_EVERY + 3
+    w, s = np.ones((6, 3)), np.zeros(6)
+    for step, gradient in enumerate(gradients(steps)):
+        g, lr = gradient.double().numpy(), 0.1 if step < steps // 2 else 0.05
+        s += (g**2).mean(1)
+        w -= 3 * lr * np.divide(g, np.sqrt(s)[:, None], out=np.zeros_like(g), where=s[:, None] > 0)
+        if (step + 1) % DECAY_EVERY == 0:
+            w *= 1 - DECAY_EVERY * lr * 0.05
+    np.testing.assert_allclose(moved(steps, sparse=False)[0].numpy(), w, rtol=1e-4, atol=1e-5)
+
+
+def test_a_sparse_gradient_does_what_the_dense_one_does():
+    sparse, dense = moved(40, sparse=True)[0], moved(40, sparse=False)[0]
+    torch.testing.assert_close(sparse, dense, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_row_without_a_gradient_stays(sparse):
+    table, _ = moved(40, sparse=sparse, decay=0.0)
+    assert (table[5] == 1).all()
+    assert (table[:5] != 1).any(1).all()
+
+
+def test_a_step_that_is_left_out_leaves_rows_sums_and_count():
+    table, optimizer = moved(DECAY_EVERY - 1, sparse=False)
+    before, state = table.clone(), {name: value.clone() for name, value in optimizer.state_dict()["state"][0].items()}
+    for skip in (1.0, 0.0):
+        optimizer.param_groups[0]["params"][0].grad = torch.ones(6, 3)
+        step_unless(optimizer, torch.tensor(skip))
+        same = torch.equal(before, optimizer.param_groups[0]["params"][0].detach())
+        kept = all(torch.equal(value, state[name]) for name, value in optimizer.state_dict()["state"][0].items())
+        assert (same, kept) == (skip == 1.0, skip == 1.0)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimiser_leaves_the_table_of_n_grams_to_this_one(name):
+    model = LanguageModel(ModelConfig(hidden_size=8, ngram_embedding_size=3, ngram_rows=10), 5)
+    config = TrainingConfig(optimizer=name, learning_rate=0.02, weight_decay=0.03)
+    first, second = make_optimizers(dict(model.named_parameters()), config, CPU)
+    group = second.param_groups[0]
+    assert group["params"] == [model.ngram_embedding]
+    assert (group["lr"] * group["times"], group["decay"]) == pytest.approx((NGRAM_RATE, NGRAM_DECAY * config.decay))
+    others = [parameter for group in first.param_groups for parameter in group["params"]]
+    assert len(others) == len(list(model.parameters())) - 1
+    assert all(parameter is not model.ngram_embedding for parameter in others)
+
+
+def with_tables() -> tuple[torch.nn.Parameter, list[torch.optim.Optimizer]]:
+    table = torch.nn.Parameter(torch.zeros(6, 3))
+    parameters = {"weight": torch.nn.Parameter(torch.ones(2)), "ngram_embedding": table}
+    optimizers = make_optimizers(parameters, TrainingConfig(), CPU)
+    for parameter in parameters.values():
+        parameter.grad = torch.ones_like(parameter)
+    for optimizer in optimizers:
+        optimizer.step()
+    return table, optimizers
+
+
+def test_what_is_kept_goes_back_to_its_own_optimiser():
+    arrays = optimizer_arrays(with_tables()[1])
+    assert {name for name in arrays if name.startswith("1.")} == {"1.step", "1.sum"}
+    _, others = with_tables()
+    load_optimizer_arrays(others, {name: 2 * array for name, array in arrays.items()})
+    for name, array in optimizer_arrays(others).items():
+        np.testing.assert_array_equal(array, 2 * arrays[name])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"1.sum": np.zeros((6, 3), np.float32)}, r"'1.sum' has shape \(6, 3\)"),
+        ({"1.sum": np.full((6, 1), np.nan, np.float32)}, "'1.sum' holds what is no finite number"),
+        ({"1.more": np.zeros((), np.float32)}, "parameter 1 must be step, sum"),
+        ({"2.sum": np.zeros((6, 1), np.float32)}, "'2.sum' belongs to no parameter"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change, words):
+    optimizers = with_tables()[1]
+    with pytest.raises(RunError, match=words):
+        load_optimizer_arrays(optimizers, optimizer_arrays(optimizers) | change)
