@@ -53,8 +53,11 @@ class Resolved:
         by_rule = training.optimizer in ("adamw", "muon")
         if "learning_rate" in found and not (by_rule and training.schedule in ("cosine", "linear")):
             found.remove("learning_rate")  # steps of another size, or that stay as large as they begin
-        if "weight_decay" in found and not by_rule:
-            found.remove("weight_decay")
+        for name in ("weight_decay", "ngram_embedding_size"):
+            if name in found and not by_rule:
+                found.remove(name)
+        if "ngram_rows" in found and not (self.config.model.ngram_embedding_size or "ngram_embedding_size" in found):
+            found.remove("ngram_rows")
         return tuple(found)
 
 

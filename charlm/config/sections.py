@@ -11,7 +11,10 @@ from charlm.config.cells import GATES
 from charlm.config.settings import LARGEST, Section, setting, shown
 from charlm.errors import ConfigError
 
-CHOSEN = ("batch_size", "hidden_size", "epochs", "learning_rate", "dropout", "weight_decay")
+CHOSEN = (
+    *("batch_size", "hidden_size", "epochs", "learning_rate", "dropout", "weight_decay"),
+    *("ngram_embedding_size", "ngram_rows"),
+)
 """Settings that `charlm train` chooses by text and end where nobody asked for anything; `charlm.training.choices`."""
 
 ADAMW_DECAY = 0.15
@@ -100,7 +103,7 @@ class ModelConfig(Section):
     )
     ngram_embedding_size: int = setting(
         0,
-        "size of the vector that the last symbols have together, beside each symbol's own; 0 for none",
+        "size of the vector that the last symbols have together, beside each one's own; 0 for none [adamw, muon: 32]",
         group="model",
         minimum=0,
         maximum=65536,
@@ -108,7 +111,13 @@ class ModelConfig(Section):
     ngram_order: int = setting(
         4, "symbols of the longest n-gram that has a vector", group="model", minimum=2, maximum=64
     )
-    ngram_rows: int = setting(32768, "vectors for the n-grams of each length", group="model", minimum=1, maximum=2**24)
+    ngram_rows: int = setting(
+        32768,
+        "vectors for the n-grams of each length [by the length of the text]",
+        group="model",
+        minimum=1,
+        maximum=2**24,
+    )
     layer_norm: bool = setting(False, "normalise each layer's input", group="model")
     residual: bool = setting(False, "add each layer's input to its output", group="model")
     dropout: float = setting(

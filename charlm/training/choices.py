@@ -41,6 +41,11 @@ DECAY_PER_DOUBLING, MOST_DECAY = 0.06, 0.5
 # often the decay times the highest rate goes into a training. Where rate and steps are small weights have to grow; how
 # much decay is too much there was hardly measured.
 FORGOTTEN, MOST_FORGOTTEN_DECAY = 2.0, 0.125
+# Numbers of a vector of n-grams, and for how many symbols of the training split there is a vector for the n-grams of
+# each length: in a long text as many n-grams as make it worth while occur again. docs/recipes.md has what that was
+# found on.
+NGRAM_SIZE, SYMBOLS_A_VECTOR = 32, 32
+FEWEST_VECTORS, MOST_VECTORS = 2**8, 2**15
 # The share of a time budget that goes into steps; the rest is for evaluations, checkpoints and the last scoring.
 SHARE_OF_STEPS = 0.9
 
@@ -109,6 +114,24 @@ def _doublings(passes: float, weights_a_symbol: float) -> float:
     doublings = math.log2(max(passes, PASSES_WITHOUT_DROPOUT) / PASSES_WITHOUT_DROPOUT)
     # what is hardly seen twice is not learnt by heart by a large model either
     return doublings + min(doublings, 1.0) * math.log2(max(weights_a_symbol, 1.0))
+
+
+def with_ngrams(config: Config, free: Collection[str], tokens_per_epoch: int) -> tuple[Config, str | None]:
+    """The settings with vectors of n-grams as the text asks for, and what to say about it."""
+    model = config.model
+    if "ngram_embedding_size" in free:
+        model = dataclasses.replace(model, ngram_embedding_size=NGRAM_SIZE)
+    if "ngram_rows" in free:
+        wanted = 2 ** round(math.log2(max(1, tokens_per_epoch / SYMBOLS_A_VECTOR)))
+        model = dataclasses.replace(model, ngram_rows=min(max(wanted, FEWEST_VECTORS), MOST_VECTORS))
+    if model == config.model:
+        return config, None
+    flag = "--ngram-embedding-size" if "ngram_embedding_size" in free else "--ngram-rows"
+    notice = (
+        f"n-grams of 2 to {model.ngram_order} symbols: vectors of {model.ngram_embedding_size} numbers, "
+        f"{model.ngram_rows:,} for each length; {flag} decides otherwise"
+    )
+    return dataclasses.replace(config, model=model), notice
 
 
 def passes_of(pace: Pace, tokens_per_step: int, tokens_per_epoch: int, tokens_per_second: float, spent: float) -> float:

@@ -37,6 +37,7 @@ from charlm.training.choices import (
     passes_of,
     with_batch_that_fits,
     with_lanes,
+    with_ngrams,
     with_passes,
     with_rates,
     with_size,
@@ -246,6 +247,9 @@ def _chosen(
     machine = choose_machine(config.training, config.model, V, progress=progress)
     if tokens < 1:
         return config, data, machine
+    if machine.device.type == "cpu":  # what they bring elsewhere is not measured
+        config, notice = with_ngrams(config, free, tokens)
+        data = _noted(data, notice)
     # on CUDA all steps have all symbols in the output layer; elsewhere nearly all steps have these alone
     symbols = V if machine.device.type == "cuda" else first_occurring(count_training_symbols(data))
     pace = Pace.of(config.training, tokens)

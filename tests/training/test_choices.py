@@ -185,6 +185,10 @@ def test_extremes_are_within_what_there_is_to_choose(symbols: int, vocab_size: i
     assert size_for(ModelConfig(), vocab_size, symbols, read) == size
 
 
+# All that is chosen but n-grams, which count in size and dropout.
+OTHERS = tuple(name for name in CHOSEN if not name.startswith("ngram"))
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
@@ -200,13 +204,13 @@ def asked(place: Path, **settings: Any) -> Config:
     return resolve([Layer(origin="flag", values=values)]).config
 
 
-def free_beside(settings: dict[str, Any], names: tuple[str, ...] = CHOSEN) -> tuple[str, ...]:
+def free_beside(settings: dict[str, Any], names: tuple[str, ...] = OTHERS) -> tuple[str, ...]:
     """Of the settings of these names those that may be chosen beside ends and optimiser."""
     given = {name: settings[name] for name in ("minutes", "epochs", "steps", "optimizer") if name in settings}
     return tuple(name for name in resolve([Layer(origin="flag", values=given)]).free if name in names)
 
 
-def begin(place: Path, config: Config, free: tuple[str, ...] = CHOSEN) -> Training:
+def begin(place: Path, config: Config, free: tuple[str, ...] = OTHERS) -> Training:
     return start_training(config, root=place / "runs", now=datetime(2026, 11, 21), free=free, samples=False)
 
 
@@ -259,7 +263,7 @@ def test_decay_follows_the_rate_that_was_asked_for(place: Path) -> None:
 
 @pytest.mark.parametrize(
     ("optimizer", "free", "decay"),
-    [("adamw", ("weight_decay",), 0.31), ("muon", ("weight_decay",), 0.31), ("sgd", CHOSEN, 0.0)],
+    [("adamw", ("weight_decay",), 0.31), ("muon", ("weight_decay",), 0.31), ("sgd", OTHERS, 0.0)],
 )
 def test_only_optimisers_that_decouple_it_are_given_weight_decay(
     place: Path, optimizer: str, free: tuple[str, ...], decay: float
@@ -282,23 +286,23 @@ def test_time_becomes_passes_by_the_speed_of_the_machine(place: Path) -> None:
     assert plan_training(config, free=free).notices[-1].startswith(f"dropout {training.config.model.dropout:g}:")
 
 
-WITHOUT_EPOCHS = tuple(name for name in CHOSEN if name != "epochs")
+WITHOUT_EPOCHS = tuple(name for name in OTHERS if name != "epochs")
 
 
 @pytest.mark.parametrize(
     ("settings", "free", "size", "epochs"),
     [
-        ({"minutes": 12.0}, CHOSEN, 128, 10.0),  # as many weights as the text allows
-        ({}, CHOSEN, 128, 10.0),
-        ({"minutes": 12.0, "layers": 3}, CHOSEN, 64, 10.0),
-        ({"minutes": 12.0, "window_length": 32}, CHOSEN, 128, 40.0),  # no fewer than 1,000 steps
-        ({"minutes": 0.1}, CHOSEN, 64, None),  # the smallest
+        ({"minutes": 12.0}, OTHERS, 128, 10.0),  # as many weights as the text allows
+        ({}, OTHERS, 128, 10.0),
+        ({"minutes": 12.0, "layers": 3}, OTHERS, 64, 10.0),
+        ({"minutes": 12.0, "window_length": 32}, OTHERS, 128, 40.0),  # no fewer than 1,000 steps
+        ({"minutes": 0.1}, OTHERS, 64, None),  # the smallest
         ({"minutes": 12.0, "epochs": 30.0}, WITHOUT_EPOCHS, 128, 30.0),
         ({"minutes": 12.0, "epochs": 1.0}, WITHOUT_EPOCHS, 64, 1.0),  # what ends first
-        ({"minutes": 12.0, "steps": 3}, CHOSEN, 64, None),
+        ({"minutes": 12.0, "steps": 3}, OTHERS, 64, None),
         ({"minutes": 12.0}, ("dropout",), 8, None),
         ({"epochs": 4.0}, WITHOUT_EPOCHS, 8, 4.0),
-        ({"steps": 1}, CHOSEN, 8, None),
+        ({"steps": 1}, OTHERS, 8, None),
     ],
     ids=str,
 )
@@ -360,11 +364,11 @@ def test_speed_is_measured_once_for_each_size_with_the_symbols_that_the_text_has
 @pytest.mark.parametrize(
     ("settings", "free", "lanes"),
     [
-        ({"minutes": 12.0}, CHOSEN, 16),
-        ({"minutes": 12.0, "window_length": 1}, CHOSEN, 32),  # steps enough
-        ({"minutes": 12.0}, CHOSEN[1:], 32),
-        ({"minutes": 12.0, "steps": 9}, CHOSEN, 32),
-        ({"epochs": 2.0}, CHOSEN, 32),
+        ({"minutes": 12.0}, OTHERS, 16),
+        ({"minutes": 12.0, "window_length": 1}, OTHERS, 32),  # steps enough
+        ({"minutes": 12.0}, OTHERS[1:], 32),
+        ({"minutes": 12.0, "steps": 9}, OTHERS, 32),
+        ({"epochs": 2.0}, OTHERS, 32),
     ],
     ids=str,
 )
@@ -388,8 +392,8 @@ def test_for_a_gpu_all_follows_from_its_own_speed(place: Path, monkeypatch: pyte
     gpu = training_machine.Machine(device=torch.device("cuda"), dtype=torch.float32, threads=1)
     monkeypatch.setattr(start, "choose_machine", lambda *args, **kwargs: gpu)
     config = asked(place, minutes=12.0, batch_size=32)
-    data = start._prepared(config, False, CHOSEN, None)[1]
-    chosen, data, machine = start._chosen(config, CHOSEN, data, lambda: 0.0, None)
+    data = start._prepared(config, False, OTHERS, None)[1]
+    chosen, data, machine = start._chosen(config, OTHERS, data, lambda: 0.0, None)
     assert machine is gpu
     assert set(measured) == {gpu}
     assert (chosen.model.hidden_size, chosen.training.batch_size, chosen.training.epochs) == (128, 16, 40.0)
@@ -424,7 +428,10 @@ def test_free_is_what_neither_a_flag_nor_a_preset_says() -> None:
         ({"steps": 9, "minutes": 1.0}, ("epochs",)),
         ({"hidden_size": 9}, ("hidden_size", "epochs")),
         ({"optimizer": "muon"}, ()),
-        ({"optimizer": "adam"}, ("learning_rate", "weight_decay")),
+        ({"optimizer": "adam"}, ("learning_rate", "weight_decay", "ngram_embedding_size", "ngram_rows")),
+        ({"optimizer": "adam", "ngram_embedding_size": 9}, ("learning_rate", "weight_decay", "ngram_embedding_size")),
+        ({"ngram_embedding_size": 0}, ("ngram_embedding_size", "ngram_rows")),
+        ({"ngram_rows": 7}, ("ngram_rows",)),
         ({"schedule": "linear"}, ()),
         ({"schedule": "constant"}, ("learning_rate",)),
         ({"schedule": "plateau"}, ("learning_rate",)),
