@@ -109,7 +109,7 @@ class ModelConfig(Section):
         maximum=65536,
     )
     ngram_order: int = setting(
-        4, "symbols of the longest n-gram that has a vector", group="model", minimum=2, maximum=64
+        6, "symbols of the longest n-gram that has a vector", group="model", minimum=2, maximum=64
     )
     ngram_rows: int = setting(
         32768,

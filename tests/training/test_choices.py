@@ -19,12 +19,14 @@ from charlm.config.sections import ADAMW_DECAY, ModelConfig, TrainingConfig
 from charlm.training import Training, plan_training, start, start_training
 from charlm.training import machine as training_machine
 from charlm.training.choices import (
+    FEWEST_VECTORS,
     FORGOTTEN,
     LEAST_RATE,
     MOST_DECAY,
     MOST_DROPOUT,
     MOST_FORGOTTEN_DECAY,
     MOST_RATE,
+    MOST_VECTORS,
     MOST_WEIGHTS_A_SYMBOL,
     PASSES_ENOUGH,
     SIZES,
@@ -35,6 +37,7 @@ from charlm.training.choices import (
     passes_of,
     size_for,
     weight_decay_for,
+    with_ngrams,
 )
 from charlm.training.pace import Pace
 
@@ -454,3 +457,56 @@ def test_python_chooses_alike(place: Path, preset: str | None, settings: dict[st
     assert model.config.model.dropout == dropout
     assert (model.config.training.weight_decay == 0.0) == (preset is not None)
     assert (model.config.training.learning_rate == PRESETS["tiny"]["learning_rate"]) == (preset is not None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "tokens", "free", "found"),
+    [
+        ({}, 1_003_854, CHOSEN, (32, 32768)),
+        ({}, 400_000, CHOSEN, (32, 16384)),
+        ({}, 40_000_000, CHOSEN, (32, MOST_VECTORS)),
+        ({}, 1, CHOSEN, (32, FEWEST_VECTORS)),
+        ({"ngram_rows": 77}, 400_000, ("ngram_embedding_size",), (32, 77)),
+        ({"ngram_embedding_size": 5}, 400_000, ("ngram_rows",), (5, 16384)),
+    ],
+    ids=str,
+)
+def test_n_grams_have_as_many_vectors_as_the_text_is_long(
+    settings: dict[str, Any], tokens: int, free: tuple[str, ...], found: tuple[int, int]
+) -> None:
+    config = resolve([Layer(origin="flag", values=settings)]).config
+    chosen, notice = with_ngrams(config, free, tokens)
+    assert (chosen.model.ngram_embedding_size, chosen.model.ngram_rows) == found
+    flag = "--ngram-embedding-size" if "ngram_embedding_size" in free else "--ngram-rows"
+    assert notice == (
+        f"n-grams of 2 to {config.model.ngram_order} symbols: vectors of {found[0]} numbers, {found[1]:,} for each "
+        f"length; {flag} decides otherwise"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [({}, 32), ({"ngram_embedding_size": 3}, 3), ({"ngram_embedding_size": 0}, 0), ({"optimizer": "sgd"}, 0)],
+    ids=str,
+)
+def test_a_training_has_vectors_of_n_grams_unless_asked_otherwise(
+    place: Path, settings: dict[str, Any], size: int
+) -> None:
+    config = asked(place, steps=2, **settings)
+    training = begin(place, config, resolve([Layer(origin="flag", values=settings)]).free)
+    model = training.trainer.learner.model
+    assert training.run.config.model.ngram_embedding_size == model.config.ngram_embedding_size == size
+    assert any(notice.startswith("n-grams of") for notice in training.notices) == bool(size)
+    if size:
+        assert model.ngram_embedding.shape == (5 * FEWEST_VECTORS, size)
+        assert list(training.events())
+        assert model.ngram_embedding.detach().abs().sum() > 0
+
+
+def test_a_gpu_has_no_n_grams_unless_asked(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they bring there is not measured yet."""
+    gpu = training_machine.Machine(device=torch.device("cuda"), dtype=torch.float32, threads=1)
+    monkeypatch.setattr(start, "choose_machine", lambda *args, **kwargs: gpu)
+    config = asked(place, steps=2)
+    data = start._prepared(config, False, CHOSEN, None)[1]
+    assert start._chosen(config, CHOSEN, data, lambda: 0.0, None)[0].model.ngram_embedding_size == 0

@@ -258,6 +258,7 @@ def test_what_attention_and_n_grams_carry_goes_on(place):
     """Their state is of other shapes than a layer's, which a resume checks before it makes anything."""
     beside = {"attention_window": 3, "ngram_embedding_size": 4, "ngram_order": 3}
     beside |= {"learning_rate": 0.01, "schedule": "constant", "weight_decay": 0.0, "dropout": 0.1}
+    beside |= {"kernels": "compiled"}  # each of the two would choose by its own trial
     whole = begin(place, run="whole", steps=6, **beside)
     list(whole.events())
     list(begin(place, steps=4, **beside).events())
@@ -478,6 +479,6 @@ def test_the_memory_planned_has_the_table_of_n_grams_and_what_is_looked_up_in_it
     of weights and moments; and three places a length."""
     asked = [resolve([Layer(origin="test", values={"ngram_embedding_size": size})]).config for size in (0, 32)]
     plain, ngrams = (memory_estimate(config, 65) for config in asked)
-    table = 4 * (2 * 3 * 32768 * 32 + 7 * 32 * 4 * 256)
-    looked_up = 4 * 32 * 64 * 3 * 4 * 32
+    table = 4 * (2 * 5 * 32768 * 32 + 7 * 32 * 4 * 256)
+    looked_up = 4 * 32 * 64 * 3 * 6 * 32
     assert ngrams - plain == table + looked_up
