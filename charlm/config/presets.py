@@ -16,7 +16,7 @@ EVERY: dict[str, Any] = {
     "mogrifier_rounds": 5,
     "attention_window": 0,
     "ngram_embedding_size": 0,
-    "ngram_order": 6,
+    "ngram_order": 4,
     "ngram_rows": 32768,
     "layer_norm": False,
     "residual": False,

@@ -56,8 +56,8 @@ class Resolved:
         for name in ("weight_decay", "ngram_embedding_size"):
             if name in found and not by_rule:
                 found.remove(name)
-        if "ngram_rows" in found and not (self.config.model.ngram_embedding_size or "ngram_embedding_size" in found):
-            found.remove("ngram_rows")
+        if not (self.config.model.ngram_embedding_size or "ngram_embedding_size" in found):
+            found = [name for name in found if name not in ("ngram_order", "ngram_rows")]
         return tuple(found)
 
 

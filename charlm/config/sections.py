@@ -13,7 +13,7 @@ from charlm.errors import ConfigError
 
 CHOSEN = (
     *("batch_size", "hidden_size", "epochs", "learning_rate", "dropout", "weight_decay"),
-    *("ngram_embedding_size", "ngram_rows"),
+    *("ngram_embedding_size", "ngram_order", "ngram_rows"),
 )
 """Settings that `charlm train` chooses by text and end where nobody asked for anything; `charlm.training.choices`."""
 
@@ -109,7 +109,11 @@ class ModelConfig(Section):
         maximum=65536,
     )
     ngram_order: int = setting(
-        6, "symbols of the longest n-gram that has a vector", group="model", minimum=2, maximum=64
+        4,
+        "symbols of the longest n-gram that has a vector [by the length of the text]",
+        group="model",
+        minimum=2,
+        maximum=64,
     )
     ngram_rows: int = setting(
         32768,

@@ -41,11 +41,12 @@ DECAY_PER_DOUBLING, MOST_DECAY = 0.06, 0.5
 # often the decay times the highest rate goes into a training. Where rate and steps are small weights have to grow; how
 # much decay is too much there was hardly measured.
 FORGOTTEN, MOST_FORGOTTEN_DECAY = 2.0, 0.125
-# Numbers of a vector of n-grams, and for how many symbols of the training split there is a vector for the n-grams of
-# each length: in a long text as many n-grams as make it worth while occur again. docs/recipes.md has what that was
-# found on.
-NGRAM_SIZE, SYMBOLS_A_VECTOR = 32, 32
+# Numbers of a vector of n-grams; for how many symbols of the training split there is a vector for the n-grams of each
+# length; and how long a text is of which those of three symbols are the longest that occur often enough: of one more
+# where it is four times as long. docs/recipes.md has what that was found on.
+NGRAM_SIZE, SYMBOLS_A_VECTOR, SYMBOLS_OF_THREE = 32, 32, 100_000
 FEWEST_VECTORS, MOST_VECTORS = 2**8, 2**15
+LEAST_ORDER, MOST_ORDER = 2, 6
 # The share of a time budget that goes into steps; the rest is for evaluations, checkpoints and the last scoring.
 SHARE_OF_STEPS = 0.9
 
@@ -121,14 +122,18 @@ def with_ngrams(config: Config, free: Collection[str], tokens_per_epoch: int) ->
     model = config.model
     if "ngram_embedding_size" in free:
         model = dataclasses.replace(model, ngram_embedding_size=NGRAM_SIZE)
+    if "ngram_order" in free:
+        wanted = 3 + round(math.log(tokens_per_epoch / SYMBOLS_OF_THREE, 4))
+        model = dataclasses.replace(model, ngram_order=min(max(wanted, LEAST_ORDER), MOST_ORDER))
     if "ngram_rows" in free:
-        wanted = 2 ** round(math.log2(max(1, tokens_per_epoch / SYMBOLS_A_VECTOR)))
+        wanted = 2 ** round(math.log2(tokens_per_epoch / SYMBOLS_A_VECTOR))
         model = dataclasses.replace(model, ngram_rows=min(max(wanted, FEWEST_VECTORS), MOST_VECTORS))
     if model == config.model:
         return config, None
-    flag = "--ngram-embedding-size" if "ngram_embedding_size" in free else "--ngram-rows"
+    flag = "--ngram-embedding-size" if "ngram_embedding_size" in free else "--ngram-order"
+    lengths = "2" if model.ngram_order == 2 else f"2 to {model.ngram_order}"
     notice = (
-        f"n-grams of 2 to {model.ngram_order} symbols: vectors of {model.ngram_embedding_size} numbers, "
+        f"n-grams of {lengths} symbols: vectors of {model.ngram_embedding_size} numbers, "
         f"{model.ngram_rows:,} for each length; {flag} decides otherwise"
     )
     return dataclasses.replace(config, model=model), notice

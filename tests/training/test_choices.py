@@ -21,10 +21,12 @@ from charlm.training import machine as training_machine
 from charlm.training.choices import (
     FEWEST_VECTORS,
     FORGOTTEN,
+    LEAST_ORDER,
     LEAST_RATE,
     MOST_DECAY,
     MOST_DROPOUT,
     MOST_FORGOTTEN_DECAY,
+    MOST_ORDER,
     MOST_RATE,
     MOST_VECTORS,
     MOST_WEIGHTS_A_SYMBOL,
@@ -190,6 +192,7 @@ def test_extremes_are_within_what_there_is_to_choose(symbols: int, vocab_size: i
 
 # All that is chosen but n-grams, which count in size and dropout.
 OTHERS = tuple(name for name in CHOSEN if not name.startswith("ngram"))
+NGRAMS = ("ngram_embedding_size", "ngram_order", "ngram_rows")
 
 
 @pytest.fixture
@@ -431,9 +434,9 @@ def test_free_is_what_neither_a_flag_nor_a_preset_says() -> None:
         ({"steps": 9, "minutes": 1.0}, ("epochs",)),
         ({"hidden_size": 9}, ("hidden_size", "epochs")),
         ({"optimizer": "muon"}, ()),
-        ({"optimizer": "adam"}, ("learning_rate", "weight_decay", "ngram_embedding_size", "ngram_rows")),
+        ({"optimizer": "adam"}, ("learning_rate", "weight_decay", *NGRAMS)),
         ({"optimizer": "adam", "ngram_embedding_size": 9}, ("learning_rate", "weight_decay", "ngram_embedding_size")),
-        ({"ngram_embedding_size": 0}, ("ngram_embedding_size", "ngram_rows")),
+        ({"ngram_embedding_size": 0}, NGRAMS),
         ({"ngram_rows": 7}, ("ngram_rows",)),
         ({"schedule": "linear"}, ()),
         ({"schedule": "constant"}, ("learning_rate",)),
@@ -462,26 +465,26 @@ def test_python_chooses_alike(place: Path, preset: str | None, settings: dict[st
 @pytest.mark.parametrize(
     ("settings", "tokens", "free", "found"),
     [
-        ({}, 1_003_854, CHOSEN, (32, 32768)),
-        ({}, 400_000, CHOSEN, (32, 16384)),
-        ({}, 40_000_000, CHOSEN, (32, MOST_VECTORS)),
-        ({}, 1, CHOSEN, (32, FEWEST_VECTORS)),
-        ({"ngram_rows": 77}, 400_000, ("ngram_embedding_size",), (32, 77)),
-        ({"ngram_embedding_size": 5}, 400_000, ("ngram_rows",), (5, 16384)),
+        ({}, 1, CHOSEN, (32, LEAST_ORDER, FEWEST_VECTORS)),
+        ({}, 100_000, CHOSEN, (32, 3, 4096)),
+        ({}, 341_000, CHOSEN, (32, 4, 8192)),
+        ({}, 1_003_854, CHOSEN, (32, 5, 32768)),
+        ({}, 40_000_000, CHOSEN, (32, MOST_ORDER, MOST_VECTORS)),
+        ({"ngram_rows": 77}, 100_000, ("ngram_embedding_size", "ngram_order"), (32, 3, 77)),
+        ({"ngram_embedding_size": 5, "ngram_order": 9}, 100_000, ("ngram_rows",), (5, 9, 4096)),
     ],
     ids=str,
 )
-def test_n_grams_have_as_many_vectors_as_the_text_is_long(
-    settings: dict[str, Any], tokens: int, free: tuple[str, ...], found: tuple[int, int]
+def test_n_grams_are_as_long_and_as_many_as_the_text_is_long(
+    settings: dict[str, Any], tokens: int, free: tuple[str, ...], found: tuple[int, int, int]
 ) -> None:
     config = resolve([Layer(origin="flag", values=settings)]).config
     chosen, notice = with_ngrams(config, free, tokens)
-    assert (chosen.model.ngram_embedding_size, chosen.model.ngram_rows) == found
-    flag = "--ngram-embedding-size" if "ngram_embedding_size" in free else "--ngram-rows"
-    assert notice == (
-        f"n-grams of 2 to {config.model.ngram_order} symbols: vectors of {found[0]} numbers, {found[1]:,} for each "
-        f"length; {flag} decides otherwise"
-    )
+    size, order, rows = found
+    assert (chosen.model.ngram_embedding_size, chosen.model.ngram_order, chosen.model.ngram_rows) == found
+    flag = "--ngram-embedding-size" if "ngram_embedding_size" in free else "--ngram-order"
+    of = "2 symbols" if order == 2 else f"2 to {order} symbols"
+    assert notice == f"n-grams of {of}: vectors of {size} numbers, {rows:,} for each length; {flag} decides otherwise"
 
 
 @pytest.mark.parametrize(
@@ -498,7 +501,7 @@ def test_a_training_has_vectors_of_n_grams_unless_asked_otherwise(
     assert training.run.config.model.ngram_embedding_size == model.config.ngram_embedding_size == size
     assert any(notice.startswith("n-grams of") for notice in training.notices) == bool(size)
     if size:
-        assert model.ngram_embedding.shape == (5 * FEWEST_VECTORS, size)
+        assert model.ngram_embedding.shape == ((LEAST_ORDER - 1) * FEWEST_VECTORS, size)
         assert list(training.events())
         assert model.ngram_embedding.detach().abs().sum() > 0
 

@@ -479,6 +479,6 @@ def test_the_memory_planned_has_the_table_of_n_grams_and_what_is_looked_up_in_it
     of weights and moments; and three places a length."""
     asked = [resolve([Layer(origin="test", values={"ngram_embedding_size": size})]).config for size in (0, 32)]
     plain, ngrams = (memory_estimate(config, 65) for config in asked)
-    table = 4 * (2 * 5 * 32768 * 32 + 7 * 32 * 4 * 256)
-    looked_up = 4 * 32 * 64 * 3 * 6 * 32
+    table = 4 * (2 * 3 * 32768 * 32 + 7 * 32 * 4 * 256)
+    looked_up = 4 * 32 * 64 * 3 * 4 * 32
     assert ngrams - plain == table + looked_up
