@@ -7,6 +7,9 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Collection
 
+import numpy as np
+import numpy.typing as npt
+
 from charlm.config import Config, ModelConfig
 from charlm.config.shapes import parameter_shapes
 from charlm.training.pace import DEFAULT_MINUTES, Pace
@@ -41,11 +44,14 @@ DECAY_PER_DOUBLING, MOST_DECAY = 0.06, 0.5
 # often the decay times the highest rate goes into a training. Where rate and steps are small weights have to grow; how
 # much decay is too much there was hardly measured.
 FORGOTTEN, MOST_FORGOTTEN_DECAY = 2.0, 0.125
-# Numbers of a vector of n-grams; for how many symbols of the training split there is a vector for the n-grams of each
-# length; and how long a text is of which those of three symbols are the longest that occur often enough: of one more
-# where it is four times as long. docs/recipes.md has what that was found on.
-NGRAM_SIZE, SYMBOLS_A_VECTOR, SYMBOLS_OF_THREE = 32, 32, 100_000
+# Numbers of a vector of n-grams, and for how many symbols of the training split there is a vector for the n-grams of
+# each length.
+NGRAM_SIZE, SYMBOLS_A_VECTOR = 32, 32
 FEWEST_VECTORS, MOST_VECTORS = 2**8, 2**15
+# The longest n-grams that occur often enough are of three symbols in a text of so many symbols of so many nats each, by
+# how frequent each one is; of one more in a text that is four times as long, and of fewer where each says more.
+# docs/recipes.md has what both were found on.
+SYMBOLS_OF_THREE, NATS_A_SYMBOL = 100_000, 3.4
 LEAST_ORDER, MOST_ORDER = 2, 6
 # The share of a time budget that goes into steps; the rest is for evaluations, checkpoints and the last scoring.
 SHARE_OF_STEPS = 0.9
@@ -117,16 +123,19 @@ def _doublings(passes: float, weights_a_symbol: float) -> float:
     return doublings + min(doublings, 1.0) * math.log2(max(weights_a_symbol, 1.0))
 
 
-def with_ngrams(config: Config, free: Collection[str], tokens_per_epoch: int) -> tuple[Config, str | None]:
-    """The settings with vectors of n-grams as the text asks for, and what to say about it."""
-    model = config.model
+def with_ngrams(config: Config, free: Collection[str], counts: npt.NDArray[np.int64]) -> tuple[Config, str | None]:
+    """The settings with vectors of n-grams as the text asks for, and what to say about it.
+
+    Args:
+        counts: how often each symbol occurs in the training split, (V,).
+    """
+    model, symbols = config.model, int(counts.sum())
     if "ngram_embedding_size" in free:
         model = dataclasses.replace(model, ngram_embedding_size=NGRAM_SIZE)
     if "ngram_order" in free:
-        wanted = 3 + round(math.log(tokens_per_epoch / SYMBOLS_OF_THREE, 4))
-        model = dataclasses.replace(model, ngram_order=min(max(wanted, LEAST_ORDER), MOST_ORDER))
+        model = dataclasses.replace(model, ngram_order=_longest_ngrams(counts))
     if "ngram_rows" in free:
-        wanted = 2 ** round(math.log2(tokens_per_epoch / SYMBOLS_A_VECTOR))
+        wanted = 2 ** round(math.log2(symbols / SYMBOLS_A_VECTOR))
         model = dataclasses.replace(model, ngram_rows=min(max(wanted, FEWEST_VECTORS), MOST_VECTORS))
     if model == config.model:
         return config, None
@@ -137,6 +146,16 @@ def with_ngrams(config: Config, free: Collection[str], tokens_per_epoch: int) ->
         f"{model.ngram_rows:,} for each length; {flag} decides otherwise"
     )
     return dataclasses.replace(config, model=model), notice
+
+
+def _longest_ngrams(counts: npt.NDArray[np.int64]) -> int:
+    """How many symbols the longest n-grams have that occur often enough to learn their vectors."""
+    shares = counts[counts > 0] / counts.sum()
+    nats = float(-(shares * np.log(shares)).sum())
+    length = 3 + math.log(counts.sum() / SYMBOLS_OF_THREE, 4)
+    # a text of one symbol says nothing
+    wanted = round(length * NATS_A_SYMBOL / nats) if nats else MOST_ORDER
+    return min(max(wanted, LEAST_ORDER), MOST_ORDER)
 
 
 def passes_of(pace: Pace, tokens_per_step: int, tokens_per_epoch: int, tokens_per_second: float, spent: float) -> float:

@@ -247,11 +247,13 @@ def _chosen(
     machine = choose_machine(config.training, config.model, V, progress=progress)
     if tokens < 1:
         return config, data, machine
-    if machine.device.type == "cpu":  # what they bring elsewhere is not measured
-        config, notice = with_ngrams(config, free, tokens)
+    symbols = V  # on CUDA all steps have all symbols in the output layer; elsewhere nearly all steps have few of them
+    if machine.device.type != "cuda":
+        counts = count_training_symbols(data)
+        symbols = first_occurring(counts)
+        # what n-grams bring elsewhere is not measured
+        config, notice = with_ngrams(config, free, counts) if machine.device.type == "cpu" else (config, None)
         data = _noted(data, notice)
-    # on CUDA all steps have all symbols in the output layer; elsewhere nearly all steps have these alone
-    symbols = V if machine.device.type == "cuda" else first_occurring(count_training_symbols(data))
     pace = Pace.of(config.training, tokens)
     speeds: dict[Any, float] = {}  # what was measured once is not measured again
 

@@ -260,12 +260,14 @@ def test_what_a_training_would_not_choose_is_not_said_to_be_chosen(charlm):
     def chosen(*arguments):
         return {line.split()[1] for line in charlm("config", "show", *arguments).splitlines() if "chosen by" in line}
 
-    every = {"min_count", "batch_size", "hidden_size", "epochs", "learning_rate", "dropout", "weight_decay"}
+    ngrams = {"ngram_embedding_size", "ngram_order", "ngram_rows"}
+    every = {"min_count", "batch_size", "hidden_size", "epochs", "learning_rate", "dropout", "weight_decay", *ngrams}
     assert chosen() == every
     assert chosen("--steps", "9") == every - {"hidden_size", "epochs"}
     assert chosen("--steps", "9", "--minutes", "1") == every - {"epochs"}
     assert chosen("--hidden-size", "9") == every - {"hidden_size", "epochs"}
-    assert chosen("--optimizer", "sgd") == every - {"learning_rate", "weight_decay"}
+    assert chosen("--optimizer", "sgd") == every - {"learning_rate", "weight_decay", *ngrams}
+    assert chosen("--ngram-embedding-size", "0") == every - ngrams
     for vocabulary in (("--min-count", "1"), ("--unknown", "error"), ("--tokenizer", "bpe:300")):
         assert chosen(*vocabulary) == every - {"min_count"}
 

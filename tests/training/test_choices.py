@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -463,23 +464,28 @@ def test_python_chooses_alike(place: Path, preset: str | None, settings: dict[st
 
 
 @pytest.mark.parametrize(
-    ("settings", "tokens", "free", "found"),
+    ("settings", "symbols", "nats", "free", "found"),
     [
-        ({}, 1, CHOSEN, (32, LEAST_ORDER, FEWEST_VECTORS)),
-        ({}, 100_000, CHOSEN, (32, 3, 4096)),
-        ({}, 341_000, CHOSEN, (32, 4, 8192)),
-        ({}, 1_003_854, CHOSEN, (32, 5, 32768)),
-        ({}, 40_000_000, CHOSEN, (32, MOST_ORDER, MOST_VECTORS)),
-        ({"ngram_rows": 77}, 100_000, ("ngram_embedding_size", "ngram_order"), (32, 3, 77)),
-        ({"ngram_embedding_size": 5, "ngram_order": 9}, 100_000, ("ngram_rows",), (5, 9, 4096)),
+        ({}, 1, 0.0, CHOSEN, (32, MOST_ORDER, FEWEST_VECTORS)),
+        ({}, 1000, 3.4, CHOSEN, (32, LEAST_ORDER, FEWEST_VECTORS)),
+        ({}, 100_000, 3.4, CHOSEN, (32, 3, 4096)),
+        ({}, 400_000, 3.4, CHOSEN, (32, 4, 16384)),
+        ({}, 400_000, 5.7, CHOSEN, (32, 2, 16384)),  # pieces of words
+        ({}, 400_000, 2.7, CHOSEN, (32, 5, 16384)),
+        ({}, 40_000_000, 3.4, CHOSEN, (32, MOST_ORDER, MOST_VECTORS)),
+        ({"ngram_rows": 77}, 100_000, 3.4, ("ngram_embedding_size", "ngram_order"), (32, 3, 77)),
+        ({"ngram_embedding_size": 5, "ngram_order": 9}, 100_000, 3.4, ("ngram_rows",), (5, 9, 4096)),
     ],
     ids=str,
 )
-def test_n_grams_are_as_long_and_as_many_as_the_text_is_long(
-    settings: dict[str, Any], tokens: int, free: tuple[str, ...], found: tuple[int, int, int]
+def test_n_grams_are_as_long_and_as_many_as_the_text_asks_for(
+    settings: dict[str, Any], symbols: int, nats: float, free: tuple[str, ...], found: tuple[int, int, int]
 ) -> None:
     config = resolve([Layer(origin="flag", values=settings)]).config
-    chosen, notice = with_ngrams(config, free, tokens)
+    # as many symbols, all as frequent, as have so many nats; and some that do not occur
+    kinds = round(math.exp(nats))
+    counts = np.array([0, *([symbols // kinds] * kinds), 0])
+    chosen, notice = with_ngrams(config, free, counts)
     size, order, rows = found
     assert (chosen.model.ngram_embedding_size, chosen.model.ngram_order, chosen.model.ngram_rows) == found
     flag = "--ngram-embedding-size" if "ngram_embedding_size" in free else "--ngram-order"

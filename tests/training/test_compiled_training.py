@@ -88,7 +88,7 @@ def test_torch_updates_many_weights_with_all_threads(make_learner, monkeypatch):
     machine = Machine(device=torch.device("cpu"), dtype=torch.float32, threads=2, kernels="compiled")
     model = make_learner({}, machine=machine).model
     for count, own in ((MOST_ALONE, 1), (MOST_ALONE + 1, 2)):
-        monkeypatch.setattr(LanguageModel, "count_parameters", lambda self, count=count: count)
+        monkeypatch.setattr(LanguageModel, "count_parameters", lambda self, ngrams, count=count: count)
         with machine.in_use(), machine.stepping(model):
             assert torch.get_num_threads() == own
 
