@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import torch
 
+from charlm.models import LanguageModel
+
+
+def clipped_parameters(model: LanguageModel) -> list[torch.nn.Parameter]:
+    """Those whose gradients are clipped, and counted in the norm: all but the table of n-grams, of which `RowAdagrad`
+    takes no more than the direction."""
+    return [parameter for name, parameter in model.named_parameters() if name != "ngram_embedding"]
+
 
 def global_norm(gradients: list[torch.Tensor]) -> torch.Tensor:
     """The Euclidean norm of all gradients as one vector: a scalar, nan or inf where any of them is."""

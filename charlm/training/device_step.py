@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import compress
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from torch import Tensor
 from charlm.config import TrainingConfig
 from charlm.models import LanguageModel, State, detach
 from charlm.streams import Lanes
-from charlm.training.clipping import clip_by_device_norm, clip_by_value, global_norm
+from charlm.training.clipping import clip_by_device_norm, clip_by_value, clipped_parameters, global_norm
 from charlm.training.device_lanes import DeviceLanes, fits
 from charlm.training.machine import Machine
 from charlm.training.optimizers import step_unless
@@ -55,6 +56,8 @@ class DeviceStep:
         device = machine.device
         self.model, self.lanes, self.config, self.machine, self.masks = model, lanes, config, machine, masks
         self.parameters = list(model.parameters())
+        clipped = {id(parameter) for parameter in clipped_parameters(model)}
+        self._is_clipped = [id(parameter) in clipped for parameter in self.parameters]
         self.characters_per_id = characters_per_id.to(device)
         self.rate = torch.zeros((), dtype=torch.float32, device=device)
         zeros = model.initial_state(config.batch_size)
@@ -158,7 +161,7 @@ class DeviceStep:
                 torch._foreach_add_(gradients, window_gradients)
             else:
                 gradients = window_gradients
-        norm = global_norm(gradients)
+        norm = global_norm(self._clipped(gradients))
         skip = (~(loss.isfinite() & norm.isfinite())).float()
         self._update(optimizers, average, gradients, norm, skip)
         with torch.no_grad():
@@ -182,9 +185,9 @@ class DeviceStep:
         skip: Tensor,
     ) -> None:
         if self.config.clip_norm:
-            clip_by_device_norm(gradients, norm, self.config.clip_norm)
+            clip_by_device_norm(self._clipped(gradients), norm, self.config.clip_norm)
         if self.config.clip_value:
-            clip_by_value(gradients, self.config.clip_value)
+            clip_by_value(self._clipped(gradients), self.config.clip_value)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         for optimizer in optimizers:
@@ -195,6 +198,9 @@ class DeviceStep:
             difference = torch._foreach_sub([p.detach() for p in self.parameters], average)
             torch._foreach_mul_(difference, self._average_towards * (1 - skip))
             torch._foreach_add_(average, difference)
+
+    def _clipped(self, gradients: list[Tensor]) -> list[Tensor]:
+        return list(compress(gradients, self._is_clipped))
 
     def _run_aside(self, compute: Callable[[], None]) -> None:
         """Run it now: on a stream beside the main one where it is to be recorded, as torch asks for."""

@@ -19,7 +19,7 @@ from charlm.errors import RunError
 from charlm.models import LanguageModel, State, detach, state_from_arrays, state_to_arrays
 from charlm.models.whole_stack import join_layers
 from charlm.streams import Lanes
-from charlm.training.clipping import clip_by_norm, clip_by_value, global_norm
+from charlm.training.clipping import clip_by_norm, clip_by_value, clipped_parameters, global_norm
 from charlm.training.device_step import DeviceStep
 from charlm.training.machine import Machine
 from charlm.training.optimizers import load_optimizer_arrays, make_optimizers, optimizer_arrays
@@ -93,6 +93,7 @@ class Learner:
         self.characters_per_id = characters_per_id
         self.occurring = model.vocab_size if occurring is None else occurring
         self.parameters = list(model.parameters())
+        self._clipped = clipped_parameters(model)
         self.average = [p.detach().clone() for p in self.parameters] if config.ema else None
         self.state: State = model.initial_state(config.batch_size)
         self.masks = torch.Generator(machine.device) if _drops(model) else None
@@ -162,7 +163,7 @@ class Learner:
             loss += window_loss / self.config.accumulate
             characters += window_characters
             all_symbols = all_symbols or symbols is None
-        gradients = _gradients(self.parameters)
+        gradients = [p.grad for p in self._clipped if p.grad is not None]
         norm = global_norm(gradients).item()
         applied = np.isfinite(loss) and np.isfinite(norm)
         if applied:
@@ -273,18 +274,6 @@ class Learner:
             self.lanes.load_state_dict(capture.progress["lanes"])
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"checkpoint: progress is incomplete: {error!r}") from None
-
-
-def _gradients(parameters: list[torch.nn.Parameter]) -> list[torch.Tensor]:
-    """What backpropagation left, to be changed in place: of a sparse gradient the rows that it has."""
-    found = []
-    for parameter in parameters:
-        if parameter.grad is not None and parameter.grad.is_sparse:
-            parameter.grad = parameter.grad.coalesce()
-            found.append(parameter.grad.values())
-        elif parameter.grad is not None:
-            found.append(parameter.grad)
-    return found
 
 
 def _prefixed(arrays: Arrays, prefix: str) -> Arrays:

@@ -37,7 +37,7 @@ class RowAdagrad(eager.Optimizer):
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
-        """From the gradient as it is: dense, or sparse and coalesced."""
+        """From the gradient as it is, dense or sparse."""
         (group,) = self.param_groups
         (table,) = group["params"]
         if table.grad is None:
@@ -47,10 +47,12 @@ class RowAdagrad(eager.Optimizer):
             state["step"] = torch.zeros((), dtype=torch.float32, device=table.device)
             state["sum"] = torch.zeros(len(table), 1, dtype=table.dtype, device=table.device)
         if table.grad.is_sparse:
-            rows, gradients = table.grad.indices()[0], table.grad.values()
+            # what `coalesce` does, in half the time
+            rows, places = torch.unique(table.grad._indices()[0], return_inverse=True)
+            gradients = table.new_zeros(len(rows), table.shape[1]).index_add_(0, places, table.grad._values())
             sums = state["sum"][rows] + gradients.square().mean(1, keepdim=True)
             state["sum"][rows] = sums
-            table.index_add_(0, rows, gradients / (sums.sqrt() + EPSILON) * -rate)
+            table.index_add_(0, rows, gradients.div_(sums.sqrt().add_(EPSILON).div_(-rate)))
         else:
             sums = state["sum"].add_(table.grad.square().mean(1, keepdim=True))
             table.sub_(table.grad / (sums.sqrt() + EPSILON) * rate)
