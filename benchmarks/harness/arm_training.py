@@ -8,17 +8,20 @@ import os
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from charlm.config import Config, CorpusConfig, Layer, resolve
 from charlm.corpora import open_corpus
 from charlm.errors import DivergedError
 from charlm.runs import Data, prepare
 from charlm.training.assembly import make_learner
-from charlm.training.choices import with_rates
+from charlm.training.choices import with_ngrams, with_rates
 from charlm.training.device import choose_machine
 from harness.arms import ADDED
 from harness.command import charlm
@@ -41,6 +44,7 @@ class Text:
         path: of the file.
         characters: that it has.
         vocabulary: symbols of a tokenizer of its characters.
+        counts: how often each character occurs in its training part.
         digest: of its bytes, so that another text of the same name is not taken for it.
     """
 
@@ -48,6 +52,7 @@ class Text:
     path: Path
     characters: int
     vocabulary: int
+    counts: tuple[int, ...]
     digest: str
 
     @classmethod
@@ -64,15 +69,21 @@ class Text:
         path = folder / f"{opened.name}.txt"
         path.write_bytes(content.encode())
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        vocabulary = len(set(content)) + BYTES
-        return cls(name=opened.name, path=path, characters=len(content), vocabulary=vocabulary, digest=digest)
+        return cls(
+            name=opened.name,
+            path=path,
+            characters=len(content),
+            vocabulary=len(set(content)) + BYTES,
+            counts=tuple(Counter(content[: int(TRAINED * len(content))]).values()),
+            digest=digest,
+        )
 
 
 def arm_config(text: Text, settings: Settings, steps: int) -> Config:
-    """What `charlm train` makes of an arm's settings, with the rates that so many steps get."""
+    """What `charlm train` makes of an arm's settings, with the n-grams of the text and the rates of so many steps."""
     values = {"corpus": [str(text.path)], "device": "cpu", "threads": 1, "steps": steps, **settings}
     resolved = resolve([Layer(origin="arm", values=values)])
-    config = resolved.config
+    config, _ = with_ngrams(resolved.config, resolved.free, np.array(text.counts))
     training, tokens = config.training, int(TRAINED * text.characters)
     passes = steps * training.batch_size * training.window_length / tokens
     free = {"learning_rate", "dropout", "weight_decay"} & set(resolved.free)

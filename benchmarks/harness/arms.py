@@ -93,7 +93,7 @@ ARMS: dict[str, Arm] = {
     "layer-norm": Arm({"layer_norm": True}, NORM),
     "tied-64": Arm({"tie_weights": True, "embedding_size": 64}, TIED),
     "attention-64": Arm({"attention_window": 64}, "Merity, 2019, arXiv:1911.11423"),
-    "ngrams-32": Arm({"ngram_embedding_size": 32}, "Mikolov et al., 2011"),
+    "ngrams-0": Arm({"ngram_embedding_size": 0}, "Mikolov et al., 2011"),
     "gru": Arm({"cell": "gru"}, CHO),
     "elman": Arm({"cell": "elman"}, "Elman, 1990"),
     "mogrifier": Arm({"cell": "mogrifier-lstm"}, "Melis et al., 2019, arXiv:1909.01792"),

@@ -25,7 +25,7 @@ def test_an_arm_is_settings_that_differ_and_stands_on_the_page_with_its_source(n
     for setting in arm.settings:
         section = "model" if hasattr(config.model, setting) else "training"
         same = getattr(getattr(config, section), setting) == getattr(getattr(usual, section), setting)
-        assert not same or setting in ("dropout", "learning_rate")  # their defaults are rules
+        assert not same or setting in ("dropout", "learning_rate", "ngram_embedding_size")  # their defaults are rules
     assert f"`{name}`" in PAGE or name == REFERENCE
     assert [
         number for number in re.findall(r"arXiv:([\d.]+)", arm.source) if f"arxiv.org/abs/{number}" not in PAGE
@@ -33,11 +33,15 @@ def test_an_arm_is_settings_that_differ_and_stands_on_the_page_with_its_source(n
 
 
 def test_arms_have_the_rates_that_a_training_chooses_but_where_they_name_one(tmp_path):
-    text = arm_training.Text(name="t", path=tmp_path / "t.txt", characters=10**6, vocabulary=321, digest="0")
+    text = arm_training.Text(
+        name="t", path=tmp_path / "t.txt", characters=10**6, vocabulary=321, counts=(15_000,) * 60, digest="0"
+    )
     rates = {
         name: arm_training.arm_config(text, arm.settings, 2640).training.learning_rate for name, arm in ARMS.items()
     }
     assert rates[REFERENCE] == learning_rate_for(2640, 256)
+    sizes = [arm_training.arm_config(text, ARMS[name].settings, 9).model for name in (REFERENCE, "ngrams-0")]
+    assert [(model.ngram_embedding_size, model.ngram_order) for model in sizes] == [(32, 4), (0, 4)]
     for name, arm in ARMS.items():
         size = arm.settings.get("hidden_size", 256)
         assert rates[name] == arm.settings.get("learning_rate", learning_rate_for(2640, size))
