@@ -126,7 +126,11 @@ def _unchosen(name: str) -> str:
     return help_line(dataclasses.replace(known, help=known.help.partition(" [")[0]), usual)
 
 
-HELP |= {name: _unchosen(name) for name in ("hidden_size", "learning_rate", "dropout", "weight_decay")}
+UNCHOSEN = (
+    *("hidden_size", "learning_rate", "dropout", "weight_decay"),
+    *("ngram_embedding_size", "ngram_order", "ngram_rows"),
+)
+HELP |= {name: _unchosen(name) for name in UNCHOSEN}
 for parameter in sweep.params:
     if isinstance(parameter, Option) and parameter.name in HELP:
         parameter.help = HELP[parameter.name]

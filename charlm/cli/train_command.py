@@ -10,16 +10,18 @@ from charlm.config import SECTIONS, Config, Setting, resolve, settings_of
 from charlm.config.ranges import shown_value
 
 # A training would choose them by itself; it chooses lanes and passes only together with the size.
-ALWAYS = ("hidden_size", "learning_rate", "dropout")
+ALWAYS = ("hidden_size", "learning_rate", "dropout", "ngram_embedding_size")
+OF_NGRAMS = ("ngram_order", "ngram_rows")
 
 
 def train_command(config: Config) -> str:
     """``charlm train TEXT --hidden-size 512 ...``: the texts, a flag for each setting that is not the default."""
     usual, words = resolve([]).config, []
+    always = (*ALWAYS, *(OF_NGRAMS if config.model.ngram_embedding_size else ()))
     for section, cls in SECTIONS.items():
         for name, known in settings_of(cls).items():
             value = getattr(getattr(config, section), name)
-            if name != "corpus" and (name in ALWAYS or value != getattr(getattr(usual, section), name)):
+            if name != "corpus" and (name in always or value != getattr(getattr(usual, section), name)):
                 words += _flag(known, value)
     texts = list(config.corpus.corpus)
     # behind --, a file may be called like a flag

@@ -61,7 +61,10 @@ def parsed(command):
     assert words[:2] == ["charlm", "train"]
     parameters = train.make_context("charlm train", words[2:]).params
     text, settings = parameters.pop("text"), {name: parameters.get(name) for name in names_of_settings()}
-    return resolve_layers(given({**settings, "corpus": text}), None, None, {}).config
+    return resolve_layers(given({**settings, "corpus": text}), None, None, {})
+
+
+CHOSEN_OTHERWISE = "--hidden-size 256 --ngram-embedding-size 0 --dropout 0.1 --learning-rate 0.004"
 
 
 def names_of_settings():
@@ -87,17 +90,24 @@ def test_the_command_to_paste_stands_for_every_setting(section):
     values = {name: other_value(known) for name, known in settings_of(SECTIONS[section]).items()}
     config = resolve([Layer(origin="flag", values=values)]).config
     assert all(getattr(getattr(config, section), name) == value for name, value in values.items())
-    assert parsed(train_command(config)) == config
-    assert train_command(Config()) == "charlm train shakespeare --hidden-size 256 --dropout 0.1 --learning-rate 0.004"
+    assert parsed(train_command(config)).config == config
+    assert train_command(Config()) == f"charlm train shakespeare {CHOSEN_OTHERWISE}"
+
+
+def test_of_n_grams_that_there_are_the_command_to_paste_says_length_and_number():
+    config = resolve([Layer(origin="flag", values={"ngram_embedding_size": 9})]).config
+    command = train_command(config)
+    assert parsed(command).config == config
+    assert "--ngram-embedding-size 9 --ngram-order 4 --ngram-rows 32768" in command
 
 
 def test_the_command_to_paste_switches_off_what_would_be_on(monkeypatch):
     plain = resolve([Layer(origin="flag", values={"locked_dropout": False})]).config
-    usual = "charlm train shakespeare --hidden-size 256"
-    assert train_command(plain) == f"{usual} --dropout 0.1 --plain-dropout --learning-rate 0.004"
+    usual = f"charlm train shakespeare {CHOSEN_OTHERWISE}"
+    assert train_command(plain) == usual.replace(" --learning", " --plain-dropout --learning")
     on = resolve([Layer(origin="flag", values={"tie_weights": True})])
     monkeypatch.setattr("charlm.cli.train_command.resolve", lambda layers: on)
-    assert train_command(Config()) == f"{usual} --no-tie-weights --dropout 0.1 --learning-rate 0.004"
+    assert train_command(Config()) == usual.replace(" --ngram", " --no-tie-weights --ngram")
 
 
 def test_a_sweep_prints_its_table_and_what_to_type_next(charlm, place):
@@ -111,7 +121,9 @@ def test_a_sweep_prints_its_table_and_what_to_type_next(charlm, place):
     assert [row.split()[5] for row in rows] == ["2", "1", "1"]
     best = rows[0].split()[0]
     _, command, evaluate, generate = out.split("\n\n")[1].splitlines()
-    assert parsed(command) == load(place / "checkpoints" / "first" / best).config
+    assert parsed(command).config == load(place / "checkpoints" / "first" / best).config
+    # and nothing is left that a training would choose otherwise
+    assert set(parsed(command).free) <= {"batch_size", "epochs"}
     assert "--tie-weights" in command
     assert shlex.split(evaluate) == ["charlm", "eval", "--run", f"checkpoints/first/{best}"]
     assert shlex.split(generate) == ["charlm", "generate", "--run", f"checkpoints/first/{best}"]
@@ -138,7 +150,7 @@ def test_a_sweep_for_programs(charlm, place):
     assert sorted(summary["ranking"]) == [1, 2, 3]
     assert summary["nats_per_character"] == min(record["nats_per_character"] for record in trials)
     assert summary["values"] == trials[-1]["values"]
-    assert parsed(summary["command"]) == load(summary["run"]).config
+    assert parsed(summary["command"]).config == load(summary["run"]).config
 
 
 BAD = [
