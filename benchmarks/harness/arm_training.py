@@ -83,7 +83,7 @@ def arm_config(text: Text, settings: Settings, steps: int) -> Config:
     """What `charlm train` makes of an arm's settings, with the n-grams of the text and the rates of so many steps."""
     values = {"corpus": [str(text.path)], "device": "cpu", "threads": 1, "steps": steps, **settings}
     resolved = resolve([Layer(origin="arm", values=values)])
-    config, _ = with_ngrams(resolved.config, resolved.free, np.array(text.counts))
+    config, _ = with_ngrams(resolved.config, resolved.free, sum(text.counts), np.array(text.counts))
     training, tokens = config.training, int(TRAINED * text.characters)
     passes = steps * training.batch_size * training.window_length / tokens
     free = {"learning_rate", "dropout", "weight_decay"} & set(resolved.free)

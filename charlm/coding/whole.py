@@ -74,7 +74,7 @@ class WholeModel(NamedTuple):
     Attributes:
         ngrams: vectors of n-grams ((N - 1) R, D), as `charlm.streams.rows_of_ngrams` finds them; None without.
         ngram_input: what they are multiplied by in layer 0, whose `input` is that of the embedding alone then; None
-            where layer 0 normalises both together, and its `input` is that of both.
+            where layer 0 normalises both together or adds them to its output, and its `input` is that of both.
     """
 
     config: ModelConfig
@@ -143,7 +143,7 @@ def _layer(config: ModelConfig, tensors: _Tensors, index: int) -> WholeLayer:
     if cell == "gru":  # the candidate's own bias is multiplied with the reset gate
         early[2 * H :], late = one[2 * H :], other[2 * H :]
     width = tensors.weights[f"{start}input_weight"].shape[1]
-    columns = slice(config.embedding if index == 0 and not config.layer_norm else width)
+    columns = slice(config.embedding if index == 0 and not _in_one(config) else width)
     norm = (
         (tensors.fixed(f"{start}norm_weight", NORM_FRACTION), tensors.fixed(f"{start}norm_bias"))
         if config.layer_norm
@@ -161,8 +161,14 @@ def _layer(config: ModelConfig, tensors: _Tensors, index: int) -> WholeLayer:
     )
 
 
+def _in_one(config: ModelConfig) -> bool:
+    """Whether layer 0 takes the embedding and what is beside it, if anything, as one vector."""
+    width = config.embedding + config.ngram_embedding_size
+    return not config.ngram_embedding_size or config.layer_norm or (config.residual and width == config.hidden_size)
+
+
 def _ngram_input(config: ModelConfig, tensors: _Tensors) -> WholeMatrix | None:
-    if not config.ngram_embedding_size or config.layer_norm:
+    if _in_one(config):
         return None
     rows = _rows(config.cell, INPUT, config.hidden_size)
     return tensors.matrix("layers.0.input_weight", rows, slice(config.embedding, None))

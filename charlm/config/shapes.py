@@ -17,11 +17,15 @@ from charlm.registry import suggestion
 Shape = tuple[int, ...]
 
 
+NGRAM_TABLE = "ngram_embedding"
+"""The tensor of which a step reads few rows, and which is learnt in a way of its own."""
+
+
 def parameter_shapes(config: ModelConfig, vocab_size: int) -> dict[str, Shape]:
     """Every tensor of the model, in the order in which it is made. Letters: V E H L, G gates, and of n-grams N D R."""
     shapes: dict[str, Shape] = {"embedding": (vocab_size, config.embedding)}
     if config.ngram_embedding_size:
-        shapes["ngram_embedding"] = ((config.ngram_order - 1) * config.ngram_rows, config.ngram_embedding_size)
+        shapes[NGRAM_TABLE] = ((config.ngram_order - 1) * config.ngram_rows, config.ngram_embedding_size)
     for index in range(config.layers):
         for name, shape in layer_shapes(config, index).items():
             shapes[f"layers.{index}.{name}"] = shape

@@ -24,6 +24,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from charlm.config.shapes import NGRAM_TABLE
 from charlm.errors import CorpusError
 from charlm.evaluation.additions import Addition, mean_nats
 from charlm.evaluation.lane_reader import LaneReader, block_of, listening, losses
@@ -156,7 +157,7 @@ class Dynamic(Addition):
         self._length = _length(self._usual)
         # most rows of n-grams have no gradients, and there are more of these than of all other weights
         names = (name for name, _ in self._model.named_parameters())
-        ordinary = [usual for name, usual in zip(names, self._usual, strict=True) if name != "ngram_embedding"]
+        ordinary = [usual for name, usual in zip(names, self._usual, strict=True) if name != NGRAM_TABLE]
         # a model that is sure of all its text has no gradients at all
         self._mean = max(1e-30, float(torch.cat([usual.flatten() for usual in ordinary]).mean()))
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from charlm.config import ModelConfig
-from charlm.config.shapes import check_shapes, parameter_shapes
+from charlm.config.shapes import NGRAM_TABLE, check_shapes, parameter_shapes
 from charlm.errors import RunError
 from charlm.kernels import Lookup, Scratch
 from charlm.models.arrays import array_of, tensors_of
@@ -261,7 +261,7 @@ class LanguageModel(nn.Module):
 
     def count_parameters(self, *, ngrams: bool = True) -> int:
         """How many numbers are learnt, with those of the table of n-grams or without; a tied matrix counts once."""
-        return sum(p.numel() for name, p in self.named_parameters() if ngrams or name != "ngram_embedding")
+        return sum(p.numel() for name, p in self.named_parameters() if ngrams or name != NGRAM_TABLE)
 
     def to_arrays(self) -> dict[str, np.ndarray[Any, Any]]:
         """All weights by name, copied, float32; a tied matrix once."""

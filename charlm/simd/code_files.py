@@ -23,9 +23,9 @@ from charlm.simd.processor import HAS_AMX
 DIGEST = hashlib.sha256().digest_size
 
 PACKAGE = Path(__file__).parent.parent
-# Rooms with compiled functions. Numba looks at the file of a function alone, not at those it calls:
-# a change in any of these files starts a new cache.
-ROOMS = ("simd", "kernels", "runtime", "coding")
+# Rooms with compiled functions, and with numbers that are compiled into them. Numba looks at the file of a function
+# alone, not at those it calls: a change in any of these files starts a new cache.
+ROOMS = ("simd", "kernels", "runtime", "coding", "streams")
 
 
 @cache

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.config import Config, ModelConfig
-from charlm.config.shapes import parameter_shapes
+from charlm.config.shapes import NGRAM_TABLE, parameter_shapes
 from charlm.training.pace import DEFAULT_MINUTES, Pace
 
 # Of the sizes at which each multiplied weight is trained on so many symbols, the largest learns most in its time: a
@@ -53,6 +53,7 @@ FEWEST_VECTORS, MOST_VECTORS = 2**8, 2**15
 # docs/recipes.md has what both were found on.
 SYMBOLS_OF_THREE, NATS_A_SYMBOL = 100_000, 3.4
 LEAST_ORDER, MOST_ORDER = 2, 6
+_OF_NGRAMS = ("ngram_embedding_size", "ngram_order", "ngram_rows")
 # The share of a time budget that goes into steps; the rest is for evaluations, checkpoints and the last scoring.
 SHARE_OF_STEPS = 0.9
 
@@ -63,7 +64,7 @@ def multiplied_weights(model: ModelConfig, vocab_size: int) -> int:
     shapes = parameter_shapes(model, vocab_size)
     matrices = {name: math.prod(shape) for name, shape in shapes.items() if len(shape) == 2}
     # where there is no output_weight, the embedding is multiplied in its place
-    looked_up = {"layers.0.input_weight", "ngram_embedding"} | ({"embedding"} if "output_weight" in shapes else set())
+    looked_up = {"layers.0.input_weight", NGRAM_TABLE} | ({"embedding"} if "output_weight" in shapes else set())
     of_ngrams = model.ngram_embedding_size * shapes["layers.0.input_weight"][0]
     return of_ngrams + sum(count for name, count in matrices.items() if name not in looked_up)
 
@@ -123,36 +124,38 @@ def _doublings(passes: float, weights_a_symbol: float) -> float:
     return doublings + min(doublings, 1.0) * math.log2(max(weights_a_symbol, 1.0))
 
 
-def with_ngrams(config: Config, free: Collection[str], counts: npt.NDArray[np.int64]) -> tuple[Config, str | None]:
+def with_ngrams(
+    config: Config, free: Collection[str], symbols: int, counts: npt.NDArray[np.int64]
+) -> tuple[Config, str | None]:
     """The settings with vectors of n-grams as the text asks for, and what to say about it.
 
     Args:
-        counts: how often each symbol occurs in the training split, (V,).
+        symbols: of the training split.
+        counts: how often each symbol occurs in it, or in the beginning of a long one, (V,).
     """
-    model, symbols = config.model, int(counts.sum())
+    model, wanted = config.model, [name for name in _OF_NGRAMS if name in free]
+    if not wanted:
+        return config, None
     if "ngram_embedding_size" in free:
         model = dataclasses.replace(model, ngram_embedding_size=NGRAM_SIZE)
     if "ngram_order" in free:
-        model = dataclasses.replace(model, ngram_order=_longest_ngrams(counts))
+        model = dataclasses.replace(model, ngram_order=_longest_ngrams(symbols, counts))
     if "ngram_rows" in free:
-        wanted = 2 ** round(math.log2(symbols / SYMBOLS_A_VECTOR))
-        model = dataclasses.replace(model, ngram_rows=min(max(wanted, FEWEST_VECTORS), MOST_VECTORS))
-    if model == config.model:
-        return config, None
-    flag = "--ngram-embedding-size" if "ngram_embedding_size" in free else "--ngram-order"
+        rows = 2 ** round(math.log2(symbols / SYMBOLS_A_VECTOR))
+        model = dataclasses.replace(model, ngram_rows=min(max(rows, FEWEST_VECTORS), MOST_VECTORS))
     lengths = "2" if model.ngram_order == 2 else f"2 to {model.ngram_order}"
     notice = (
         f"n-grams of {lengths} symbols: vectors of {model.ngram_embedding_size} numbers, "
-        f"{model.ngram_rows:,} for each length; {flag} decides otherwise"
+        f"{model.ngram_rows:,} for each length; {_flag(wanted[0])} decides otherwise"
     )
     return dataclasses.replace(config, model=model), notice
 
 
-def _longest_ngrams(counts: npt.NDArray[np.int64]) -> int:
+def _longest_ngrams(symbols: int, counts: npt.NDArray[np.int64]) -> int:
     """How many symbols the longest n-grams have that occur often enough to learn their vectors."""
     shares = counts[counts > 0] / counts.sum()
     nats = float(-(shares * np.log(shares)).sum())
-    length = 3 + math.log(counts.sum() / SYMBOLS_OF_THREE, 4)
+    length = 3 + math.log(symbols / SYMBOLS_OF_THREE, 4)
     # a text of one symbol says nothing
     wanted = round(length * NATS_A_SYMBOL / nats) if nats else MOST_ORDER
     return min(max(wanted, LEAST_ORDER), MOST_ORDER)
@@ -250,10 +253,14 @@ def with_rates(
         training = dataclasses.replace(training, weight_decay=decay)
     values = {"learning_rate": training.learning_rate, "dropout": model.dropout, "weight_decay": training.weight_decay}
     what = ", ".join(f"{name.replace('_', ' ')} {values[name]:g}" for name in wanted)
-    *before, last = [f"--{name.replace('_', '-')}" for name in wanted]
+    *before, last = [_flag(name) for name in wanted]
     flags = f"{', '.join(before)} and {last} decide" if before else f"{last} decides"
     many = f"about {made:.1f} passes over the training split in {steps:,.0f} step{'s' * (round(steps) != 1)}"
     return dataclasses.replace(config, model=model, training=training), f"{what}: {many}; {flags} otherwise"
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def with_batch_that_fits(config: Config, symbols: int) -> tuple[Config, str | None]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import torch
 
+from charlm.config.shapes import NGRAM_TABLE
 from charlm.models import LanguageModel
 
 
 def clipped_parameters(model: LanguageModel) -> list[torch.nn.Parameter]:
-    """Those whose gradients are clipped, and counted in the norm: all but the table of n-grams, of which `RowAdagrad`
-    takes no more than the direction."""
-    return [parameter for name, parameter in model.named_parameters() if name != "ngram_embedding"]
+    """Those whose gradients are clipped, and counted in the norm: all but the table of n-grams, for `RowAdagrad` takes
+    a gradient by what it is beside all those of its row before."""
+    return [parameter for name, parameter in model.named_parameters() if name != NGRAM_TABLE]
 
 
 def global_norm(gradients: list[torch.Tensor]) -> torch.Tensor:

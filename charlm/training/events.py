@@ -49,7 +49,7 @@ class Stepped(Event):
         steps_planned: where the schedule ends, as far as known now.
         seconds_left: estimated time to the last step.
         train_nats: mean training loss per token since the last such event.
-        gradient_norm: global norm before clipping, of the last step.
+        gradient_norm: of all that is clipped, before that, in the last step.
     """
 
     kind: ClassVar[str] = "train"

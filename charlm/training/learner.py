@@ -50,7 +50,7 @@ class Capture:
 
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
-    """One step: mean loss per token in nats, global gradient norm before clipping, characters read.
+    """One step: mean loss per token in nats, norm of the gradients that are clipped, before that, characters read.
 
     `seconds` is the time that the device took for it, where it was queued there, infinite if unknown; None if
     nobody measured it.
@@ -102,8 +102,8 @@ class Learner:
             join_layers(model)
             self.queue = DeviceStep(model, lanes, config, machine, torch.from_numpy(characters_per_id), self.masks)
             self.state = self.queue.state
-        # sparse gradients cannot be recorded, nor added up in place
-        self.model.sparse_rows = self.queue is None
+        # what is queued cannot have sparse gradients; elsewhere than on a CPU they were not tried
+        self.model.sparse_rows = self.queue is None and machine.device.type == "cpu"
         rate = None if self.queue is None else self.queue.rate
         self.optimizers = make_optimizers(dict(model.named_parameters()), config, machine.device, rate)
         self.steps = 0

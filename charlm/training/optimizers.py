@@ -1,7 +1,7 @@
 """The optimisers, by name. Each is torch's own, with its fused or multi-tensor kernel, but Muon; the table of n-grams,
 of which a step reads few rows, has `RowAdagrad` whatever the others have.
 
-For a step that the host does not wait for, `make_optimizer` takes the learning rate as a tensor on the device, and
+For a step that the host does not wait for, `make_optimizers` takes the learning rate as a tensor on the device, and
 `step_unless` a flag there that says whether to leave the step out.
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from charlm.config import TrainingConfig
+from charlm.config.shapes import NGRAM_TABLE
 from charlm.errors import RunError
 from charlm.registry import lookup
 from charlm.training import eager
@@ -24,7 +25,6 @@ Parameters = Mapping[str, torch.nn.Parameter]  # by name
 Rate = float | torch.Tensor
 # Matrices of which each row is of one symbol: Jordan leaves them to Adam.
 NO_MUON = frozenset(("embedding", "output_weight"))
-NGRAMS = "ngram_embedding"
 # The highest rate of the table of n-grams, which falls as that of all else does, and how many times the weight decay of
 # all else it has: most of its rows occur seldom. docs/recipes.md has what that was found on.
 NGRAM_RATE, NGRAM_DECAY = 0.2, 5.0
@@ -98,10 +98,10 @@ def make_optimizers(
     """
     fused, lr = device.type in ("cpu", "cuda"), config.learning_rate if rate is None else rate
     make = lookup(OPTIMIZERS, config.optimizer, "optimizer")
-    found = [make({name: value for name, value in parameters.items() if name != NGRAMS}, config, lr, fused)]
-    if NGRAMS in parameters:
+    found = [make({name: value for name, value in parameters.items() if name != NGRAM_TABLE}, config, lr, fused)]
+    if NGRAM_TABLE in parameters:
         times, decay = NGRAM_RATE / config.learning_rate, NGRAM_DECAY * config.decay
-        found.append(RowAdagrad(parameters[NGRAMS], lr=lr, times=times, decay=decay))
+        found.append(RowAdagrad(parameters[NGRAM_TABLE], lr=lr, times=times, decay=decay))
     return found
 
 
@@ -149,13 +149,13 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-# What torch's optimisers keep of a parameter once they have made a step.
+# What optimisers keep of a parameter once they have made a step.
 _KEPT: dict[type[torch.optim.Optimizer], set[str]] = {
     torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"},
     torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"},
     torch.optim.RMSprop: {"step", "square_avg"},
     torch.optim.SGD: set(),
-    RowAdagrad: {"step", "sum"},
+    RowAdagrad: {"count", "sum"},
 }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from charlm.config import Config
-from charlm.config.shapes import parameter_shapes
+from charlm.config.shapes import NGRAM_TABLE, parameter_shapes
 from charlm.evaluation.score import Score
 from charlm.models import LanguageModel
 from charlm.training.learner import Learner
@@ -111,7 +111,7 @@ def memory_estimate(config: Config, vocab_size: int) -> int:
     """Estimated peak memory of a training, in bytes: interpreter, weights and their companions, activations."""
     model, training = config.model, config.training
     shapes = parameter_shapes(model, vocab_size)
-    table = math.prod(shapes.get("ngram_embedding", (0,)))
+    table = math.prod(shapes.get(NGRAM_TABLE, (0,)))
     weights = sum(math.prod(shape) for shape in shapes.values()) - table
     gates = shapes["layers.0.recurrent_weight"][0] // model.hidden_size
     # weights, gradients, two moments, and the last good copy of weights and moments; the average if any
@@ -124,7 +124,7 @@ def memory_estimate(config: Config, vocab_size: int) -> int:
         per_step += 3 * (A + training.window_length) + 5 * model.hidden_size
     activations = training.batch_size * (training.window_length * per_step + 3 * A * model.hidden_size)
     base = BASE_BYTES + (CUDA_BYTES if torch.version.cuda else 0)
-    # the table of n-grams is not moved by moments, and has gradients of few rows
+    # the table of n-grams has no moments, and on a CPU gradients of few rows
     return base + BYTES * (companions * weights + (2 + averages) * table + activations)
 
 

@@ -19,7 +19,7 @@ class RowAdagrad(eager.Optimizer):
 
         s[r] <- s[r] + mean of g[r]^2
         w[r] <- w[r] - rate * g[r] / sqrt(s[r])
-        w    <- (1 - `DECAY_EVERY` * lr * decay) w, every so many steps
+        w    <- (1 - lr * decay)^`DECAY_EVERY` w, every so many steps
 
     A row without a gradient does not move by itself, so with a sparse gradient a step costs what it reads, however
     large the table is; and a row that occurs often moves less each time.
@@ -44,7 +44,8 @@ class RowAdagrad(eager.Optimizer):
             return
         state, rate = self.state[table], group["lr"] * group["times"]
         if not state:
-            state["step"] = torch.zeros((), dtype=torch.float32, device=table.device)
+            # subtle: not called step, which torch would leave on the CPU when it loads it
+            state["count"] = torch.zeros((), dtype=torch.float32, device=table.device)
             state["sum"] = torch.zeros(len(table), 1, dtype=table.dtype, device=table.device)
         if table.grad.is_sparse:
             # what `coalesce` does, in half the time
@@ -56,8 +57,9 @@ class RowAdagrad(eager.Optimizer):
         else:
             sums = state["sum"].add_(table.grad.square().mean(1, keepdim=True))
             table.sub_(table.grad / (sums.sqrt() + EPSILON) * rate)
-        due = state["step"].add_(1) % DECAY_EVERY == 0
+        due = state["count"].add_(1) % DECAY_EVERY == 0
+        left = (1 - group["lr"] * group["decay"]) * torch.ones((), device=table.device)
         if table.device.type != "cpu":  # where nobody waits for a number
-            table.mul_(1 - due * (DECAY_EVERY * group["decay"]) * group["lr"])
+            table.mul_(torch.where(due, left.clamp(min=0) ** DECAY_EVERY, 1.0))
         elif due:
-            table.mul_(1 - DECAY_EVERY * group["decay"] * group["lr"])
+            table.mul_(left.clamp(min=0) ** DECAY_EVERY)

@@ -16,6 +16,7 @@ from charlm.config.shapes import check_shapes, parameter_shapes
 from charlm.corpora import Progress
 from charlm.errors import CompleteError, ConfigError, RunError
 from charlm.evaluation.aside import BaselinesAside
+from charlm.kernels.devices import choose_device
 from charlm.plurals import counted
 from charlm.runs import Data, Run, TrainingCheckpoint, create_run, find_run, open_run_data, prepare, refuse_unkept
 from charlm.runs.data import text_change
@@ -244,16 +245,15 @@ def _chosen(
         spent: seconds of a time budget that are over.
     """
     V, tokens = data.tokenizer.vocab_size, len(data.store.part("train")) - 1
+    counts = count_training_symbols(data)
+    if choose_device(config.training.device).type == "cpu":  # what n-grams bring elsewhere is not measured
+        config, notice = with_ngrams(config, free, tokens + 1, counts)
+        data = _noted(data, notice)
     machine = choose_machine(config.training, config.model, V, progress=progress)
     if tokens < 1:
         return config, data, machine
-    symbols = V  # on CUDA all steps have all symbols in the output layer; elsewhere nearly all steps have few of them
-    if machine.device.type != "cuda":
-        counts = count_training_symbols(data)
-        symbols = first_occurring(counts)
-        # what n-grams bring elsewhere is not measured
-        config, notice = with_ngrams(config, free, counts) if machine.device.type == "cpu" else (config, None)
-        data = _noted(data, notice)
+    # on CUDA all steps have all symbols in the output layer; elsewhere nearly all steps have these alone
+    symbols = V if machine.device.type == "cuda" else first_occurring(counts)
     pace = Pace.of(config.training, tokens)
     speeds: dict[Any, float] = {}  # what was measured once is not measured again
 

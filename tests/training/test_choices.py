@@ -398,6 +398,7 @@ def test_for_a_gpu_all_follows_from_its_own_speed(place: Path, monkeypatch: pyte
     monkeypatch.setattr(start, "symbols_per_second", measure)
     gpu = training_machine.Machine(device=torch.device("cuda"), dtype=torch.float32, threads=1)
     monkeypatch.setattr(start, "choose_machine", lambda *args, **kwargs: gpu)
+    monkeypatch.setattr(start, "choose_device", lambda name: gpu.device)
     config = asked(place, minutes=12.0, batch_size=32)
     data = start._prepared(config, False, OTHERS, None)[1]
     chosen, data, machine = start._chosen(config, OTHERS, data, lambda: 0.0, None)
@@ -485,10 +486,10 @@ def test_n_grams_are_as_long_and_as_many_as_the_text_asks_for(
     # as many symbols, all as frequent, as have so many nats; and some that do not occur
     kinds = round(math.exp(nats))
     counts = np.array([0, *([symbols // kinds] * kinds), 0])
-    chosen, notice = with_ngrams(config, free, counts)
+    chosen, notice = with_ngrams(config, free, symbols, counts)
     size, order, rows = found
     assert (chosen.model.ngram_embedding_size, chosen.model.ngram_order, chosen.model.ngram_rows) == found
-    flag = "--ngram-embedding-size" if "ngram_embedding_size" in free else "--ngram-order"
+    flag = f"--{next(name for name in NGRAMS if name in free).replace('_', '-')}"
     of = "2 symbols" if order == 2 else f"2 to {order} symbols"
     assert notice == f"n-grams of {of}: vectors of {size} numbers, {rows:,} for each length; {flag} decides otherwise"
 
@@ -516,6 +517,7 @@ def test_a_gpu_has_no_n_grams_unless_asked(place: Path, monkeypatch: pytest.Monk
     """What they bring there is not measured yet."""
     gpu = training_machine.Machine(device=torch.device("cuda"), dtype=torch.float32, threads=1)
     monkeypatch.setattr(start, "choose_machine", lambda *args, **kwargs: gpu)
+    monkeypatch.setattr(start, "choose_device", lambda name: gpu.device)
     config = asked(place, steps=2)
     data = start._prepared(config, False, CHOSEN, None)[1]
     assert start._chosen(config, CHOSEN, data, lambda: 0.0, None)[0].model.ngram_embedding_size == 0

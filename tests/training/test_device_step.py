@@ -17,7 +17,12 @@ SETTINGS = [
     ({}, {}),
     (
         {"cell": "gru", "tie_weights": True, "attention_window": 12, "ngram_embedding_size": 6},
-        {"ema": 0.9, "clip_value": 0.01, "learning_rate": 0.02},  # the rate that n-grams have theirs beside
+        {
+            "ema": 0.9,
+            "clip_value": 0.01,
+            "accumulate": 2,
+            "learning_rate": 0.02,
+        },  # the rate that n-grams have theirs beside
     ),
     ({"cell": "gru-reset-before", "embedding_size": 5, "tie_weights": True}, {"clip_norm": 0}),
     (

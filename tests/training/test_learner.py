@@ -236,9 +236,9 @@ def test_the_average_is_of_weights_that_have_been(make_learner):
         assert torch.equal(mean, now)
 
 
-@pytest.mark.parametrize("where", ["embedding", "output_bias"])
+@pytest.mark.parametrize("where", ["embedding", "output_bias", "ngram_embedding"])
 def test_a_gradient_that_is_not_finite_changes_nothing(make_learner, where):
-    learner = make_learner()
+    learner = make_learner({"ngram_embedding_size": 3, "ngram_rows": 1})
     learner.step(0.01)
     getattr(learner.model, where).data.view(-1)[0] = float("nan")
     before = {name: p.detach().clone() for name, p in learner.model.named_parameters()}

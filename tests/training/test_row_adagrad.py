@@ -50,7 +50,7 @@ def test_rows_move_as_the_equations_say():
         s += (g**2).mean(1)
         w -= 3 * lr * np.divide(g, np.sqrt(s)[:, None], out=np.zeros_like(g), where=s[:, None] > 0)
         if (step + 1) % DECAY_EVERY == 0:
-            w *= 1 - DECAY_EVERY * lr * 0.05
+            w *= (1 - lr * 0.05) ** DECAY_EVERY
     np.testing.assert_allclose(moved(steps, sparse=False)[0].numpy(), w, rtol=1e-4, atol=1e-5)
 
 
@@ -64,6 +64,17 @@ def test_a_row_without_a_gradient_stays(sparse):
     table, _ = moved(40, sparse=sparse, decay=0.0)
     assert (table[5] == 1).all()
     assert (table[:5] != 1).any(1).all()
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_no_decay_turns_a_row_round(device):
+    """Not of `sgd` with its rates either; the other device is one whose numbers nobody waits for."""
+    table = torch.nn.Parameter(torch.ones(2, 3, device=device))
+    optimizer = RowAdagrad(table, lr=10.0, times=0.0, decay=0.5)
+    for _ in range(DECAY_EVERY):
+        table.grad = torch.zeros_like(table)
+        optimizer.step()
+    assert device == "meta" or (table == 0).all()
 
 
 def test_a_step_that_is_left_out_leaves_rows_sums_and_count():
@@ -103,7 +114,7 @@ def with_tables() -> tuple[torch.nn.Parameter, list[torch.optim.Optimizer]]:
 
 def test_what_is_kept_goes_back_to_its_own_optimiser():
     arrays = optimizer_arrays(with_tables()[1])
-    assert {name for name in arrays if name.startswith("1.")} == {"1.step", "1.sum"}
+    assert {name for name in arrays if name.startswith("1.")} == {"1.count", "1.sum"}
     _, others = with_tables()
     load_optimizer_arrays(others, {name: 2 * array for name, array in arrays.items()})
     for name, array in optimizer_arrays(others).items():
@@ -115,7 +126,7 @@ def test_what_is_kept_goes_back_to_its_own_optimiser():
     [
         ({"1.sum": np.zeros((6, 3), np.float32)}, r"'1.sum' has shape \(6, 3\)"),
         ({"1.sum": np.full((6, 1), np.nan, np.float32)}, "'1.sum' holds what is no finite number"),
-        ({"1.more": np.zeros((), np.float32)}, "parameter 1 must be step, sum"),
+        ({"1.more": np.zeros((), np.float32)}, "parameter 1 must be count, sum"),
         ({"2.sum": np.zeros((6, 1), np.float32)}, "'2.sum' belongs to no parameter"),
     ],
 )
