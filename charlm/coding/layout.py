@@ -55,7 +55,7 @@ def lay_out(model: WholeModel, panel: int) -> Packed:
     bias = parts.add(_grid(model.output_bias[None], 1, V))
     carried = CARRIED.get(config.cell, 1)
     D = config.ngram_embedding_size
-    # multiplied for themselves n-grams begin at a whole vector, normalised with the embedding right behind it
+    # multiplied for themselves n-grams begin at a whole vector, as one vector with the embedding right behind it
     ngrams_at = config.embedding if model.ngram_input is None else E
     widths = {"cell": CELL_NUMBERS[config.cell], "L": config.layers, "H": H, "V": V, "E": E}
     widths["X"] = max(H, E, padded(ngrams_at + D))
