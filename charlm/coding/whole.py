@@ -72,7 +72,7 @@ class WholeModel(NamedTuple):
     """A language model in whole numbers: `charlm.coding.reference` says what it computes.
 
     Attributes:
-        ngrams: vectors of n-grams ((N - 1) R, D), as `charlm.streams.rows_of_ngrams` finds them; None without.
+        ngrams: vectors of n-grams (R, D), as `charlm.streams.rows_of_ngrams` finds them; None without.
         ngram_input: what they are multiplied by in layer 0, whose `input` is that of the embedding alone then; None
             where layer 0 normalises both together or adds them to its output, and its `input` is that of both.
     """

@@ -17,7 +17,7 @@ EVERY: dict[str, Any] = {
     "attention_window": 0,
     "ngram_embedding_size": 0,
     "ngram_order": 4,
-    "ngram_rows": 32768,
+    "ngram_rows": 65536,
     "layer_norm": False,
     "residual": False,
     "dropout_input": 0.0,

@@ -116,8 +116,8 @@ class ModelConfig(Section):
         maximum=64,
     )
     ngram_rows: int = setting(
-        32768,
-        "vectors for the n-grams of each length [by the length of the text]",
+        65536,
+        "vectors of n-grams, which those of all lengths share [by the length of the text]",
         group="model",
         minimum=1,
         maximum=2**24,

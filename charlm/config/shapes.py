@@ -25,7 +25,7 @@ def parameter_shapes(config: ModelConfig, vocab_size: int) -> dict[str, Shape]:
     """Every tensor of the model, in the order in which it is made. Letters: V E H L, G gates, and of n-grams N D R."""
     shapes: dict[str, Shape] = {"embedding": (vocab_size, config.embedding)}
     if config.ngram_embedding_size:
-        shapes[NGRAM_TABLE] = ((config.ngram_order - 1) * config.ngram_rows, config.ngram_embedding_size)
+        shapes[NGRAM_TABLE] = (config.ngram_rows, config.ngram_embedding_size)
     for index in range(config.layers):
         for name, shape in layer_shapes(config, index).items():
             shapes[f"layers.{index}.{name}"] = shape

@@ -5,7 +5,7 @@ The letters, here and everywhere:
     B  lanes (batch)         V  vocabulary        H  hidden units of a layer
     T  window length         E  embedding         L  layers
     G  gates of a cell (1, 3 or 4)                 A  past outputs that attention keeps
-    N  symbols of the longest n-gram that has a vector, of D numbers; R rows for each length
+    N  symbols of the longest n-gram that has a vector, of D numbers; R rows of their table
 
 State is a value: ``logits, state = model(ids, state)``. docs/models.md has the equations and their sources.
 """

@@ -42,7 +42,7 @@ class LanguageModel(nn.Module):
     """
 
     embedding: Tensor  # (V, E)
-    ngram_embedding: Tensor  # ((N - 1) R, D), only with `ngram_embedding_size`; its first values are zeros
+    ngram_embedding: Tensor  # (R, D), only with `ngram_embedding_size`; its first values are zeros
     attention_norm_weight: Tensor  # this and the other fields of `AttentionWeights` only with `attention_window`
     attention_query: Tensor
     projection: Tensor  # (E, H), only when tied and E != H

@@ -1,5 +1,5 @@
 """Vectors of the last symbols taken together, beside those of single symbols. Letters: B lanes, T window, D size of a
-vector, N symbols of the longest n-gram, R rows of the table for each length."""
+vector, N symbols of the longest n-gram, R rows of the table."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def embed_ngrams(
 
     Args:
         ids: (B, T) int64.
-        table: ((N - 1) R, D)
+        table: (R, D)
         sparse: whether its gradient is to be a sparse tensor, of the rows that occur.
 
     Returns:
         g (B, T, D), time-major in memory, and the last N - 1 symbols.
     """
     symbols = torch.cat([state.symbols.to(torch.int64), ids + 1], dim=1)
-    rows = torch.stack(rows_of_ngrams(symbols, N, len(table) // (N - 1)))  # (N - 1, B, T)
+    rows = torch.stack(rows_of_ngrams(symbols, N, len(table)))  # (N - 1, B, T)
     vectors = F.embedding(rows.permute(2, 1, 0), table, sparse=sparse).sum(2)  # (T, B, D)
     return vectors.transpose(0, 1), NgramState(symbols[:, ids.shape[1] :].to(torch.float32))

@@ -183,7 +183,7 @@ def read_ngrams(model, symbol, state, symbols, vectors, to):
     key, last = symbol * MULTIPLIER, symbols + plan[N] - 2
     for n in range(plan[N] - 1):
         key = (key + np.int64(state[last - n])) * MULTIPLIER
-        begin = plan[NGRAMS] + ((key >> SHIFT & MASK) % plan[NGRAM_ROWS] + n * plan[NGRAM_ROWS]) * plan[D]
+        begin = plan[NGRAMS] + (key >> SHIFT & MASK) % plan[NGRAM_ROWS] * plan[D]
         for place in range(plan[D]):
             vectors[to + place] += floats[begin + place]
     for place in range(symbols, last):

@@ -1,6 +1,6 @@
 """The rows of a table in which the last symbols of a text, taken together, have their vectors.
 
-Letters: T symbols, N symbols of the longest n-gram, R rows for the n-grams of each length.
+Letters: T symbols, N symbols of the longest n-gram, R rows of the table.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ NO_SYMBOL = 0
 def rows_of_ngrams(symbols: Any, N: int, R: int) -> list[Any]:
     """The row of the n-grams of 2, ..., N symbols that end at each symbol.
 
-    Two n-grams may share a row: they are told apart by a hash alone, so no text has to be counted.
+    Two n-grams, of whatever lengths, may share a row: they are told apart by a hash alone, so no text has to be
+    counted, and each length takes as many rows as it has n-grams.
 
     Args:
         symbols: (..., N - 1 + T) int64, an array of NumPy or of torch; the first N - 1 are those before.
 
     Returns:
-        N - 1 arrays of the same kind, each (..., T): those of n symbols from (n - 2) R to (n - 1) R - 1.
+        N - 1 arrays of the same kind, each (..., T), of rows below R.
     """
     T = symbols.shape[-1] - N + 1
     rows = []
     key = symbols[..., N - 1 :] * MULTIPLIER
     for n in range(2, N + 1):
         key = (key + symbols[..., N - n : N - n + T]) * MULTIPLIER
-        rows.append((key >> SHIFT & MASK) % R + (n - 2) * R)
+        rows.append((key >> SHIFT & MASK) % R)
     return rows

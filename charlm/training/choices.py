@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from charlm.config import Config, ModelConfig
 from charlm.config.shapes import NGRAM_TABLE, parameter_shapes
+from charlm.plurals import counted
 from charlm.training.pace import DEFAULT_MINUTES, Pace
 
 # Of the sizes at which each multiplied weight is trained on so many symbols, the largest learns most in its time: a
@@ -44,10 +45,9 @@ DECAY_PER_DOUBLING, MOST_DECAY = 0.06, 0.5
 # often the decay times the highest rate goes into a training. Where rate and steps are small weights have to grow; how
 # much decay is too much there was hardly measured.
 FORGOTTEN, MOST_FORGOTTEN_DECAY = 2.0, 0.125
-# Numbers of a vector of n-grams, and for how many symbols of the training split there is a vector for the n-grams of
-# each length.
-NGRAM_SIZE, SYMBOLS_A_VECTOR = 32, 32
-FEWEST_VECTORS, MOST_VECTORS = 2**8, 2**15
+# Numbers of a vector of n-grams, and for how many symbols of the training split there is one.
+NGRAM_SIZE, SYMBOLS_A_VECTOR = 32, 16
+FEWEST_VECTORS, MOST_VECTORS = 2**8, 2**18
 # The longest n-grams that occur often enough are of three symbols in a text of so many symbols of so many nats each, by
 # how frequent each one is; of one more in a text that is four times as long, and of fewer where each says more.
 # docs/recipes.md has what both were found on.
@@ -145,8 +145,8 @@ def with_ngrams(
         model = dataclasses.replace(model, ngram_rows=min(max(rows, FEWEST_VECTORS), MOST_VECTORS))
     lengths = "2" if model.ngram_order == 2 else f"2 to {model.ngram_order}"
     notice = (
-        f"n-grams of {lengths} symbols: vectors of {model.ngram_embedding_size} numbers, "
-        f"{model.ngram_rows:,} for each length; {_flag(wanted[0])} decides otherwise"
+        f"n-grams of {lengths} symbols: {counted(model.ngram_rows, 'vector')} of {model.ngram_embedding_size} numbers; "
+        f"{_flag(wanted[0])} decides otherwise"
     )
     return dataclasses.replace(config, model=model), notice
 

@@ -98,7 +98,7 @@ def test_of_n_grams_that_there_are_the_command_to_paste_says_length_and_number()
     config = resolve([Layer(origin="flag", values={"ngram_embedding_size": 9})]).config
     command = train_command(config)
     assert parsed(command).config == config
-    assert "--ngram-embedding-size 9 --ngram-order 4 --ngram-rows 32768" in command
+    assert "--ngram-embedding-size 9 --ngram-order 4 --ngram-rows 65536" in command
 
 
 def test_the_command_to_paste_switches_off_what_would_be_on(monkeypatch):

@@ -82,7 +82,7 @@ def ngrams_of(model: LanguageModel, ids: Tensor) -> Tensor:
             key = last[0] * 0x9E3779B97F4A7C15
             for n in range(2, N + 1):
                 key = (key + last[n - 1]) * 0x9E3779B97F4A7C15
-                found[b, t] += model.ngram_embedding[(n - 2) * R + key % 2**64 // 2**33 % R]
+                found[b, t] += model.ngram_embedding[key % 2**64 // 2**33 % R]
     return found
 
 

@@ -469,13 +469,13 @@ def test_python_chooses_alike(place: Path, preset: str | None, settings: dict[st
     [
         ({}, 1, 0.0, CHOSEN, (32, MOST_ORDER, FEWEST_VECTORS)),
         ({}, 1000, 3.4, CHOSEN, (32, LEAST_ORDER, FEWEST_VECTORS)),
-        ({}, 100_000, 3.4, CHOSEN, (32, 3, 4096)),
-        ({}, 400_000, 3.4, CHOSEN, (32, 4, 16384)),
-        ({}, 400_000, 5.7, CHOSEN, (32, 2, 16384)),  # pieces of words
-        ({}, 400_000, 2.7, CHOSEN, (32, 5, 16384)),
+        ({}, 100_000, 3.4, CHOSEN, (32, 3, 8192)),
+        ({}, 400_000, 3.4, CHOSEN, (32, 4, 32768)),
+        ({}, 400_000, 5.7, CHOSEN, (32, 2, 32768)),  # pieces of words
+        ({}, 400_000, 2.7, CHOSEN, (32, 5, 32768)),
         ({}, 40_000_000, 3.4, CHOSEN, (32, MOST_ORDER, MOST_VECTORS)),
         ({"ngram_rows": 77}, 100_000, 3.4, ("ngram_embedding_size", "ngram_order"), (32, 3, 77)),
-        ({"ngram_embedding_size": 5, "ngram_order": 9}, 100_000, 3.4, ("ngram_rows",), (5, 9, 4096)),
+        ({"ngram_embedding_size": 5, "ngram_order": 9}, 100_000, 3.4, ("ngram_rows",), (5, 9, 8192)),
     ],
     ids=str,
 )
@@ -491,7 +491,7 @@ def test_n_grams_are_as_long_and_as_many_as_the_text_asks_for(
     assert (chosen.model.ngram_embedding_size, chosen.model.ngram_order, chosen.model.ngram_rows) == found
     flag = f"--{next(name for name in NGRAMS if name in free).replace('_', '-')}"
     of = "2 symbols" if order == 2 else f"2 to {order} symbols"
-    assert notice == f"n-grams of {of}: vectors of {size} numbers, {rows:,} for each length; {flag} decides otherwise"
+    assert notice == f"n-grams of {of}: {rows:,} vectors of {size} numbers; {flag} decides otherwise"
 
 
 @pytest.mark.parametrize(
