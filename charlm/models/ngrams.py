@@ -35,6 +35,6 @@ def embed_ngrams(
         g (B, T, D), time-major in memory, and the last N - 1 symbols.
     """
     symbols = torch.cat([state.symbols.to(torch.int64), ids + 1], dim=1)
-    rows = torch.stack(rows_of_ngrams(symbols, N, len(table)))  # (N - 1, B, T)
-    vectors = F.embedding(rows.permute(2, 1, 0), table, sparse=sparse).sum(2)  # (T, B, D)
+    rows = torch.stack(rows_of_ngrams(symbols, N, len(table)), dim=-1).transpose(0, 1)  # (T, B, N - 1)
+    vectors = F.embedding_bag(rows.flatten(0, 1), table, mode="sum", sparse=sparse).view(*rows.shape[:2], -1)
     return vectors.transpose(0, 1), NgramState(symbols[:, ids.shape[1] :].to(torch.float32))
