@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from charlm.training import eager
@@ -48,9 +49,10 @@ class RowAdagrad(eager.Optimizer):
             state["count"] = torch.zeros((), dtype=torch.float32, device=table.device)
             state["sum"] = torch.zeros(len(table), 1, dtype=table.dtype, device=table.device)
         if table.grad.is_sparse:
-            # what `coalesce` does, in half the time
-            rows, places = torch.unique(table.grad._indices()[0], return_inverse=True)
-            gradients = table.new_zeros(len(rows), table.shape[1]).index_add_(0, places, table.grad._values())
+            # what `coalesce` does, in less than half the time
+            ordered, order = table.grad._indices()[0].sort(stable=True)
+            rows, counts = ordered.unique_consecutive(return_counts=True)
+            gradients = F.embedding_bag(order, table.grad._values(), counts.cumsum(0) - counts, mode="sum")
             sums = state["sum"][rows] + gradients.square().mean(1, keepdim=True)
             state["sum"][rows] = sums
             table.index_add_(0, rows, gradients.div_(sums.sqrt().add_(EPSILON).div_(-rate)))
