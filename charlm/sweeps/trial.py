@@ -22,6 +22,7 @@ from charlm.sweeps.folder import Search, run_name
 from charlm.sweeps.plan import RungPace
 from charlm.training import Training, resume_training, start_training
 from charlm.training.pace import Pace
+from charlm.training.scoring import scoring_timer
 
 # Every trial is scored on the same symbols of the validation split, at most so many: enough to tell two settings
 # apart, and no more than is cheap beside a short trial.
@@ -66,7 +67,8 @@ def open_trial(
     trainer.started -= max(0.0, spent - trainer.standing.seconds)
     tokens = len(training.data.store.part("train")) - 1
     trainer.pace = RungPace.until(trainer.pace, Pace.of(search.plan.training(training.config.training, end), tokens))
-    trainer.final_tokens = min(len(training.data.store.part("validation")), MOST_SCORED)
+    validation = training.data.store.part("validation")
+    trainer.time_last_scoring = scoring_timer(validation, min(len(validation), MOST_SCORED), training.machine, clock)
     if complete or (trainer.learner.steps and trainer.pace.ended(trainer.learner.steps, trainer.standing.seconds)):
         training.held.close()
         return training, False

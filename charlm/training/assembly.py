@@ -23,7 +23,7 @@ from charlm.training.keeper import RunKeeper
 from charlm.training.learner import Capture, Learner
 from charlm.training.machine import Machine
 from charlm.training.pace import Pace
-from charlm.training.scoring import sampler, validation_scorer
+from charlm.training.scoring import sampler, scoring_timer, validation_scorer
 from charlm.training.summary import MOST_SCORED, TRAIN_SYMBOLS
 from charlm.training.trainer import Trainer
 from charlm.training.watch import LossWatch
@@ -104,7 +104,7 @@ def make_trainer(
         pace=Pace.of(config.training, len(data.store.part("train")) - 1),
         evaluate=validation_scorer(validation, data.tokenizer, machine),
         sample=sampler(config.model, data.tokenizer, config.training.seed) if samples else None,
-        final_tokens=final_tokens(data),
+        time_last_scoring=scoring_timer(validation, final_tokens(data), machine, clock),
         clock=clock,
         started=started,
     )

@@ -54,14 +54,6 @@ class Machine:
         few = model.count_parameters(ngrams=False) <= MOST_ALONE and model.goes_in_one
         return torch_alone() if self.kernels == "compiled" and few else contextlib.nullcontext()
 
-    @property
-    def exact_cost(self) -> float:
-        """How many times as long an evaluation in float32 may take, and what comes with the last one.
-
-        Beside tiles of bfloat16 float32 took 2.0 times as long at 384 units, 3.1 times at 640.
-        """
-        return 2.0 if self.dtype == torch.float32 else 3.5
-
     def to_json(self) -> dict[str, str | int]:
         """What `TrainingConfig` calls device, dtype and threads."""
         return {

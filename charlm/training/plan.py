@@ -15,7 +15,7 @@ from charlm.config.shapes import NGRAM_TABLE, parameter_shapes
 from charlm.evaluation.score import Score
 from charlm.models import LanguageModel
 from charlm.training.learner import Learner
-from charlm.training.pace import Pace, last_scoring
+from charlm.training.pace import Pace, after_the_last_step
 
 BYTES = 4  # of a float32
 # Arrays of H numbers that a layer keeps per lane and time step: input and output, both packed once more for gradients
@@ -71,23 +71,22 @@ def make_plan(
     pace: Pace,
     tokens_per_epoch: int,
     evaluate: Callable[[LanguageModel, int], Score] | None,
-    final_tokens: int,
+    time_last_scoring: Callable[[LanguageModel], float],
     clock: Callable[[], float] = time.perf_counter,
 ) -> Plan:
     """Time a few steps and an evaluation of `learner`, which must not be used for training afterwards.
 
     Args:
-        evaluate, final_tokens: as `Trainer` has them.
+        evaluate, time_last_scoring: as `Trainer` has them.
     """
     seconds_per_step, characters_per_step = _time_steps(learner, clock)
     every, tokens_per_step = config.training.evaluate_every, pace.tokens_per_step(config.training)
     evaluation, last = 0.0, 0.0
     if evaluate is not None:
         begun = clock()
-        score = evaluate(learner.model, pace.evaluation_symbols(tokens_per_step, seconds_per_step, every))
+        evaluate(learner.model, pace.evaluation_symbols(tokens_per_step, seconds_per_step, every))
         evaluation = clock() - begun
-        exact_cost = learner.machine.exact_cost
-        last = pace.keeping(last_scoring(evaluation, score.tokens, final_tokens, exact_cost)).reserve
+        last = pace.keeping(after_the_last_step(time_last_scoring(learner.model), evaluation)).reserve
     steps = math.inf if pace.steps is None else pace.steps
     if pace.seconds is not None:
         left = pace.seconds - last - (0 if every else pace.evaluations() * evaluation)

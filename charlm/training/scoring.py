@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+import torch
+
 from charlm.config import ModelConfig, SamplingConfig
 from charlm.evaluation import score_of, score_stream
+from charlm.evaluation.agreement import BLOCK_LENGTH
 from charlm.evaluation.passages import passages
 from charlm.evaluation.predictions import Ids
 from charlm.evaluation.score import Score
+from charlm.evaluation.scorer import block_length, most_lanes, scoring, weigh
 from charlm.generation import generate
 from charlm.models import LanguageModel
 from charlm.runtime import NumpyModel
@@ -30,6 +35,30 @@ def validation_scorer(ids: Ids, tokenizer: Tokenizer, machine: Machine) -> Calla
         return score_of(predictions, text[1:], tokenizer)
 
     return evaluate
+
+
+def scoring_timer(
+    ids: Ids, symbols: int, machine: Machine, clock: Callable[[], float]
+) -> Callable[[LanguageModel], float]:
+    """Tells how many seconds so many symbols take of a model, in float32 and as many lanes as a long text has: by a
+    block of `ids`. An evaluation has few of both, and says little of it."""
+    lanes = min(most_lanes(machine.device), len(ids) // (BLOCK_LENGTH + 1))
+    rows = torch.from_numpy(np.array(ids[: lanes * (BLOCK_LENGTH + 1)], dtype=np.int64)).view(lanes, BLOCK_LENGTH + 1)
+
+    def seconds(model: LanguageModel) -> float:
+        if not lanes:
+            return 0.0
+        steps = block_length(model, lanes)
+        text = rows[:, : steps + 1].to(machine.device)
+        state, begun = None, clock()
+        with scoring(machine.device, None):
+            for _ in range(2):  # the first one is slow
+                begun = clock()
+                logits, state = model(text[:, :-1], state)
+                weigh(logits, text[:, 1:])[0].sum().item()
+        return (clock() - begun) / (lanes * steps) * symbols
+
+    return seconds
 
 
 def sampler(config: ModelConfig, tokenizer: Tokenizer, seed: int) -> Callable[[Arrays], str]:

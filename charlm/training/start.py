@@ -50,7 +50,7 @@ from charlm.training.pace import Pace
 from charlm.training.plan import Plan, make_plan, memory_estimate, memory_of_machine
 from charlm.training.progress import check_progress
 from charlm.training.run_folder import check_name, check_place, make_folder
-from charlm.training.scoring import validation_scorer
+from charlm.training.scoring import scoring_timer, validation_scorer
 from charlm.training.summary import MOST_SCORED
 from charlm.training.trainer import Trainer
 from charlm.training.training import Training
@@ -218,9 +218,11 @@ def plan_training(
     config, data, machine = _chosen(config, free, data, lambda: 0.0, progress)
     learner = make_learner(config, data, machine)
     tokens = len(data.store.part("train")) - 1
-    evaluate = validation_scorer(data.store.part("validation"), data.tokenizer, machine)
+    validation = data.store.part("validation")
+    evaluate = validation_scorer(validation, data.tokenizer, machine)
+    time_last_scoring = scoring_timer(validation, final_tokens(data), machine, time.perf_counter)
     with machine.in_use():
-        plan = make_plan(config, learner, Pace.of(config.training, tokens), tokens, evaluate, final_tokens(data))
+        plan = make_plan(config, learner, Pace.of(config.training, tokens), tokens, evaluate, time_last_scoring)
     return dataclasses.replace(plan, notices=data.notices)
 
 

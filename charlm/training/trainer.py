@@ -11,12 +11,13 @@ from typing import Any
 
 from charlm.config import TrainingConfig
 from charlm.errors import DivergedError, RunError
+from charlm.models import LanguageModel
 from charlm.registry import lookup
 from charlm.training.evaluations import Evaluate, Finding, done_by, evaluate_now, is_due
 from charlm.training.events import Event, RolledBack, Sampled, Saved, SaveFailed, Stepped, Stopped
 from charlm.training.keeper import Keeper, Saves
 from charlm.training.learner import Arrays, Capture, Learner, StepResult
-from charlm.training.pace import Pace, last_scoring
+from charlm.training.pace import Pace, after_the_last_step
 from charlm.training.rails import MOST_ROLLBACKS, Rails, after_rollback
 from charlm.training.schedules import SCHEDULES, warmup_factor
 from charlm.training.speed import Speed
@@ -29,7 +30,7 @@ class Trainer:
     Args:
         evaluate: scores a model on so many symbols of the validation split; None where there is none.
         sample: makes a short text of weights; None for no samples.
-        final_tokens: tokens scored after the last step, to keep time for them.
+        time_last_scoring: seconds that the scoring after the last step will take of such a model, to keep time for it.
         clock: seconds, monotonic.
         started: when this sitting began on that clock; time before the first step counts too.
     """
@@ -43,12 +44,12 @@ class Trainer:
         pace: Pace,
         evaluate: Evaluate | None,
         sample: Callable[[Arrays], str] | None,
-        final_tokens: int,
+        time_last_scoring: Callable[[LanguageModel], float],
         clock: Callable[[], float],
         started: float,
     ) -> None:
         self.learner, self.config, self.keeper, self.pace = learner, config, keeper, pace
-        self.evaluate, self.sample, self.final_tokens = evaluate, sample, final_tokens
+        self.evaluate, self.sample, self.time_last_scoring = evaluate, sample, time_last_scoring
         self.schedule = lookup(SCHEDULES, config.schedule, "schedule")
         self.clock, self.started = clock, started
         self.rails = Rails()
@@ -56,6 +57,7 @@ class Trainer:
         self.stop_requested = False
         self.saves = Saves(keeper)
         self._validation_nats: float | None = None
+        self._last_scoring: float | None = None  # times as long as an evaluation
         self.speed = Speed(clock, learner.characters)
 
     def request_stop(self) -> None:
@@ -207,8 +209,9 @@ class Trainer:
         self._validation_nats = found.nats
         # subtle: an end that was reached stays one, however fast the evaluation at it was
         if not last:
-            exact_cost = self.learner.machine.exact_cost
-            self._keep_free(last_scoring(found.seconds, found.score.tokens, self.final_tokens, exact_cost))
+            if self._last_scoring is None:
+                self._last_scoring = self.time_last_scoring(self.learner.model) / max(found.seconds, 1e-9)
+            self._keep_free(after_the_last_step(self._last_scoring * found.seconds, found.seconds))
         return found
 
     def _keep_free(self, seconds: float) -> None:

@@ -169,7 +169,7 @@ def test_minutes_are_kept_scoring_and_all(place, monkeypatch, trials):
     assert clock.now == pytest.approx(60, rel=0.1)
     assert sum(one.seconds for one in sweep.ranking()) == pytest.approx(60, rel=0.1)
     first = [one.seconds for one in sweep.outcomes if one.rung == 1]
-    assert max(first) < 1.05 * min(first)  # none has more than the others
+    assert max(first) < min(first) + 0.7  # none has more than the others; a step takes half a second
 
 
 def test_what_diverges_or_cannot_be_trained_comes_last(place):

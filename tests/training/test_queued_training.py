@@ -50,7 +50,7 @@ def make_trainer(learner, clock=lambda: 0.0):
         pace=Pace.of(learner.config, 399),
         evaluate=lambda model, symbols: SCORE,
         sample=None,
-        final_tokens=0,
+        time_last_scoring=lambda model: 0.0,
         clock=clock,
         started=0.0,
     )

@@ -6,6 +6,7 @@ import shutil
 from datetime import datetime
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +15,7 @@ from charlm.config import Config, Layer, file_layer, resolve, to_toml
 from charlm.config.ranges import SweepConfig
 from charlm.errors import ConfigError, CorpusError, DivergedError, OutputError, RunError, UnknownNameError
 from charlm.evaluation import scorer
+from charlm.evaluation.agreement import BLOCK_LENGTH
 from charlm.evaluation.scorer import weigh
 from charlm.runs import find_run
 from charlm.runs.precision import measured_precisions
@@ -25,6 +27,7 @@ from charlm.training import plan_training, precision, resume_training, start_tra
 from charlm.training.events import Stopped
 from charlm.training.plan import CUDA_BYTES, memory_estimate
 from charlm.training.precision import note_precision
+from charlm.training.scoring import scoring_timer
 from charlm.training.start import _refuse_complete
 
 SMALL = {"hidden_size": 8, "layers": 1, "batch_size": 4, "window_length": 8, "threads": 1}
@@ -479,6 +482,25 @@ def test_the_memory_planned_has_the_table_of_n_grams_and_what_is_looked_up_in_it
     of weights and moments; and three places a length."""
     asked = [resolve([Layer(origin="test", values={"ngram_embedding_size": size})]).config for size in (0, 32)]
     plain, ngrams = (memory_estimate(config, 65) for config in asked)
-    table = 4 * (2 * 3 * 32768 * 32 + 7 * 32 * 4 * 256)
+    table = 4 * (2 * 65536 * 32 + 7 * 32 * 4 * 256)
     looked_up = 4 * 32 * 64 * 3 * 4 * 32
     assert ngrams - plain == table + looked_up
+
+
+def test_what_the_last_scoring_takes_is_timed_on_a_block_of_its_text(place):
+    """In as many lanes as a long text has, for as many symbols as will be scored, without a trace."""
+    training = begin(place)
+    model, machine, clock = training.trainer.learner.model, training.machine, [0.0]
+    seen = []
+    model.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape)))
+
+    def later():
+        clock[0] += 3.0
+        return clock[0]
+
+    ids = np.arange(5 * (BLOCK_LENGTH + 1) + 7) % model.vocab_size
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert scoring_timer(ids, 1000, machine, later)(model) == pytest.approx(3.0 / (5 * BLOCK_LENGTH) * 1000)
+    assert seen == [(5, BLOCK_LENGTH)] * 2
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert scoring_timer(ids[:BLOCK_LENGTH], 1000, machine, later)(model) == 0.0  # nothing to speak of

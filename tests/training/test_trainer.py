@@ -11,7 +11,7 @@ import pytest
 
 from charlm.errors import DivergedError, OutputError, UnknownNameError
 from charlm.evaluation.score import Score
-from charlm.training.pace import Pace, last_scoring
+from charlm.training.pace import Pace, after_the_last_step
 from charlm.training.rails import MOST_ROLLBACKS
 from charlm.training.trainer import Trainer
 
@@ -48,7 +48,7 @@ class Clock:
 
 @pytest.fixture
 def make_trainer():
-    def make(learner, *, keeper=None, evaluate=None, sample=None, clock=None, reserve_tokens=0):
+    def make(learner, *, keeper=None, evaluate=None, sample=None, clock=None, last_scoring=0.0):
         clock = clock or Clock()
         return Trainer(
             learner,
@@ -57,7 +57,7 @@ def make_trainer():
             pace=Pace.of(learner.config, 399),
             evaluate=evaluate,
             sample=sample,
-            final_tokens=reserve_tokens,
+            time_last_scoring=lambda model: last_scoring,
             clock=clock,
             started=clock(),
         )
@@ -197,7 +197,7 @@ def test_all_evaluations_of_a_training_read_the_same_symbols_resumed_or_not(make
     again = make_trainer(make_learner(steps=8, batch_size=8, evaluate_every=1), evaluate=evaluate)
     again.restore(trainer.capture())
     list(again.run())
-    assert seen == [19] * 5  # 0.15 x 2 steps x 64 symbols
+    assert seen == [8] * 5  # 1/15 x 2 steps x 64 symbols
 
 
 def test_an_unknown_schedule_is_named(make_learner, make_trainer):
@@ -215,16 +215,19 @@ def test_time_ends_a_training_and_its_schedule(make_learner, make_trainer):
 
 
 def test_time_for_the_last_scoring_is_kept_free(make_learner, make_trainer):
-    def seconds(tokens):
+    def seconds(last_scoring):
         trainer = make_trainer(
-            make_learner(steps=None, minutes=1.0), clock=Clock(tick=0.1), evaluate=scores(1.0), reserve_tokens=tokens
+            make_learner(steps=None, minutes=1.0),
+            clock=Clock(tick=0.1),
+            evaluate=scores(1.0),
+            last_scoring=last_scoring,
         )
         return list(trainer.run())[-1].seconds
 
-    # an evaluation of 10 tokens takes a tick or more here: 800 tokens are 16 seconds or more, of which 12 may be kept
-    assert seconds(800) < seconds(0) - 11
-    assert last_scoring(2.0, 10, 100, 3.5) == 3.5 * 20 + 2
-    assert last_scoring(2.0, 0, 0, 3.5) == 2
+    # of the second, at most 12 seconds may be kept
+    assert seconds(0.0) - 7 < seconds(4.0) < seconds(0.0) - 5
+    assert seconds(16.0) < seconds(0.0) - 11
+    assert after_the_last_step(20.0, 2.0) == 34
 
 
 def test_time_that_is_up_stays_up(make_learner, make_trainer):
@@ -235,10 +238,10 @@ def test_time_that_is_up_stays_up(make_learner, make_trainer):
         clock.now += 0.0 if trainer.seconds() > 45 else 2.0
         return scores(1.0)(model, tokens)
 
-    trainer = make_trainer(make_learner(steps=None, minutes=1.0), clock=clock, evaluate=evaluate, reserve_tokens=100)
+    trainer = make_trainer(make_learner(steps=None, minutes=1.0), clock=clock, evaluate=evaluate, last_scoring=10.0)
     last = list(trainer.run())[-1]
     assert last.reason == "minutes"
-    again = make_trainer(make_learner(steps=None, minutes=1.0), clock=Clock(tick=0.1), reserve_tokens=100)
+    again = make_trainer(make_learner(steps=None, minutes=1.0), clock=Clock(tick=0.1), last_scoring=10.0)
     again.restore(trainer.capture())
     assert again.pace.ended(last.step, again.standing.seconds) == "minutes"
 
