@@ -36,5 +36,9 @@ def embed_ngrams(
     """
     symbols = torch.cat([state.symbols.to(torch.int64), ids + 1], dim=1)
     rows = torch.stack(rows_of_ngrams(symbols, N, len(table)), dim=-1).transpose(0, 1)  # (T, B, N - 1)
-    vectors = F.embedding_bag(rows.flatten(0, 1), table, mode="sum", sparse=sparse).view(*rows.shape[:2], -1)
+    if table.device.type == "cpu":
+        vectors = F.embedding_bag(rows.flatten(0, 1), table, mode="sum", sparse=sparse)
+        vectors = vectors.view(*rows.shape[:2], table.shape[1])
+    else:  # not every device of every torch has that
+        vectors = F.embedding(rows, table, sparse=sparse).sum(2)
     return vectors.transpose(0, 1), NgramState(symbols[:, ids.shape[1] :].to(torch.float32))

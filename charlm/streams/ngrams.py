@@ -20,7 +20,7 @@ def rows_of_ngrams(symbols: Any, N: int, R: int) -> list[Any]:
     """The row of the n-grams of 2, ..., N symbols that end at each symbol.
 
     Two n-grams, of whatever lengths, may share a row: they are told apart by a hash alone, so no text has to be
-    counted, and each length takes as many rows as it has n-grams.
+    counted, and each length takes as many rows as its n-grams hit.
 
     Args:
         symbols: (..., N - 1 + T) int64, an array of NumPy or of torch; the first N - 1 are those before.

@@ -18,7 +18,7 @@ STEPS_PER_EVALUATION = 1000
 MINUTES_PER_EVALUATION = 1.5
 # What all those evaluations together may take of a training's time, and what a symbol costs there beside one that is
 # learnt from: there is no way back, but all symbols are in the output, and torch's layers compute it. On two cores with
-# AVX2 it was 0.85 of the fastest step with 64 units, 0.94 with 128, 0.6 with 256 and 384.
+# AVX2 it was 0.85 of the fastest step with 64 units, 0.94 with 128, 0.6 with 256 and 384; elsewhere it is not measured.
 EVALUATION_SHARE = 0.05
 EVALUATION_COST = 0.75
 # In one evaluation, whatever its share: enough to tell better from worse, and no more than brings anything.

@@ -74,7 +74,7 @@ def make_plan(
     time_last_scoring: Callable[[LanguageModel], float],
     clock: Callable[[], float] = time.perf_counter,
 ) -> Plan:
-    """Time a few steps and an evaluation of `learner`, which must not be used for training afterwards.
+    """Time a few steps, an evaluation and a block of the last scoring of `learner`, which must not be used for training afterwards.
 
     Args:
         evaluate, time_last_scoring: as `Trainer` has them.
@@ -86,7 +86,9 @@ def make_plan(
         begun = clock()
         evaluate(learner.model, pace.evaluation_symbols(tokens_per_step, seconds_per_step, every))
         evaluation = clock() - begun
-        last = pace.keeping(after_the_last_step(time_last_scoring(learner.model), evaluation)).reserve
+        last = time_last_scoring(learner.model)
+        if pace.seconds is not None:
+            last = pace.keeping(after_the_last_step(last, evaluation)).reserve
     steps = math.inf if pace.steps is None else pace.steps
     if pace.seconds is not None:
         left = pace.seconds - last - (0 if every else pace.evaluations() * evaluation)

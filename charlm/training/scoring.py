@@ -13,7 +13,8 @@ from charlm.evaluation.agreement import BLOCK_LENGTH
 from charlm.evaluation.passages import passages
 from charlm.evaluation.predictions import Ids
 from charlm.evaluation.score import Score
-from charlm.evaluation.scorer import block_length, most_lanes, scoring, weigh
+from charlm.evaluation.scorer import block_length, scoring, weigh
+from charlm.evaluation.stream import choose_lanes
 from charlm.generation import generate
 from charlm.models import LanguageModel
 from charlm.runtime import NumpyModel
@@ -22,6 +23,8 @@ from charlm.training.learner import Arrays
 from charlm.training.machine import Machine
 
 SAMPLE = SamplingConfig(length=240, temperature=0.8)
+# Blocks that lanes usually run on before they agree.
+RUN_ON = 4
 
 
 def validation_scorer(ids: Ids, tokenizer: Tokenizer, machine: Machine) -> Callable[[LanguageModel, int], Score] | None:
@@ -40,23 +43,21 @@ def validation_scorer(ids: Ids, tokenizer: Tokenizer, machine: Machine) -> Calla
 def scoring_timer(
     ids: Ids, symbols: int, machine: Machine, clock: Callable[[], float]
 ) -> Callable[[LanguageModel], float]:
-    """Tells how many seconds so many symbols take of a model, in float32 and as many lanes as a long text has: by a
-    block of `ids`. An evaluation has few of both, and says little of it."""
-    lanes = min(most_lanes(machine.device), len(ids) // (BLOCK_LENGTH + 1))
-    rows = torch.from_numpy(np.array(ids[: lanes * (BLOCK_LENGTH + 1)], dtype=np.int64)).view(lanes, BLOCK_LENGTH + 1)
+    """Tells how many seconds it takes to score so many symbols of a text with a model, in float32: by one block of
+    `ids`, in as many lanes. An evaluation has fewer lanes, and often another number format."""
+    lanes = choose_lanes(symbols, machine.device)
+    text = np.resize(np.asarray(ids[: lanes * (BLOCK_LENGTH + 1)]), (lanes, BLOCK_LENGTH + 1)).astype(np.int64)
 
     def seconds(model: LanguageModel) -> float:
-        if not lanes:
-            return 0.0
         steps = block_length(model, lanes)
-        text = rows[:, : steps + 1].to(machine.device)
-        state, begun = None, clock()
+        rows, state, ends = torch.from_numpy(text[:, : steps + 1]).to(machine.device), None, []
         with scoring(machine.device, None):
-            for _ in range(2):  # the first one is slow
-                begun = clock()
-                logits, state = model(text[:, :-1], state)
-                weigh(logits, text[:, 1:])[0].sum().item()
-        return (clock() - begun) / (lanes * steps) * symbols
+            for _ in range(2):
+                logits, state = model(rows[:, :-1], state)
+                weigh(logits, rows[:, 1:])[0].sum().item()
+                ends.append(clock())
+        # the first one is slow
+        return (ends[1] - ends[0]) * (symbols / (lanes * steps) + RUN_ON)
 
     return seconds
 

@@ -57,7 +57,7 @@ class Trainer:
         self.stop_requested = False
         self.saves = Saves(keeper)
         self._validation_nats: float | None = None
-        self._last_scoring: float | None = None  # times as long as an evaluation
+        self._last_scoring: float | None = None  # its seconds
         self.speed = Speed(clock, learner.characters)
 
     def request_stop(self) -> None:
@@ -208,10 +208,10 @@ class Trainer:
         )
         self._validation_nats = found.nats
         # subtle: an end that was reached stays one, however fast the evaluation at it was
-        if not last:
+        if self.pace.seconds is not None and not last:
             if self._last_scoring is None:
-                self._last_scoring = self.time_last_scoring(self.learner.model) / max(found.seconds, 1e-9)
-            self._keep_free(after_the_last_step(self._last_scoring * found.seconds, found.seconds))
+                self._last_scoring = self.time_last_scoring(self.learner.model)
+            self._keep_free(after_the_last_step(self._last_scoring, found.seconds))
         return found
 
     def _keep_free(self, seconds: float) -> None:

@@ -508,7 +508,7 @@ def test_a_training_has_vectors_of_n_grams_unless_asked_otherwise(
     assert training.run.config.model.ngram_embedding_size == model.config.ngram_embedding_size == size
     assert any(notice.startswith("n-grams of") for notice in training.notices) == bool(size)
     if size:
-        assert model.ngram_embedding.shape == ((LEAST_ORDER - 1) * FEWEST_VECTORS, size)
+        assert model.ngram_embedding.shape == (FEWEST_VECTORS, size)
         assert list(training.events())
         assert model.ngram_embedding.detach().abs().sum() > 0
 

@@ -27,7 +27,7 @@ from charlm.training import plan_training, precision, resume_training, start_tra
 from charlm.training.events import Stopped
 from charlm.training.plan import CUDA_BYTES, memory_estimate
 from charlm.training.precision import note_precision
-from charlm.training.scoring import scoring_timer
+from charlm.training.scoring import RUN_ON, scoring_timer
 from charlm.training.start import _refuse_complete
 
 SMALL = {"hidden_size": 8, "layers": 1, "batch_size": 4, "window_length": 8, "threads": 1}
@@ -487,20 +487,16 @@ def test_the_memory_planned_has_the_table_of_n_grams_and_what_is_looked_up_in_it
     assert ngrams - plain == table + looked_up
 
 
-def test_what_the_last_scoring_takes_is_timed_on_a_block_of_its_text(place):
-    """In as many lanes as a long text has, for as many symbols as will be scored, without a trace."""
+@pytest.mark.parametrize(("symbols", "lanes"), [(70_000, 64), (5_000, 4), (20, 1)])
+def test_what_the_last_scoring_takes_is_timed_on_a_block_of_its_text(place, symbols, lanes):
+    """In as many lanes, however short the text at hand is; without its first block, which is slow; without a trace."""
     training = begin(place)
-    model, machine, clock = training.trainer.learner.model, training.machine, [0.0]
+    model, machine, ticks = training.trainer.learner.model, training.machine, iter([10.0, 13.0])
     seen = []
     model.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape)))
-
-    def later():
-        clock[0] += 3.0
-        return clock[0]
-
-    ids = np.arange(5 * (BLOCK_LENGTH + 1) + 7) % model.vocab_size
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    assert scoring_timer(ids, 1000, machine, later)(model) == pytest.approx(3.0 / (5 * BLOCK_LENGTH) * 1000)
-    assert seen == [(5, BLOCK_LENGTH)] * 2
+    ids = np.arange(100, dtype=np.uint16) % model.vocab_size
+    found = scoring_timer(ids, symbols, machine, lambda: next(ticks))(model)
+    assert found == pytest.approx(3.0 * (symbols / (lanes * BLOCK_LENGTH) + RUN_ON))
+    assert seen == [(lanes, BLOCK_LENGTH)] * 2
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert scoring_timer(ids[:BLOCK_LENGTH], 1000, machine, later)(model) == 0.0  # nothing to speak of

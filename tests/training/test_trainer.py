@@ -224,10 +224,20 @@ def test_time_for_the_last_scoring_is_kept_free(make_learner, make_trainer):
         )
         return list(trainer.run())[-1].seconds
 
-    # of the second, at most 12 seconds may be kept
+    # one and a half times as long; but at most 12 seconds
     assert seconds(0.0) - 7 < seconds(4.0) < seconds(0.0) - 5
     assert seconds(16.0) < seconds(0.0) - 11
     assert after_the_last_step(20.0, 2.0) == 34
+
+
+def test_the_last_scoring_is_timed_once_and_only_where_time_ends_a_training(make_learner, make_trainer):
+    timed = []
+    for settings in ({"steps": 40}, {"steps": None, "minutes": 1.0}):
+        trainer = make_trainer(make_learner(**settings), clock=Clock(tick=0.1), evaluate=scores(1.0))
+        trainer.time_last_scoring = lambda model, settings=settings: timed.append((settings["steps"], model)) or 1.0
+        events = of_kind(list(trainer.run()), "evaluate")
+        assert len(events) > 2
+    assert timed == [(None, trainer.learner.model)]
 
 
 def test_time_that_is_up_stays_up(make_learner, make_trainer):
