@@ -74,7 +74,7 @@ def make_plan(
     time_last_scoring: Callable[[LanguageModel], float],
     clock: Callable[[], float] = time.perf_counter,
 ) -> Plan:
-    """Time a few steps, an evaluation and a block of the last scoring of `learner`, which must not be used for training afterwards.
+    """Time a few steps, an evaluation and a block of the last scoring; `learner` must not be trained afterwards.
 
     Args:
         evaluate, time_last_scoring: as `Trainer` has them.
