@@ -53,6 +53,8 @@ FEWEST_VECTORS, MOST_VECTORS = 2**8, 2**18
 # docs/recipes.md has what both were found on.
 SYMBOLS_OF_THREE, NATS_A_SYMBOL = 100_000, 3.4
 LEAST_ORDER, MOST_ORDER = 2, 6
+# A text that is read more often than this is learnt by heart in longer n-grams than these.
+PASSES_OF_LONG_ONES, SHORT_ONES = 3.0, 4
 _OF_NGRAMS = ("ngram_embedding_size", "ngram_order", "ngram_rows")
 # The share of a time budget that goes into steps; the rest is for evaluations, checkpoints and the last scoring.
 SHARE_OF_STEPS = 0.9
@@ -124,18 +126,14 @@ def _doublings(passes: float, weights_a_symbol: float) -> float:
     return doublings + min(doublings, 1.0) * math.log2(max(weights_a_symbol, 1.0))
 
 
-def with_ngrams(
-    config: Config, free: Collection[str], symbols: int, counts: npt.NDArray[np.int64]
-) -> tuple[Config, str | None]:
-    """The settings with vectors of n-grams as the text asks for, and what to say about it.
+def with_ngrams(config: Config, free: Collection[str], symbols: int, counts: npt.NDArray[np.int64]) -> Config:
+    """The settings with vectors of n-grams as the text asks for.
 
     Args:
         symbols: of the training split.
         counts: how often each symbol occurs in it, or in the beginning of a long one, (V,).
     """
-    model, wanted = config.model, [name for name in _OF_NGRAMS if name in free]
-    if not wanted:
-        return config, None
+    model = config.model
     if "ngram_embedding_size" in free:
         model = dataclasses.replace(model, ngram_embedding_size=NGRAM_SIZE)
     if "ngram_order" in free:
@@ -143,6 +141,23 @@ def with_ngrams(
     if "ngram_rows" in free:
         rows = 2 ** round(math.log2(symbols / SYMBOLS_A_VECTOR))
         model = dataclasses.replace(model, ngram_rows=min(max(rows, FEWEST_VECTORS), MOST_VECTORS))
+    return dataclasses.replace(config, model=model)
+
+
+def with_ngrams_short_enough(
+    config: Config, free: Collection[str], passes: Callable[[Config], float]
+) -> tuple[Config, str | None]:
+    """The settings with n-grams no longer than the number of passes allows, and what to say of all that was chosen for
+    n-grams; of settings that `with_ngrams` gave.
+
+    Args:
+        passes: that a training of such settings will make; asked only where it matters.
+    """
+    model, wanted = config.model, [name for name in _OF_NGRAMS if name in free]
+    if not wanted:
+        return config, None
+    if "ngram_order" in free and model.ngram_order > SHORT_ONES and passes(config) > PASSES_OF_LONG_ONES:
+        model = dataclasses.replace(model, ngram_order=SHORT_ONES)
     lengths = "2" if model.ngram_order == 2 else f"2 to {model.ngram_order}"
     notice = (
         f"n-grams of {lengths} symbols: {counted(model.ngram_rows, 'vector')} of {model.ngram_embedding_size} numbers; "

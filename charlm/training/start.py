@@ -35,10 +35,12 @@ from charlm.training.assembly import (
     run_facts,
 )
 from charlm.training.choices import (
+    LEAST_ORDER,
     passes_of,
     with_batch_that_fits,
     with_lanes,
     with_ngrams,
+    with_ngrams_short_enough,
     with_passes,
     with_rates,
     with_size,
@@ -248,9 +250,10 @@ def _chosen(
     """
     V, tokens = data.tokenizer.vocab_size, len(data.store.part("train")) - 1
     counts = count_training_symbols(data)
-    if choose_device(config.training.device).type == "cpu":  # what n-grams bring elsewhere is not measured
-        config, notice = with_ngrams(config, free, tokens + 1, counts)
-        data = _noted(data, notice)
+    # what n-grams bring elsewhere is not measured
+    ngrams = choose_device(config.training.device).type == "cpu"
+    if ngrams:
+        config = with_ngrams(config, free, tokens + 1, counts)
     machine = choose_machine(config.training, config.model, V, progress=progress)
     if tokens < 1:
         return config, data, machine
@@ -260,7 +263,8 @@ def _chosen(
     speeds: dict[Any, float] = {}  # what was measured once is not measured again
 
     def speed(config: Config) -> float:
-        key = machine, config.model, config.training.batch_size
+        # how long n-grams are hardly matters
+        key = machine, dataclasses.replace(config.model, ngram_order=LEAST_ORDER), config.training.batch_size
         if key not in speeds:
             speeds[key] = symbols_per_second(machine, config.training, config.model, symbols)
         return speeds[key]
@@ -283,6 +287,9 @@ def _chosen(
         if (config.model, config.training.batch_size) != tried:
             machine = choose_machine(config.training, config.model, symbols, progress=progress)
         pace = Pace.of(config.training, tokens)
+    if ngrams:
+        config, notice = with_ngrams_short_enough(config, free, passes)
+        data = _noted(data, notice)
     config, notice = with_rates(config, free, V, tokens, passes)
     return config, _noted(data, notice), machine
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 from dataclasses import replace
@@ -41,6 +42,7 @@ from charlm.training.choices import (
     size_for,
     weight_decay_for,
     with_ngrams,
+    with_ngrams_short_enough,
 )
 from charlm.training.pace import Pace
 
@@ -486,12 +488,28 @@ def test_n_grams_are_as_long_and_as_many_as_the_text_asks_for(
     # as many symbols, all as frequent, as have so many nats; and some that do not occur
     kinds = round(math.exp(nats))
     counts = np.array([0, *([symbols // kinds] * kinds), 0])
-    chosen, notice = with_ngrams(config, free, symbols, counts)
+    chosen, notice = with_ngrams_short_enough(with_ngrams(config, free, symbols, counts), free, lambda _: 3.0)
     size, order, rows = found
     assert (chosen.model.ngram_embedding_size, chosen.model.ngram_order, chosen.model.ngram_rows) == found
     flag = f"--{next(name for name in NGRAMS if name in free).replace('_', '-')}"
     of = "2 symbols" if order == 2 else f"2 to {order} symbols"
     assert notice == f"n-grams of {of}: {rows:,} vectors of {size} numbers; {flag} decides otherwise"
+
+
+@pytest.mark.parametrize(
+    ("settings", "passes", "order"),
+    [({}, 3.0, 6), ({}, 3.1, 4), ({}, 10.0, 4), ({"ngram_order": 3}, 10.0, 3), ({"ngram_order": 9}, 10.0, 9)],
+    ids=str,
+)
+def test_a_text_that_is_read_often_has_no_long_n_grams_unless_asked(
+    settings: dict[str, Any], passes: float, order: int
+) -> None:
+    resolved = resolve([Layer(origin="flag", values=settings)])
+    config = with_ngrams(resolved.config, resolved.free, 5_000_000, np.full(30, 1000))
+    chosen, notice = with_ngrams_short_enough(config, resolved.free, lambda _: passes)
+    assert chosen.model.ngram_order == order
+    assert str(notice).startswith(f"n-grams of 2 to {order} symbols")
+    assert dataclasses.replace(chosen.model, ngram_order=2) == dataclasses.replace(config.model, ngram_order=2)
 
 
 @pytest.mark.parametrize(
