@@ -21,7 +21,7 @@ from charlm.corpora import open_corpus
 from charlm.errors import DivergedError
 from charlm.runs import Data, prepare
 from charlm.training.assembly import make_learner
-from charlm.training.choices import with_ngrams, with_rates
+from charlm.training.choices import with_ngrams, with_ngrams_short_enough, with_rates
 from charlm.training.device import choose_machine
 from harness.arms import ADDED
 from harness.command import charlm
@@ -83,9 +83,10 @@ def arm_config(text: Text, settings: Settings, steps: int) -> Config:
     """What `charlm train` makes of an arm's settings, with the n-grams of the text and the rates of so many steps."""
     values = {"corpus": [str(text.path)], "device": "cpu", "threads": 1, "steps": steps, **settings}
     resolved = resolve([Layer(origin="arm", values=values)])
-    config, _ = with_ngrams(resolved.config, resolved.free, sum(text.counts), np.array(text.counts))
+    config = with_ngrams(resolved.config, resolved.free, sum(text.counts), np.array(text.counts))
     training, tokens = config.training, int(TRAINED * text.characters)
     passes = steps * training.batch_size * training.window_length / tokens
+    config, _ = with_ngrams_short_enough(config, resolved.free, lambda config: passes)
     free = {"learning_rate", "dropout", "weight_decay"} & set(resolved.free)
     return with_rates(config, free, text.vocabulary, tokens, lambda config: passes)[0]
 
