@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import click
@@ -50,19 +51,28 @@ def train(
     Without TEXT it trains on Shakespeare, which is fetched first. The first Ctrl-C finishes the step and
     saves, the second stops at once.
     """
+    started = time.monotonic()
     flags = given({"corpus": text, **settings})
     if not resume:
         if accept_change:
             raise ConfigError("--accept-change goes with --resume: a new run takes its text as it is")
         resolved = resolve_layers(flags, config_file, preset)
         refuse_missing(resolved.config.corpus)
-    # torch comes with this, and takes a second: behind what can be refused without it
+    # torch comes with this, and takes seconds of the minutes asked for: behind what can be refused without it
     from charlm.cli import training_run
 
     if resume:
         return training_run.resume(
-            flags, config_file, preset, run=run, accept_change=accept_change, plan=plan, json=json, quiet=quiet
+            flags,
+            config_file,
+            preset,
+            run=run,
+            accept_change=accept_change,
+            plan=plan,
+            started=started,
+            json=json,
+            quiet=quiet,
         )
     if plan:
         return training_run.plan(resolved, run=run, json=json, quiet=quiet)
-    return training_run.start(resolved, run=run, json=json, quiet=quiet)
+    return training_run.start(resolved, run=run, started=started, json=json, quiet=quiet)

@@ -28,8 +28,12 @@ from charlm.training.plan import memory_estimate
 USUAL_VOCABULARY = 400
 
 
-def start(resolved: Resolved, *, run: str | None, json: bool, quiet: bool) -> int:
-    """Train anew; returns the exit code."""
+def start(resolved: Resolved, *, run: str | None, started: float, json: bool, quiet: bool) -> int:
+    """Train anew; returns the exit code.
+
+    Args:
+        started: when the command began, on `time.monotonic`: its minutes count from then.
+    """
     config = resolved.config
     view = choose_view(json=json, quiet=quiet)
 
@@ -42,6 +46,7 @@ def start(resolved: Resolved, *, run: str | None, json: bool, quiet: bool) -> in
             free=resolved.free,
             progress=choose_progress(quiet=json or quiet),
             samples=view.wants_samples or config.training.sample_every is not None,
+            started=started,
         )
 
     with memory_advice(config):
@@ -57,10 +62,11 @@ def resume(
     run: str | None,
     accept_change: bool,
     plan: bool,
+    started: float,
     json: bool,
     quiet: bool,
 ) -> int:
-    """Go on with a run; only flags and --config say what changes. Returns the exit code."""
+    """Go on with a run; only flags and --config say what changes. `started` as of `start`; returns the exit code."""
     for name, value in (("--preset", preset), ("--plan", plan)):
         if value:
             raise ConfigError(f"{name} cannot be used with --resume: the run has its settings already")
@@ -73,6 +79,7 @@ def resume(
         accept_change=accept_change,
         progress=choose_progress(quiet=json or quiet),
         samples=view.wants_samples or "sample_every" in changes,
+        started=started,
     )
     return watch(training, view)
 

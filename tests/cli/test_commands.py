@@ -4,14 +4,16 @@ import io
 import json
 import os
 import shutil
+import time
 
 import pytest
 
-from charlm.cli import console, entry
+from charlm.cli import console, entry, options
 from charlm.cli.escape import to_json_line
 from charlm.cli.facts import fact_lines
 from charlm.cli.writing import write_records
 from charlm.config import CHOSEN, Config, ModelConfig, file_layer, resolve
+from charlm.errors import CorpusError
 from charlm.generation import Ending, Piece
 
 RECIPE = """
@@ -296,3 +298,25 @@ def test_a_seed_that_was_drawn_is_told_and_gives_the_text_again(hostile_run, cap
     for without in (["--greedy"], ["--temperature", "0"], ["--beam", "2"]):
         assert entry.run([*arguments, *without]) == 0
         assert "seed" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("function", "flags"), [("start_training", []), ("resume_training", ["--resume"])])
+def test_the_minutes_of_a_training_begin_with_the_command(charlm, workplace, monkeypatch, function, flags):
+    """Not once torch is there: loading it takes seconds."""
+    (workplace / "a.txt").write_text("abc")
+    seen = []
+
+    def given(settings):
+        seen.append(time.monotonic())
+        return options.given(settings)
+
+    def begin(*_, started, **others):
+        seen.append(started)
+        raise CorpusError("seen")
+
+    monkeypatch.setattr("charlm.cli.train.given", given)
+    monkeypatch.setattr(f"charlm.cli.training_run.{function}", begin)
+    before = time.monotonic()
+    charlm("train", *([] if flags else ["a.txt"]), *flags, "--quiet", code=3)
+    flags_read, started = seen
+    assert before <= started <= flags_read
