@@ -13,6 +13,7 @@ from charlm.errors import ConfigError, CorpusError, DivergedError, RunError, Run
 from charlm.runs import open_run
 from charlm.runs.lock import hold
 from charlm.sweeps import sweep as module
+from charlm.sweeps import trial
 from charlm.sweeps.events import RungBegan, SweepEnded, TrialBegan, TrialEnded, TrialEvent
 from charlm.training import assembly, start, start_training
 from charlm.training.events import Saved, Stopped
@@ -170,6 +171,21 @@ def test_minutes_are_kept_scoring_and_all(place, monkeypatch, trials):
     assert sum(one.seconds for one in sweep.ranking()) == pytest.approx(60, rel=0.1)
     first = [one.seconds for one in sweep.outcomes if one.rung == 1]
     assert max(first) < min(first) + 0.7  # none has more than the others; a step takes half a second
+
+
+def test_the_time_kept_is_that_of_a_sweeps_own_scoring(place, monkeypatch):
+    """Of a part of the validation split, where a training that is no trial scores all of it."""
+    asked = []
+
+    def scoring_timer(ids, symbols, machine, clock):
+        asked.append(symbols)
+        return lambda model: asked.append("timed") or 0.0
+
+    monkeypatch.setattr(trial, "MOST_SCORED", 100)
+    monkeypatch.setattr(trial, "scoring_timer", scoring_timer)
+    list(place.start(trials=2, steps=None, minutes=0.5, clock=Ticking(0.05)).events())
+    assert asked == [100, "timed"] * (len(asked) // 2)
+    assert asked
 
 
 def test_what_diverges_or_cannot_be_trained_comes_last(place):
