@@ -27,7 +27,7 @@ Rate = float | torch.Tensor
 NO_MUON = frozenset(("embedding", "output_weight"))
 # The highest rate of the table of n-grams, which falls as that of all else does, and how many times the weight decay of
 # all else it has: most of its rows occur seldom. docs/recipes.md has what that was found on.
-NGRAM_RATE, NGRAM_DECAY = 0.2, 5.0
+NGRAM_RATE, NGRAM_DECAY = 0.5, 5.0
 
 Maker = Callable[[Parameters, TrainingConfig, Rate, bool], torch.optim.Optimizer]
 
@@ -155,7 +155,7 @@ _KEPT: dict[type[torch.optim.Optimizer], set[str]] = {
     torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"},
     torch.optim.RMSprop: {"step", "square_avg"},
     torch.optim.SGD: set(),
-    RowAdagrad: {"count", "sum"},
+    RowAdagrad: {"count", "sum", "usual"},
 }
 
 

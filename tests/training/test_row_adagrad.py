@@ -1,5 +1,7 @@
 """Adagrad with one sum a row: its equations, and a sparse gradient that is the dense one."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ from charlm.training.optimizers import (
     optimizer_arrays,
     step_unless,
 )
-from charlm.training.row_adagrad import DECAY_EVERY, RowAdagrad
+from charlm.training.row_adagrad import DECAY_EVERY, SELDOM, RowAdagrad
 
 CPU = torch.device("cpu")
 
@@ -52,11 +54,13 @@ def moved(steps: int, *, sparse: bool, decay: float = 0.05) -> tuple[torch.Tenso
 
 def test_rows_move_as_the_equations_say():
     steps = 2 * DECAY_EVERY + 3
-    w, s = np.ones((6, 3)), np.zeros(6)
+    w, s, u = np.ones((6, 3)), np.zeros(6), 0.0
     for step, gradient in enumerate(gradients(steps)):
         g, lr = gradient.double().numpy(), 0.1 if step < steps // 2 else 0.05
-        s += (g**2).mean(1)
-        w -= 3 * lr * np.divide(g, np.sqrt(s)[:, None], out=np.zeros_like(g), where=s[:, None] > 0)
+        squares = (g**2).mean(1)
+        s += squares
+        u += squares[squares > 0].mean() if squares.any() else 0.0
+        w -= 3 * lr * np.divide(g, np.sqrt(s + SELDOM * u)[:, None], out=np.zeros_like(g), where=s[:, None] > 0)
         if (step + 1) % DECAY_EVERY == 0:
             w *= (1 - lr * 0.05) ** DECAY_EVERY
     np.testing.assert_allclose(moved(steps, sparse=False)[0].numpy(), w, rtol=1e-4, atol=1e-5)
@@ -65,6 +69,19 @@ def test_rows_move_as_the_equations_say():
 def test_a_sparse_gradient_does_what_the_dense_one_does():
     sparse, dense = moved(40, sparse=True)[0], moved(40, sparse=False)[0]
     torch.testing.assert_close(sparse, dense, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_row_that_occurs_seldom_moves_as_if_it_occurred_in_a_share_of_the_steps(sparse):
+    table = torch.nn.Parameter(torch.zeros(2, 3))
+    optimizer, steps = RowAdagrad(table, lr=1.0, times=1.0, decay=0.0), 1000
+    for step in range(1, steps + 1):
+        gradient = torch.ones(2, 3) * torch.tensor([[1.0], [float(step == steps)]])
+        table.grad, before = gradient.to_sparse(1) if sparse else gradient, table.detach().clone()
+        optimizer.step()
+    often, seldom = (before - table.detach())[:, 0]
+    assert often == pytest.approx(1 / math.sqrt(steps * (1 + SELDOM)), rel=1e-3)
+    assert seldom == pytest.approx(1 / math.sqrt(1 + SELDOM * steps), rel=1e-3)
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -122,7 +139,7 @@ def with_tables() -> tuple[torch.nn.Parameter, list[torch.optim.Optimizer]]:
 
 def test_what_is_kept_goes_back_to_its_own_optimiser():
     arrays = optimizer_arrays(with_tables()[1])
-    assert {name for name in arrays if name.startswith("1.")} == {"1.count", "1.sum"}
+    assert {name for name in arrays if name.startswith("1.")} == {"1.count", "1.sum", "1.usual"}
     _, others = with_tables()
     load_optimizer_arrays(others, {name: 2 * array for name, array in arrays.items()})
     for name, array in optimizer_arrays(others).items():
@@ -134,7 +151,7 @@ def test_what_is_kept_goes_back_to_its_own_optimiser():
     [
         ({"1.sum": np.zeros((6, 3), np.float32)}, r"'1.sum' has shape \(6, 3\)"),
         ({"1.sum": np.full((6, 1), np.nan, np.float32)}, "'1.sum' holds what is no finite number"),
-        ({"1.more": np.zeros((), np.float32)}, "parameter 1 must be count, sum"),
+        ({"1.more": np.zeros((), np.float32)}, "parameter 1 must be count, sum, usual"),
         ({"2.sum": np.zeros((6, 1), np.float32)}, "'2.sum' belongs to no parameter"),
     ],
 )
