@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,9 @@ from charlm.corpora import open_corpus
 from charlm.errors import DivergedError
 from charlm.runs import Data, prepare
 from charlm.training.assembly import make_learner
-from charlm.training.choices import with_ngrams, with_ngrams_short_enough, with_rates
+from charlm.training.choices import with_rates
 from charlm.training.device import choose_machine
+from charlm.training.ngram_choices import new_ngrams, with_ngrams, with_ngrams_short_enough
 from harness.arms import ADDED
 from harness.command import charlm
 from harness.timing import Side, measure
@@ -44,7 +44,7 @@ class Text:
         path: of the file.
         characters: that it has.
         vocabulary: symbols of a tokenizer of its characters.
-        counts: how often each character occurs in its training part.
+        new: of its training part the shares of n-grams that `new_ngrams` tells.
         digest: of its bytes, so that another text of the same name is not taken for it.
     """
 
@@ -52,7 +52,7 @@ class Text:
     path: Path
     characters: int
     vocabulary: int
-    counts: tuple[int, ...]
+    new: tuple[float, ...]
     digest: str
 
     @classmethod
@@ -74,19 +74,25 @@ class Text:
             path=path,
             characters=len(content),
             vocabulary=len(set(content)) + BYTES,
-            counts=tuple(Counter(content[: int(TRAINED * len(content))]).values()),
+            new=tuple(new_ngrams(np.frombuffer(content[: _trained(len(content))].encode("utf-32-le"), np.uint32))),
             digest=digest,
         )
+
+
+def _trained(characters: int) -> int:
+    """How many of so many characters are its training part."""
+    return int(TRAINED * characters)
 
 
 def arm_config(text: Text, settings: Settings, steps: int) -> Config:
     """What `charlm train` makes of an arm's settings, with the n-grams of the text and the rates of so many steps."""
     values = {"corpus": [str(text.path)], "device": "cpu", "threads": 1, "steps": steps, **settings}
     resolved = resolve([Layer(origin="arm", values=values)])
-    config = with_ngrams(resolved.config, resolved.free, sum(text.counts), np.array(text.counts))
-    training, tokens = config.training, int(TRAINED * text.characters)
+    tokens = _trained(text.characters)
+    config = with_ngrams(resolved.config, resolved.free, tokens, text.new)
+    training = config.training
     passes = steps * training.batch_size * training.window_length / tokens
-    config, _ = with_ngrams_short_enough(config, resolved.free, lambda config: passes)
+    config, _ = with_ngrams_short_enough(config, resolved.free, text.new, lambda config: passes)
     free = {"learning_rate", "dropout", "weight_decay"} & set(resolved.free)
     return with_rates(config, free, text.vocabulary, tokens, lambda config: passes)[0]
 

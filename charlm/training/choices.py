@@ -7,12 +7,8 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Collection
 
-import numpy as np
-import numpy.typing as npt
-
 from charlm.config import Config, ModelConfig
 from charlm.config.shapes import NGRAM_TABLE, parameter_shapes
-from charlm.plurals import counted
 from charlm.training.pace import DEFAULT_MINUTES, Pace
 
 # Of the sizes at which each multiplied weight is trained on so many symbols, the largest learns most in its time: a
@@ -45,17 +41,6 @@ DECAY_PER_DOUBLING, MOST_DECAY = 0.06, 0.5
 # often the decay times the highest rate goes into a training. Where rate and steps are small weights have to grow; how
 # much decay is too much there was hardly measured.
 FORGOTTEN, MOST_FORGOTTEN_DECAY = 2.0, 0.125
-# Numbers of a vector of n-grams, and for how many symbols of the training split there is one.
-NGRAM_SIZE, SYMBOLS_A_VECTOR = 32, 16
-FEWEST_VECTORS, MOST_VECTORS = 2**8, 2**18
-# The longest n-grams that occur often enough are of three symbols in a text of so many symbols of so many nats each, by
-# how frequent each one is; of one more in a text that is four times as long, and of fewer where each says more.
-# docs/recipes.md has what both were found on.
-SYMBOLS_OF_THREE, NATS_A_SYMBOL = 100_000, 3.4
-LEAST_ORDER, MOST_ORDER = 2, 6
-# A text that is read more often than this is learnt by heart in longer n-grams than these.
-PASSES_OF_LONG_ONES, SHORT_ONES = 3.0, 4
-_OF_NGRAMS = ("ngram_embedding_size", "ngram_order", "ngram_rows")
 # The share of a time budget that goes into steps; the rest is for evaluations, checkpoints and the last scoring.
 SHARE_OF_STEPS = 0.9
 
@@ -124,56 +109,6 @@ def _doublings(passes: float, weights_a_symbol: float) -> float:
     doublings = math.log2(max(passes, PASSES_WITHOUT_DROPOUT) / PASSES_WITHOUT_DROPOUT)
     # what is hardly seen twice is not learnt by heart by a large model either
     return doublings + min(doublings, 1.0) * math.log2(max(weights_a_symbol, 1.0))
-
-
-def with_ngrams(config: Config, free: Collection[str], symbols: int, counts: npt.NDArray[np.int64]) -> Config:
-    """The settings with vectors of n-grams as the text asks for.
-
-    Args:
-        symbols: of the training split.
-        counts: how often each symbol occurs in it, or in the beginning of a long one, (V,).
-    """
-    model = config.model
-    if "ngram_embedding_size" in free:
-        model = dataclasses.replace(model, ngram_embedding_size=NGRAM_SIZE)
-    if "ngram_order" in free:
-        model = dataclasses.replace(model, ngram_order=_longest_ngrams(symbols, counts))
-    if "ngram_rows" in free:
-        rows = 2 ** round(math.log2(symbols / SYMBOLS_A_VECTOR))
-        model = dataclasses.replace(model, ngram_rows=min(max(rows, FEWEST_VECTORS), MOST_VECTORS))
-    return dataclasses.replace(config, model=model)
-
-
-def with_ngrams_short_enough(
-    config: Config, free: Collection[str], passes: Callable[[Config], float]
-) -> tuple[Config, str | None]:
-    """The settings with n-grams no longer than the number of passes allows, and what to say of all that was chosen for
-    n-grams; of settings that `with_ngrams` gave.
-
-    Args:
-        passes: that a training of such settings will make; asked only where it matters.
-    """
-    model, wanted = config.model, [name for name in _OF_NGRAMS if name in free]
-    if not wanted:
-        return config, None
-    if "ngram_order" in free and model.ngram_order > SHORT_ONES and passes(config) > PASSES_OF_LONG_ONES:
-        model = dataclasses.replace(model, ngram_order=SHORT_ONES)
-    lengths = "2" if model.ngram_order == 2 else f"2 to {model.ngram_order}"
-    notice = (
-        f"n-grams of {lengths} symbols: {counted(model.ngram_rows, 'vector')} of {model.ngram_embedding_size} numbers; "
-        f"{_flag(wanted[0])} decides otherwise"
-    )
-    return dataclasses.replace(config, model=model), notice
-
-
-def _longest_ngrams(symbols: int, counts: npt.NDArray[np.int64]) -> int:
-    """How many symbols the longest n-grams have that occur often enough to learn their vectors."""
-    shares = counts[counts > 0] / counts.sum()
-    nats = float(-(shares * np.log(shares)).sum())
-    length = 3 + math.log(symbols / SYMBOLS_OF_THREE, 4)
-    # a text of one symbol says nothing
-    wanted = round(length * NATS_A_SYMBOL / nats) if nats else MOST_ORDER
-    return min(max(wanted, LEAST_ORDER), MOST_ORDER)
 
 
 def passes_of(pace: Pace, tokens_per_step: int, tokens_per_epoch: int, tokens_per_second: float, spent: float) -> float:
@@ -268,13 +203,13 @@ def with_rates(
         training = dataclasses.replace(training, weight_decay=decay)
     values = {"learning_rate": training.learning_rate, "dropout": model.dropout, "weight_decay": training.weight_decay}
     what = ", ".join(f"{name.replace('_', ' ')} {values[name]:g}" for name in wanted)
-    *before, last = [_flag(name) for name in wanted]
+    *before, last = [flag_of(name) for name in wanted]
     flags = f"{', '.join(before)} and {last} decide" if before else f"{last} decides"
     many = f"about {made:.1f} passes over the training split in {steps:,.0f} step{'s' * (round(steps) != 1)}"
     return dataclasses.replace(config, model=model, training=training), f"{what}: {many}; {flags} otherwise"
 
 
-def _flag(name: str) -> str:
+def flag_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 

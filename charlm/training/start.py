@@ -35,12 +35,9 @@ from charlm.training.assembly import (
     run_facts,
 )
 from charlm.training.choices import (
-    LEAST_ORDER,
     passes_of,
     with_batch_that_fits,
     with_lanes,
-    with_ngrams,
-    with_ngrams_short_enough,
     with_passes,
     with_rates,
     with_size,
@@ -48,6 +45,7 @@ from charlm.training.choices import (
 from charlm.training.device import choose_machine
 from charlm.training.learner import Capture
 from charlm.training.machine import Machine
+from charlm.training.ngram_choices import LEAST_ORDER, new_ngrams, with_ngrams, with_ngrams_short_enough
 from charlm.training.pace import Pace
 from charlm.training.plan import Plan, make_plan, memory_estimate, memory_of_machine
 from charlm.training.progress import check_progress
@@ -253,7 +251,8 @@ def _chosen(
     # what n-grams bring elsewhere is not measured
     ngrams = choose_device(config.training.device).type == "cpu"
     if ngrams:
-        config = with_ngrams(config, free, tokens + 1, counts)
+        new = new_ngrams(data.store.part("train"))
+        config = with_ngrams(config, free, tokens + 1, new)
     machine = choose_machine(config.training, config.model, V, progress=progress)
     if tokens < 1:
         return config, data, machine
@@ -288,7 +287,7 @@ def _chosen(
             machine = choose_machine(config.training, config.model, symbols, progress=progress)
         pace = Pace.of(config.training, tokens)
     if ngrams:
-        config, notice = with_ngrams_short_enough(config, free, passes)
+        config, notice = with_ngrams_short_enough(config, free, new, passes)
         data = _noted(data, notice)
     config, notice = with_rates(config, free, V, tokens, passes)
     return config, _noted(data, notice), machine

@@ -34,14 +34,19 @@ def test_an_arm_is_settings_that_differ_and_stands_on_the_page_with_its_source(n
 
 def test_arms_have_the_rates_that_a_training_chooses_but_where_they_name_one(tmp_path):
     text = arm_training.Text(
-        name="t", path=tmp_path / "t.txt", characters=10**6, vocabulary=321, counts=(15_000,) * 60, digest="0"
+        name="t",
+        path=tmp_path / "t.txt",
+        characters=10**6,
+        vocabulary=321,
+        new=(0.0, 0.01, 0.04, 0.09, 0.2),
+        digest="0",
     )
     rates = {
         name: arm_training.arm_config(text, arm.settings, 2640).training.learning_rate for name, arm in ARMS.items()
     }
     assert rates[REFERENCE] == learning_rate_for(2640, 256)
     sizes = [arm_training.arm_config(text, ARMS[name].settings, 9).model for name in (REFERENCE, "ngrams-0")]
-    assert [(model.ngram_embedding_size, model.ngram_order) for model in sizes] == [(32, 4), (0, 4)]
+    assert [(model.ngram_embedding_size, model.ngram_order) for model in sizes] == [(32, 5), (0, 4)]
     for name, arm in ARMS.items():
         size = arm.settings.get("hidden_size", 256)
         assert rates[name] == arm.settings.get("learning_rate", learning_rate_for(2640, size))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import random
 from dataclasses import replace
@@ -11,7 +10,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -21,16 +19,12 @@ from charlm.config.sections import ADAMW_DECAY, ModelConfig, TrainingConfig
 from charlm.training import Training, plan_training, start, start_training
 from charlm.training import machine as training_machine
 from charlm.training.choices import (
-    FEWEST_VECTORS,
     FORGOTTEN,
-    LEAST_ORDER,
     LEAST_RATE,
     MOST_DECAY,
     MOST_DROPOUT,
     MOST_FORGOTTEN_DECAY,
-    MOST_ORDER,
     MOST_RATE,
-    MOST_VECTORS,
     MOST_WEIGHTS_A_SYMBOL,
     PASSES_ENOUGH,
     SIZES,
@@ -41,9 +35,8 @@ from charlm.training.choices import (
     passes_of,
     size_for,
     weight_decay_for,
-    with_ngrams,
-    with_ngrams_short_enough,
 )
+from charlm.training.ngram_choices import FEWEST_VECTORS
 from charlm.training.pace import Pace
 
 SYMBOLS_A_SECOND = 1000.0
@@ -464,52 +457,6 @@ def test_python_chooses_alike(place: Path, preset: str | None, settings: dict[st
     assert model.config.model.dropout == dropout
     assert (model.config.training.weight_decay == 0.0) == (preset is not None)
     assert (model.config.training.learning_rate == PRESETS["tiny"]["learning_rate"]) == (preset is not None)
-
-
-@pytest.mark.parametrize(
-    ("settings", "symbols", "nats", "free", "found"),
-    [
-        ({}, 1, 0.0, CHOSEN, (32, MOST_ORDER, FEWEST_VECTORS)),
-        ({}, 1000, 3.4, CHOSEN, (32, LEAST_ORDER, FEWEST_VECTORS)),
-        ({}, 100_000, 3.4, CHOSEN, (32, 3, 8192)),
-        ({}, 400_000, 3.4, CHOSEN, (32, 4, 32768)),
-        ({}, 400_000, 5.7, CHOSEN, (32, 2, 32768)),  # pieces of words
-        ({}, 400_000, 2.7, CHOSEN, (32, 5, 32768)),
-        ({}, 40_000_000, 3.4, CHOSEN, (32, MOST_ORDER, MOST_VECTORS)),
-        ({"ngram_rows": 77}, 100_000, 3.4, ("ngram_embedding_size", "ngram_order"), (32, 3, 77)),
-        ({"ngram_embedding_size": 5, "ngram_order": 9}, 100_000, 3.4, ("ngram_rows",), (5, 9, 8192)),
-    ],
-    ids=str,
-)
-def test_n_grams_are_as_long_and_as_many_as_the_text_asks_for(
-    settings: dict[str, Any], symbols: int, nats: float, free: tuple[str, ...], found: tuple[int, int, int]
-) -> None:
-    config = resolve([Layer(origin="flag", values=settings)]).config
-    # as many symbols, all as frequent, as have so many nats; and some that do not occur
-    kinds = round(math.exp(nats))
-    counts = np.array([0, *([symbols // kinds] * kinds), 0])
-    chosen, notice = with_ngrams_short_enough(with_ngrams(config, free, symbols, counts), free, lambda _: 3.0)
-    size, order, rows = found
-    assert (chosen.model.ngram_embedding_size, chosen.model.ngram_order, chosen.model.ngram_rows) == found
-    flag = f"--{next(name for name in NGRAMS if name in free).replace('_', '-')}"
-    of = "2 symbols" if order == 2 else f"2 to {order} symbols"
-    assert notice == f"n-grams of {of}: {rows:,} vectors of {size} numbers; {flag} decides otherwise"
-
-
-@pytest.mark.parametrize(
-    ("settings", "passes", "order"),
-    [({}, 3.0, 6), ({}, 3.1, 4), ({}, 10.0, 4), ({"ngram_order": 3}, 10.0, 3), ({"ngram_order": 9}, 10.0, 9)],
-    ids=str,
-)
-def test_a_text_that_is_read_often_has_no_long_n_grams_unless_asked(
-    settings: dict[str, Any], passes: float, order: int
-) -> None:
-    resolved = resolve([Layer(origin="flag", values=settings)])
-    config = with_ngrams(resolved.config, resolved.free, 5_000_000, np.full(30, 1000))
-    chosen, notice = with_ngrams_short_enough(config, resolved.free, lambda _: passes)
-    assert chosen.model.ngram_order == order
-    assert str(notice).startswith(f"n-grams of 2 to {order} symbols")
-    assert dataclasses.replace(chosen.model, ngram_order=2) == dataclasses.replace(config.model, ngram_order=2)
 
 
 @pytest.mark.parametrize(
