@@ -110,7 +110,7 @@ class ModelConfig(Section):
     )
     ngram_order: int = setting(
         4,
-        "symbols of the longest n-gram that has a vector [by the length of the text]",
+        "symbols of the longest n-gram that has a vector [by what is new in the text]",
         group="model",
         minimum=2,
         maximum=64,

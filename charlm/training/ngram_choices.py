@@ -34,7 +34,8 @@ def with_ngrams(config: Config, free: Collection[str], symbols: int, new: Sequen
 
     Args:
         symbols: of the training split.
-        new: of its n-grams of `LEAST_ORDER` to `MOST_ORDER` symbols the share that is new, as `new_ngrams` has it.
+        new: of its n-grams of `LEAST_ORDER` to `MOST_ORDER` symbols the share that is new, as `new_ngrams` has it; read
+            where the length is free.
     """
     model = config.model
     if "ngram_embedding_size" in free:

@@ -251,7 +251,7 @@ def _chosen(
     # what n-grams bring elsewhere is not measured
     ngrams = choose_device(config.training.device).type == "cpu"
     if ngrams:
-        new = new_ngrams(data.store.part("train"))
+        new = new_ngrams(data.store.part("train")) if "ngram_order" in free else []
         config = with_ngrams(config, free, tokens + 1, new)
     machine = choose_machine(config.training, config.model, V, progress=progress)
     if tokens < 1:
