@@ -15,7 +15,11 @@ CHOSEN = (
     *("batch_size", "hidden_size", "epochs", "learning_rate", "dropout", "weight_decay"),
     *("ngram_embedding_size", "ngram_order", "ngram_rows"),
 )
-"""Settings that `charlm train` chooses by text and end where nobody asked for anything; `charlm.training.choices`."""
+"""Settings that `charlm train` chooses by text and end where nobody asked for anything; `charlm.training.choices` and
+`ngram_choices`."""
+
+MOST_ROWS = 2**24
+"""Of a table of n-grams."""
 
 ADAMW_DECAY = 0.15
 """Where nothing is chosen; docs/recipes.md has what that was found on."""
@@ -120,7 +124,7 @@ class ModelConfig(Section):
         "vectors of n-grams, which those of all lengths share [by the length of the text]",
         group="model",
         minimum=1,
-        maximum=2**24,
+        maximum=MOST_ROWS,
     )
     layer_norm: bool = setting(False, "normalise each layer's input", group="model")
     residual: bool = setting(False, "add each layer's input to its output", group="model")

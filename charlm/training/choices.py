@@ -210,6 +210,7 @@ def with_rates(
 
 
 def flag_of(name: str) -> str:
+    """The flag of a setting."""
     return f"--{name.replace('_', '-')}"
 
 

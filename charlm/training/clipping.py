@@ -10,7 +10,7 @@ from charlm.models import LanguageModel
 
 def clipped_parameters(model: LanguageModel) -> list[torch.nn.Parameter]:
     """Those whose gradients are clipped, and counted in the norm: all but the table of n-grams, for `RowAdagrad` takes
-    a gradient by what it is beside all those of its row before."""
+    a gradient by what it is beside those before."""
     return [parameter for name, parameter in model.named_parameters() if name != NGRAM_TABLE]
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Collection, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from charlm.config import Config
+from charlm.config.sections import MOST_ROWS
 from charlm.plurals import counted
+from charlm.streams.ngrams import rows_of_ngrams
 from charlm.training.choices import flag_of
 
 # Numbers of a vector, and for how many symbols of the training split there is one.
@@ -20,17 +23,15 @@ FEWEST_VECTORS, MOST_VECTORS = 2**8, 2**18
 # N-grams are as long as leaves so small a share of a text's new to a model that was trained on the rest of it in one
 # pass. The more often a text is read, the less may be new: all that is old was learnt by heart then, and misleads.
 # docs/recipes.md has what both were found on.
-MOST_NEW, LEAST_NEW = 0.16, 0.07
+MOST_NEW, LEAST_NEW = 0.16, 0.08
 LEAST_ORDER, MOST_ORDER = 2, 6
 _OF_NGRAMS = ("ngram_embedding_size", "ngram_order", "ngram_rows")
 # So many symbols of a text are looked at for what is new in it.
 _MOST_READ = 2**22
-# For a hash of n-grams: an odd number of 64 bits, that of Knuth's multiplicative method, and the bits of a place.
-_MULTIPLIER, _PLACES = np.uint64(0x9E3779B97F4A7C15), 24
 
 
 def with_ngrams(config: Config, free: Collection[str], symbols: int, new: Sequence[float]) -> Config:
-    """The settings with vectors of n-grams as the text asks for, of which as long ones as ever.
+    """The settings with vectors of n-grams as the text asks for: as long ones as a training of one pass has.
 
     Args:
         symbols: of the training split.
@@ -61,9 +62,9 @@ def with_ngrams_short_enough(
     model, wanted = config.model, [name for name in _OF_NGRAMS if name in free]
     if not wanted:
         return config, None
-    if "ngram_order" in free and model.ngram_order > LEAST_ORDER:
+    if "ngram_order" in free and LEAST_NEW < new[model.ngram_order - LEAST_ORDER] <= MOST_NEW:
         model = dataclasses.replace(model, ngram_order=_longest_ngrams(new, passes(config)))
-    lengths = "2" if model.ngram_order == 2 else f"2 to {model.ngram_order}"
+    lengths = "2" if model.ngram_order == LEAST_ORDER else f"{LEAST_ORDER} to {model.ngram_order}"
     notice = (
         f"n-grams of {lengths} symbols: {counted(model.ngram_rows, 'vector')} of {model.ngram_embedding_size} numbers; "
         f"{flag_of(wanted[0])} decides otherwise"
@@ -72,28 +73,29 @@ def with_ngrams_short_enough(
 
 
 def new_ngrams(ids: npt.NDArray[Any]) -> list[float]:
-    """The share of n-grams in two tenths of a text, its fifth and its last, that the rest of it does not have; for
-    n-grams of `LEAST_ORDER` to `MOST_ORDER` symbols. About: what is hashed to one place is taken for the same.
+    """The share of n-grams in one tenth of a text that its other nine do not have, of all tenths; for n-grams of
+    `LEAST_ORDER` to `MOST_ORDER` symbols. 1 where a text is too short to tell.
+
+    Few n-grams too many are taken for known, where two have the same row of as many as the largest table may have.
 
     Args:
         ids: (symbols,); of a long text the beginning is read.
     """
-    symbols = np.asarray(ids[:_MOST_READ]).astype(np.uint64)
-    tenth, keys, found = len(symbols) // 10, symbols, []
-    for n in range(2, MOST_ORDER + 1):
-        keys = keys[:-1] * _MULTIPLIER + symbols[n - 1 :]
-        places = (keys * _MULTIPLIER) >> np.uint64(64 - _PLACES)
-        shares = []
-        for begin in (4 * tenth, 9 * tenth):
-            there = np.zeros(2**_PLACES, bool)
-            there[places[:begin]] = there[places[begin + tenth :]] = True
-            old = there[places[begin : begin + tenth]]
-            shares.append(1 - old.mean() if len(old) else 0.0)
-        found.append(float(np.mean(shares)))
+    symbols = np.asarray(ids[:_MOST_READ]).astype(np.int64) + 1
+    ends = len(symbols) - MOST_ORDER + 1
+    if ends < 10:
+        return [1.0] * (MOST_ORDER - LEAST_ORDER + 1)
+    tenths = (np.arange(ends) * 10 // ends).astype(np.uint8)
+    found = []
+    for rows in rows_of_ngrams(symbols, MOST_ORDER, MOST_ROWS):
+        first, last = np.empty(MOST_ROWS, np.uint8), np.empty(MOST_ROWS, np.uint8)
+        # of those that are assigned to one place, the last one stays
+        first[rows[::-1]], last[rows] = tenths[::-1], tenths
+        found.append(float((first[rows] == last[rows]).mean()))
     return found
 
 
 def _longest_ngrams(new: Sequence[float], passes: float) -> int:
     """How many symbols the longest n-grams have of which few enough are new."""
     most = max(MOST_NEW / math.sqrt(max(passes, 1.0)), LEAST_NEW)
-    return LEAST_ORDER + sum(share <= most for share in new[1:])
+    return LEAST_ORDER + len(list(takewhile(lambda share: share <= most, new[1:])))

@@ -157,6 +157,7 @@ _KEPT: dict[type[torch.optim.Optimizer], set[str]] = {
     torch.optim.SGD: set(),
     RowAdagrad: {"count", "sum", "usual"},
 }
+_SCALARS = {"step", "count", "usual"}
 
 
 def _kept(optimizer: torch.optim.Optimizer) -> list[set[str]]:
@@ -184,7 +185,8 @@ def load_optimizer_arrays(
         if not index.isdigit() or int(index) >= len(parameters):
             raise RunError(f"checkpoint: optimiser state {key!r} belongs to no parameter of this model")
         shape = tuple(parameters[int(index)].shape)
-        if array.ndim and array.shape != ((shape[0], 1) if name == "sum" else shape):
+        expected = () if name in _SCALARS else (shape[0], 1) if name == "sum" else shape
+        if array.shape != expected:
             raise RunError(f"checkpoint: optimiser state {key!r} has shape {array.shape}, not its parameter's")
         if array.dtype.kind != "f" or not np.isfinite(array).all():
             raise RunError(f"checkpoint: optimiser state {key!r} holds what is no finite number")

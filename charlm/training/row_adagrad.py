@@ -10,9 +10,9 @@ from charlm.training import eager
 
 # Against 0/0 where a row has no gradient: nothing beside any other.
 EPSILON = 1e-10
-# Rows that occur in a smaller share of the steps are moved as if they occurred in that; docs/recipes.md has what it was
-# found on.
-SELDOM = 0.1
+# Each row moves as if it had occurred in so large a share of the steps more, each time with a usual gradient;
+# docs/recipes.md has what that was found on.
+PRIOR_SHARE = 0.1
 # All rows decay together, for as many steps at once: each step would read and write the whole table.
 DECAY_EVERY = 16
 
@@ -23,7 +23,7 @@ class RowAdagrad(eager.Optimizer):
 
         s[r] <- s[r] + mean of g[r]^2
         u    <- u + mean of that over all rows that have a gradient
-        w[r] <- w[r] - rate * g[r] / sqrt(s[r] + `SELDOM` * u)
+        w[r] <- w[r] - rate * g[r] / sqrt(s[r] + `PRIOR_SHARE` * u)
         w    <- (1 - lr * decay)^`DECAY_EVERY` w, every so many steps
 
     A row without a gradient does not move by itself, so with a sparse gradient a step costs what it reads, however
@@ -63,12 +63,12 @@ class RowAdagrad(eager.Optimizer):
             usual = state["usual"].add_(_mean_of_rows(squares))
             sums = squares.add_(state["sum"][rows])
             state["sum"][rows] = sums
-            table.index_add_(0, rows, gradients.div_((sums + SELDOM * usual).sqrt_().add_(EPSILON).div_(-rate)))
+            table.index_add_(0, rows, gradients.div_((sums + PRIOR_SHARE * usual).sqrt_().add_(EPSILON).div_(-rate)))
         else:
             squares = table.grad.square().mean(1, keepdim=True)
             usual = state["usual"].add_(_mean_of_rows(squares))
             sums = state["sum"].add_(squares)
-            table.sub_(table.grad / ((sums + SELDOM * usual).sqrt_() + EPSILON) * rate)
+            table.sub_(table.grad / ((sums + PRIOR_SHARE * usual).sqrt_() + EPSILON) * rate)
         due = state["count"].add_(1) % DECAY_EVERY == 0
         left = (1 - group["lr"] * group["decay"]) * torch.ones((), device=table.device)
         if table.device.type != "cpu":  # where nobody waits for a number

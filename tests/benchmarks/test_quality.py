@@ -1,8 +1,10 @@
 """Arms are charlm's settings, costs are equal, seeds are paired, and what was trained is not trained again."""
 
 import json
+import random
 import re
 
+import numpy as np
 import pytest
 import quality
 from harness import arm_training, quality_rows
@@ -14,6 +16,7 @@ from report import ROOT
 
 from charlm.config import Layer, resolve
 from charlm.training.choices import learning_rate_for
+from charlm.training.ngram_choices import new_ngrams
 
 PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 
@@ -51,6 +54,13 @@ def test_arms_have_the_rates_that_a_training_chooses_but_where_they_name_one(tmp
         size = arm.settings.get("hidden_size", 256)
         assert rates[name] == arm.settings.get("learning_rate", learning_rate_for(2640, size))
     assert len({rates[name] for name in (REFERENCE, "rate-0.004", "rate-0.015")}) == 3
+
+
+def test_what_is_new_in_an_arms_text_is_that_of_its_training_part(tmp_path):
+    content = "".join(random.Random(0).choices("abcdefghij", k=3000))
+    (tmp_path / "letters.txt").write_text(content)
+    text = arm_training.Text.of(str(tmp_path / "letters.txt"), tmp_path, 2000)
+    assert list(text.new) == new_ngrams(np.array([ord(letter) for letter in content[:1800]]))
 
 
 def test_only_what_leaves_a_step_as_it_is_costs_the_same_unmeasured():

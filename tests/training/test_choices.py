@@ -478,6 +478,16 @@ def test_a_training_has_vectors_of_n_grams_unless_asked_otherwise(
         assert model.ngram_embedding.detach().abs().sum() > 0
 
 
+@pytest.mark.parametrize(("epochs", "order"), [(1.0, 3), (10.0, 2)])
+def test_n_grams_are_as_long_as_training_split_and_passes_allow(place: Path, epochs: float, order: int) -> None:
+    """Of three symbols 9 % are new in the training split, 7 % in all of the text."""
+    letters = random.Random(2)
+    (place / "tale.txt").write_text("".join(letters.choices("abcdefghij", k=3000)))
+    chosen = plan_training(asked(place, epochs=epochs), root=place / "runs", free=NGRAMS)
+    assert any(notice.startswith("n-grams of 2 symbols:") for notice in chosen.notices) == (order == 2)
+    assert any(notice.startswith("n-grams of 2 to 3 symbols:") for notice in chosen.notices) == (order == 3)
+
+
 def test_a_gpu_has_no_n_grams_unless_asked(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What they bring there is not measured yet."""
     gpu = training_machine.Machine(device=torch.device("cuda"), dtype=torch.float32, threads=1)

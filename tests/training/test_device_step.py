@@ -54,7 +54,7 @@ def test_queued_steps_equal_plain_ones(make_learner, optimizer, model, training)
     rates = [0.01 * (1 + step % 3) for step in range(20)]
     expected = [plain.step(rate) for rate in rates]
     found = [result for rate in rates for result in queued.advance(rate)] + queued.settle()
-    assert [result.loss for result in found] == pytest.approx([result.loss for result in expected], abs=1e-5)
+    assert [result.loss for result in found] == pytest.approx([result.loss for result in expected], abs=5e-5)
     assert [result.characters for result in found] == [result.characters for result in expected]
     norms = [result.gradient_norm for result in expected]
     assert [result.gradient_norm for result in found] == pytest.approx(norms, rel=1e-3)

@@ -23,7 +23,7 @@ from charlm.training.ngram_choices import (
 NGRAMS = ("ngram_embedding_size", "ngram_order", "ngram_rows")
 # of two to six characters, the share that the rest of a text does not have
 PLAYS = (0.001, 0.008, 0.032, 0.089, 0.195)
-C = (0.001, 0.011, 0.038, 0.079, 0.126)
+C = (0.001, 0.012, 0.043, 0.087, 0.137)
 JAPANESE = (0.04, 0.192, 0.381, 0.533, 0.651)
 SAME, NOTHING = (0.0,) * 5, (1.0,) * 5
 
@@ -65,6 +65,7 @@ def test_there_are_as_many_n_grams_as_the_text_asks_for(
         ({}, C, 2.0, 5),
         ({}, C, 20.0, 4),
         ({}, JAPANESE, 0.5, 2),
+        ({}, (0.12, 0.3, 0.1, 0.1, 0.1), 1.0, 2),  # by chance
         ({"ngram_order": 3}, SAME, 1.0, 3),
         ({"ngram_order": 9}, NOTHING, 10.0, 9),
     ],
@@ -83,18 +84,30 @@ def test_n_grams_are_so_long_that_few_are_new_and_fewer_the_more_often_a_text_is
     assert config.model.ngram_order >= order
 
 
+@pytest.mark.parametrize(("new", "asked"), [(PLAYS, 1), (SAME, 0), (NOTHING, 0)], ids=["some", "nothing", "all"])
+def test_passes_are_asked_for_only_where_they_matter(new: Sequence[float], asked: int) -> None:
+    """To know them a model of that size may have to be timed."""
+    resolved, seen = resolve([]), []
+    config = with_ngrams(resolved.config, resolved.free, 1000, new)
+    with_ngrams_short_enough(config, resolved.free, new, lambda config: seen.append(config) or 1.0)
+    assert len(seen) == asked
+
+
 def test_what_is_new_is_what_the_rest_of_a_text_does_not_have() -> None:
     ids = np.random.default_rng(0).integers(0, 40, 4000).astype(np.uint16)
     ids[1700:1900] = ids[100:300]  # a quotation, in the fifth tenth
 
-    def new(n: int, begin: int) -> float:
-        grams = [tuple(ids[at : at + n]) for at in range(len(ids) - n + 1)]
-        rest = {*grams[:begin], *grams[begin + 400 :]}
-        return float(np.mean([gram not in rest for gram in grams[begin : begin + 400]]))
+    ends = range(MOST_ORDER - 1, len(ids))
+
+    def new(n: int) -> float:
+        tenths: dict[bytes, set[int]] = {}
+        for place, end in enumerate(ends):
+            tenths.setdefault(ids[end - n + 1 : end + 1].tobytes(), set()).add(place * 10 // len(ends))
+        return float(np.mean([len(tenths[ids[end - n + 1 : end + 1].tobytes()]) == 1 for end in ends]))
 
     found = new_ngrams(ids)
-    assert found == pytest.approx([(new(n, 1600) + new(n, 3600)) / 2 for n in range(2, 7)], abs=0.003)
-    assert found[-1] == pytest.approx(0.75, abs=0.02)
+    assert found == pytest.approx([new(n) for n in range(2, 7)], abs=0.003)
+    assert found[-1] == pytest.approx(0.9, abs=0.01)
 
 
 def test_of_a_long_text_the_beginning_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +118,6 @@ def test_of_a_long_text_the_beginning_is_read(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("symbols", [*range(25), 60, 100])
-def test_a_short_text_has_shares_too(symbols: int) -> None:
+def test_of_a_text_that_never_repeats_itself_all_is_new_however_short_it_is(symbols: int) -> None:
     found = new_ngrams(np.arange(symbols, dtype=np.uint8))
-    assert len(found) == MOST_ORDER - LEAST_ORDER + 1
-    assert all(0 <= share <= 1 for share in found)
+    assert found == [1.0] * (MOST_ORDER - LEAST_ORDER + 1)

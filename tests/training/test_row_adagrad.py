@@ -18,7 +18,7 @@ from charlm.training.optimizers import (
     optimizer_arrays,
     step_unless,
 )
-from charlm.training.row_adagrad import DECAY_EVERY, SELDOM, RowAdagrad
+from charlm.training.row_adagrad import DECAY_EVERY, PRIOR_SHARE, RowAdagrad
 
 CPU = torch.device("cpu")
 
@@ -60,7 +60,7 @@ def test_rows_move_as_the_equations_say():
         squares = (g**2).mean(1)
         s += squares
         u += squares[squares > 0].mean() if squares.any() else 0.0
-        w -= 3 * lr * np.divide(g, np.sqrt(s + SELDOM * u)[:, None], out=np.zeros_like(g), where=s[:, None] > 0)
+        w -= 3 * lr * np.divide(g, np.sqrt(s + PRIOR_SHARE * u)[:, None], out=np.zeros_like(g), where=s[:, None] > 0)
         if (step + 1) % DECAY_EVERY == 0:
             w *= (1 - lr * 0.05) ** DECAY_EVERY
     np.testing.assert_allclose(moved(steps, sparse=False)[0].numpy(), w, rtol=1e-4, atol=1e-5)
@@ -72,7 +72,7 @@ def test_a_sparse_gradient_does_what_the_dense_one_does():
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-def test_a_row_that_occurs_seldom_moves_as_if_it_occurred_in_a_share_of_the_steps(sparse):
+def test_a_row_that_occurs_seldom_moves_as_if_it_had_occurred_in_a_share_of_the_steps_more(sparse):
     table = torch.nn.Parameter(torch.zeros(2, 3))
     optimizer, steps = RowAdagrad(table, lr=1.0, times=1.0, decay=0.0), 1000
     for step in range(1, steps + 1):
@@ -80,8 +80,8 @@ def test_a_row_that_occurs_seldom_moves_as_if_it_occurred_in_a_share_of_the_step
         table.grad, before = gradient.to_sparse(1) if sparse else gradient, table.detach().clone()
         optimizer.step()
     often, seldom = (before - table.detach())[:, 0]
-    assert often == pytest.approx(1 / math.sqrt(steps * (1 + SELDOM)), rel=1e-3)
-    assert seldom == pytest.approx(1 / math.sqrt(1 + SELDOM * steps), rel=1e-3)
+    assert often == pytest.approx(1 / math.sqrt(steps * (1 + PRIOR_SHARE)), rel=1e-3)
+    assert seldom == pytest.approx(1 / math.sqrt(1 + PRIOR_SHARE * steps), rel=1e-3)
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -150,8 +150,11 @@ def test_what_is_kept_goes_back_to_its_own_optimiser():
     ("change", "words"),
     [
         ({"1.sum": np.zeros((6, 3), np.float32)}, r"'1.sum' has shape \(6, 3\)"),
+        ({"1.usual": np.zeros((6, 3), np.float32)}, r"'1.usual' has shape \(6, 3\)"),
+        ({"1.count": np.zeros((1,), np.float32)}, r"'1.count' has shape \(1,\)"),
+        ({"0.exp_avg": np.zeros((), np.float32)}, r"'0.exp_avg' has shape \(\)"),
         ({"1.sum": np.full((6, 1), np.nan, np.float32)}, "'1.sum' holds what is no finite number"),
-        ({"1.more": np.zeros((), np.float32)}, "parameter 1 must be count, sum, usual"),
+        ({"1.more": np.zeros((6, 3), np.float32)}, "parameter 1 must be count, sum, usual"),
         ({"2.sum": np.zeros((6, 1), np.float32)}, "'2.sum' belongs to no parameter"),
     ],
 )
