@@ -321,7 +321,6 @@ def run(arguments):
     # as at the end of a training that is saved, where nothing is left to finish
     with stop_requests(lambda: False) if sys.argv[2] == "training" else contextlib.nullcontext():
         import struck
-        print(struck.whole, flush=True)
         time.sleep(20)
     return 0
 
@@ -339,7 +338,8 @@ try:
     time.sleep(0.2)
 except BaseException:
     sys.exit(77)
-whole = "imported"
+# in here, for once it is imported the signal may come before anything is said
+print("imported", flush=True)
 """
 
 
