@@ -157,6 +157,7 @@ _KEPT: dict[type[torch.optim.Optimizer], set[str]] = {
     torch.optim.SGD: set(),
     RowAdagrad: {"count", "sum", "usual"},
 }
+# Of these, what is a single number.
 _SCALARS = {"step", "count", "usual"}
 
 
