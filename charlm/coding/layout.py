@@ -58,13 +58,16 @@ def lay_out(model: WholeModel, panel: int) -> Packed:
     # multiplied for themselves n-grams begin at a whole vector, as one vector with the embedding right behind it
     ngrams_at = config.embedding if model.ngram_input is None else E
     widths = {"cell": CELL_NUMBERS[config.cell], "L": config.layers, "H": H, "V": V, "E": E}
-    widths["X"] = max(H, E, padded(ngrams_at + D))
+    widths["X"] = max(H, E, padded(ngrams_at + padded(D)))
     widths |= {"P": len(PLANES[config.cell]) * H, "S": config.layers * carried * H, "V_real": model.vocab_size}
     widths |= {"embedding": embedding, "projection": projection, "output": output, "bias": bias, "log2_e": log2_e()}
-    widths |= dict.fromkeys(("ngrams", "D", "N", "ngram_rows", "ngrams_at", "ngram_input", "symbols"), -1)
-    if model.ngrams is not None:
+    widths |= dict.fromkeys(
+        ("ngrams", "D", "N", "ngram_rows", "ngrams_at", "ngram_input", "ngram_output", "symbols"), -1
+    )
+    if model.ngrams is not None and model.ngram_output is not None:
         widths |= {"ngrams": parts.add(model.ngrams), "ngrams_at": ngrams_at, "symbols": widths["S"]}
         widths |= {"D": D, "N": config.ngram_order, "ngram_rows": config.ngram_rows}
+        widths["ngram_output"] = parts.add_matrix(model.ngram_output, V, padded(D), 1)
         widths["S"] += padded(config.ngram_order - 1)
     if model.ngram_input is not None:
         gates = len(model.ngram_input.weights) // config.hidden_size

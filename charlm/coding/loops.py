@@ -28,6 +28,7 @@ from charlm.coding.plan import (
     LAYER,
     LOG2_E,
     NGRAM_INPUT,
+    NGRAM_OUTPUT,
     NGRAM_ROWS,
     NGRAMS,
     NGRAMS_AT,
@@ -110,9 +111,7 @@ def run(decoding, first, last, M, begin, end, model, ids, counts, state, coders,
             advance(first, rows, M, t - 1, model, ids, state, room)
             answer(rows, model, room)
         else:
-            for row in range(rows):
-                for place in range(plan[V]):
-                    room.logits[row * plan[V] + place] = model.numbers[plan[BIAS] + place]
+            begin_logits(rows, model, room)
         for row in range(rows):
             lane = first + row
             if t < counts[lane]:
@@ -162,7 +161,8 @@ def share_out(model, room, begin):
 
 @register_jitable
 def advance(first, rows, M, t, model, ids, state, room):
-    """One step through all layers; the last one's output (rows, X) is then at the beginning of the room."""
+    """One step through all layers; the last one's output (rows, X) is then at the beginning of the room, and of the
+    logits (rows, V) there is what does not come from it."""
     plan, vectors = model.plan, room.vectors
     normal, planes = rows * plan[X], 2 * rows * plan[X]
     for row in range(rows):
@@ -172,6 +172,9 @@ def advance(first, rows, M, t, model, ids, state, room):
         if plan[NGRAMS] >= 0:
             symbol, symbols = max(ids[(first + row) * M + t], 0) + 1, (first + row) * plan[S] + plan[SYMBOLS]
             read_ngrams(model, symbol, state, symbols, vectors, row * plan[X])
+    begin_logits(rows, model, room)
+    if plan[NGRAMS] >= 0:
+        add_products(rows, vectors, plan[NGRAMS_AT], plan[X], model, plan[NGRAM_OUTPUT], room.logits, 0, plan[V], room)
     for layer in range(plan[L]):
         at = WIDTHS_COUNT + layer * LAYER_COUNT
         begin_planes(first, rows, M, t, model, at, ids, vectors, planes)
@@ -222,16 +225,22 @@ def read_ngrams(model, symbol, state, symbols, vectors, to):
 
 @register_jitable
 def answer(rows, model, room):
-    """The output layer: logits (rows, V)."""
+    """The output layer: its share of the logits (rows, V)."""
     plan, vectors, y = model.plan, room.vectors, 0
     if plan[PROJECTION] >= 0:
         y = rows * plan[X]
         vectors[y : 2 * y] = 0
         add_products(rows, vectors, 0, plan[X], model, plan[PROJECTION], vectors, y, plan[X], room)
+    add_products(rows, vectors, y, plan[X], model, plan[OUTPUT], room.logits, 0, plan[V], room)
+
+
+@register_jitable
+def begin_logits(rows, model, room):
+    """Of each row, (rows, V), what its symbols have before any text."""
+    plan = model.plan
     for row in range(rows):
         for place in range(plan[V]):
             room.logits[row * plan[V] + place] = model.numbers[plan[BIAS] + place]
-    add_products(rows, vectors, y, plan[X], model, plan[OUTPUT], room.logits, 0, plan[V], room)
 
 
 @register_jitable

@@ -51,9 +51,11 @@ class ReferenceModel:
         """ids: (N,) -> logits (N, V) of the id that follows, state after."""
         x, after = self.model.embedding[ids], []
         beside: Whole | int = 0
+        share: Whole | int = 0
         symbols: list[Whole] = []
-        if self.model.ngrams is not None:
+        if self.model.ngrams is not None and self.model.ngram_output is not None:
             ngrams, symbols = self._ngrams(self.model.ngrams, ids, state[-1])
+            share = product(ngrams, self.model.ngram_output)
             if self.model.ngram_input is None:
                 x = np.concatenate([x, ngrams], axis=1)
             else:
@@ -65,7 +67,7 @@ class ReferenceModel:
             after += next_state
         if self.model.projection is not None:
             x = product(x, self.model.projection)
-        return product(x, self.model.output) + self.model.output_bias, after + symbols
+        return product(x, self.model.output) + self.model.output_bias + share, after + symbols
 
     def _ngrams(self, table: Whole, ids: Whole, before: Whole) -> tuple[Whole, list[Whole]]:
         """The sum of the vectors of the n-grams that end at each id, (N, D), and the last symbols after it."""

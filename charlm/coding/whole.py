@@ -75,6 +75,7 @@ class WholeModel(NamedTuple):
         ngrams: vectors of n-grams (R, D), as `charlm.streams.rows_of_ngrams` finds them; None without.
         ngram_input: what they are multiplied by in layer 0, whose `input` is that of the embedding alone then; None
             where layer 0 normalises both together or adds them to its output, and its `input` is that of both.
+        ngram_output: what they are multiplied by for the logits; None without.
     """
 
     config: ModelConfig
@@ -82,6 +83,7 @@ class WholeModel(NamedTuple):
     embedding: Whole
     ngrams: Whole | None
     ngram_input: WholeMatrix | None
+    ngram_output: WholeMatrix | None
     layers: tuple[WholeLayer, ...]
     projection: WholeMatrix | None
     output: WholeMatrix
@@ -126,6 +128,7 @@ def make_whole(config: ModelConfig, arrays: Mapping[str, npt.NDArray[Any]], voca
         embedding=embedding,
         ngrams=tensors.fixed("ngram_embedding") if config.ngram_embedding_size else None,
         ngram_input=_ngram_input(config, tensors),
+        ngram_output=tensors.matrix("ngram_output_weight") if config.ngram_embedding_size else None,
         layers=layers,
         projection=tensors.matrix("projection") if "projection" in weights else None,
         output=tensors.matrix("embedding" if config.tie_weights else "output_weight"),
@@ -241,4 +244,4 @@ def _arrays(model: WholeModel) -> list[npt.NDArray[Any]]:
     for layer in model.layers:
         found += [*(layer.norm or ()), *layer.input, *layer.recurrent, *(layer.candidate or ()), layer.early]
         found += [np.array([layer.residual], dtype=np.int64), *(() if layer.late is None else (layer.late,))]
-    return [*found, *(model.projection or ()), *model.output, model.output_bias]
+    return [*found, *(model.projection or ()), *model.output, model.output_bias, *(model.ngram_output or ())]

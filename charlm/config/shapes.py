@@ -37,6 +37,8 @@ def parameter_shapes(config: ModelConfig, vocab_size: int) -> dict[str, Shape]:
         shapes["output_weight"] = (vocab_size, config.hidden_size)
     elif config.embedding != config.hidden_size:
         shapes["projection"] = (config.embedding, config.hidden_size)
+    if config.ngram_embedding_size:
+        shapes["ngram_output_weight"] = (vocab_size, config.ngram_embedding_size)
     shapes["output_bias"] = (vocab_size,)
     return shapes
 

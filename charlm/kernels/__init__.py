@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from charlm.kernels import cudnn, torch_layers
-from charlm.kernels.inputs import Coins, Inputs, Lookup, gathered, number_format
+from charlm.kernels.inputs import Coins, Inputs, Lookup, OutputLayer, gathered, number_format
 from charlm.kernels.scratch import Scratch
 from charlm.kernels.words import Words, words
 
@@ -123,6 +123,7 @@ __all__ = [
     "Inputs",
     "Kernel",
     "Lookup",
+    "OutputLayer",
     "Scratch",
     "WindowLoss",
     "find_kernel",

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from charlm.kernels.head_window import HeadWindow
-from charlm.kernels.inputs import Coins, Inputs, number_format
+from charlm.kernels.inputs import Coins, Inputs, OutputLayer, number_format
 from charlm.kernels.layer_input import LayerInput, input_of, start_of
 from charlm.kernels.layer_window import LayerWindow
 from charlm.kernels.loops import drop_lanes
@@ -46,8 +46,7 @@ def window_loss(
     state: Sequence[Tensors],
     layers: Sequence[Tensors],
     masks: Sequence[Coins | None],
-    output_weight: Tensor,
-    output_bias: Tensor,
+    head: OutputLayer,
     scratch: Scratch,
 ) -> tuple[Tensor, list[Tensors]]:
     """Mean loss over a window in nats, a scalar whose gradient is computed along with it, and the state after.
@@ -58,8 +57,6 @@ def window_loss(
         state: each layer's, of (B, H) each. No gradient goes back into it.
         layers: each layer's four weights, as a kernel takes them.
         masks: dropout of each layer's outputs, or None.
-        output_weight: (V, H)
-        output_bias: (V,)
         scratch: the same for windows that follow one another.
     """
     lowest = input_of(cell, inputs, layers[0])
@@ -68,7 +65,8 @@ def window_loss(
         weights += [start_of(cell, layer), layer[0], layer[1]]
     task = Task(cell, number_format(), lowest.ids, targets.t().contiguous(), state, masks, scratch)
     with torch.autocast("cpu", enabled=False):
-        loss, *after = _Window.apply(task, lowest.x, output_weight, output_bias, *weights)
+        beside = None if head.beside is None else head.beside.transpose(0, 1)
+        loss, *after = _Window.apply(task, lowest.x, *head._replace(beside=beside), *weights)
     sizes = len(state[0])
     return loss, [tuple(after[index : index + sizes]) for index in range(0, len(after), sizes)]
 
@@ -87,11 +85,18 @@ class _Window(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, task: Task, x: Tensor | None, output_weight: Tensor, output_bias: Tensor, *weights: Tensor
+        ctx: Any,
+        task: Task,
+        x: Tensor | None,
+        weight: Tensor,
+        bias: Tensor,
+        beside: Tensor | None,
+        beside_weight: Tensor | None,
+        *weights: Tensor,
     ) -> tuple[Tensor, ...]:
-        threads = team_size()
+        head, threads = OutputLayer(weight, bias, beside, beside_weight), team_size()
         with task.scratch.taken(threads) as scratch:
-            window = WholeWindow(task, x, output_weight, output_bias, weights, threads=threads, scratch=scratch)
+            window = WholeWindow(task, x, head, weights, threads=threads, scratch=scratch)
             window.run()
             ctx.gradients = window.gradients()
             after = [part for layer in window.layers for part in layer.after]
@@ -117,8 +122,7 @@ class WholeWindow:
         self,
         task: Task,
         x: Tensor | None,
-        output_weight: Tensor,
-        output_bias: Tensor,
+        head: OutputLayer,
         weights: Sequence[Tensor],
         *,
         threads: int,
@@ -127,6 +131,7 @@ class WholeWindow:
         """
         Args:
             x: the lowest layer's input, see `LayerInput`.
+            head: with what is beside time first.
             weights: start, input weight and recurrent weight of each layer in turn.
             threads, scratch: as a `LayerWindow` has them.
         """
@@ -151,9 +156,7 @@ class WholeWindow:
             self.masks.append(None if coins is None else _mask(coins, layer, x))
         assert x is not None
         self.parts, self._threads = self.layers[0].parts, threads
-        self.head = HeadWindow(
-            x, task.targets, output_weight, output_bias, self.parts, threads=threads, scratch=scratch
-        )
+        self.head = HeadWindow(x, task.targets, head, self.parts, threads=threads, scratch=scratch)
         gradient, self.gradients_between = self.head.y_gradient, list[Array]()
         for layer in reversed(self.layers):
             self.gradients_between.insert(0, flat(gradient))
@@ -197,7 +200,7 @@ class WholeWindow:
         drop_lanes(first, last, window.T, window.B, window.H, values, mask.coins, mask.least, mask.scale, result)
 
     def gradients(self) -> list[Tensor | None]:
-        """Of x, output weight, output bias, and each layer's start, input weight and recurrent weight."""
+        """Of x, what an `OutputLayer` has, and each layer's start, input weight and recurrent weight."""
         found = [layer.gradients() for layer in self.layers]
         x = found[0].x
         return [

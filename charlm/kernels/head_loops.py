@@ -11,6 +11,7 @@ from charlm.kernels.loops import window_products
 from charlm.simd import (
     PANEL,
     WIDTH,
+    accumulate,
     begin_products,
     compiled,
     empty_floats,
@@ -33,6 +34,7 @@ class Head(NamedTuple):
     T: int
     B: int
     H: int
+    depth: int  # 0 where nothing is beside y
     V: int
     scale: float  # of the gradient of each loss
     targets: Any  # (T, B) int64
@@ -40,6 +42,10 @@ class Head(NamedTuple):
     y: Any  # (T, B, H): outputs of the layers, read
     panels: Any  # of the weights, by vectors: (V / WIDTH, H, WIDTH), and by PANEL vectors as far as those go
     back_panels: Any  # packed for going back
+    beside: Any  # (T, B, depth), with weights of its own
+    beside_panels: Any
+    beside_back_panels: Any
+    beside_gradient: Any  # (T, B, depth): written
     bias: Any  # (V,) float32, very small where V is padded
     logits: Any  # (T, B, V): their gradients, written
     y_gradient: Any  # (T, B, H): written
@@ -66,21 +72,29 @@ def head(first, last, head):
                 for column in range(0, V, WIDTH):
                     store(head.logits, (here + row) * V + column, load(logits, row * V + column) * head.scale)
     window_products(first, last, T, B, head.logits, 0, V, V, head.back_panels, H, head.y_gradient, sums, tiling)
+    if head.depth > 0:
+        depth, panels, gradient = head.depth, head.beside_back_panels, head.beside_gradient
+        window_products(first, last, T, B, head.logits, 0, V, V, panels, depth, gradient, sums, tiling)
     end_products(head.y)
 
 
 @compiled
 def _logits(head, here, rows, height, sums, logits):
     """Logits of some neighbouring lanes of one step: (rows, V)."""
-    H, V, wide = head.H, head.V, PANEL * WIDTH
+    H, V, depth, wide = head.H, head.V, head.depth, PANEL * WIDTH
+    beside, panels = here * depth, head.beside_panels
     for column in range(0, V - V % wide, wide):
         multiply(head.y, here * H, H, 1, rows, height, head.panels, column * H, H, PANEL, sums)
+        if depth > 0:
+            accumulate(head.beside, beside, depth, 1, rows, height, panels, column * depth, depth, PANEL, sums)
         for row in range(rows):
             for vector in range(column, column + wide, WIDTH):
                 value = load(sums, row * wide + vector - column) + load(head.bias, vector)
                 store(logits, row * V + vector, value)
     for column in range(V - V % wide, V, WIDTH):
         multiply(head.y, here * H, H, 1, rows, height, head.panels, column * H, H, 1, sums)
+        if depth > 0:
+            accumulate(head.beside, beside, depth, 1, rows, height, panels, column * depth, depth, 1, sums)
         for row in range(rows):
             store(logits, row * V + column, load(sums, row * WIDTH) + load(head.bias, column))
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from charlm.kernels.head_loops import Head, head
-from charlm.kernels.panels import Array, blocks_of, flat, pack, pack_back, padding, round_up
+from charlm.kernels.inputs import OutputLayer
+from charlm.kernels.panels import Array, blocks_of, flat, pack, pack_back, padding, round_up, widened
 from charlm.kernels.scratch import Scratch
 from charlm.kernels.weight_gradient import WIDE, WeightGradients
 from charlm.simd import WIDTH
@@ -30,8 +31,7 @@ class HeadWindow:
         self,
         y: Tensor,
         targets: Tensor,
-        weight: Tensor,
-        bias: Tensor,
+        given: OutputLayer,
         parts: Sequence[tuple[int, int]],
         *,
         threads: int,
@@ -41,18 +41,27 @@ class HeadWindow:
         Args:
             y: outputs of the layers, (T, B, wide): H units and padding, read by `run`.
             targets: (T, B) int64, contiguous, each below V.
-            weight: (V, H)
-            bias: (V,)
+            given: its weights, with what is beside the outputs as (T, B, D).
             parts: first and last lane of each.
             threads: for packing weights.
             scratch: what it computes in, `y_gradient` too; what `gradients` gives is outside of it.
         """
         T, B, wide = y.shape
-        self.V, self.H = weight.shape
+        (self.V, self.H), self.D = given.weight.shape, 0
         padded = round_up(self.V, padding(y.dtype))
-        blocks = blocks_of(weight, 1, padded, wide)
+        blocks = blocks_of(given.weight, 1, padded, wide)
         biases = torch.full((padded,), NEVER, dtype=torch.float32)
-        biases[: self.V] = bias.detach()
+        biases[: self.V] = given.bias.detach()
+        panels, back_panels = _panels(blocks, y.dtype, threads, scratch), pack_back(blocks, y.dtype, threads, scratch)
+        depth, beside, beside_panels, beside_back_panels = 0, y, panels, back_panels  # not read
+        if given.beside is not None and given.beside_weight is not None:
+            self.D = given.beside_weight.shape[1]
+            depth = round_up(self.D, padding(y.dtype))
+            beside = widened(given.beside.to(y.dtype), depth)
+            blocks = blocks_of(given.beside_weight, 1, padded, depth)
+            beside_panels = _panels(blocks, y.dtype, threads, scratch)
+            beside_back_panels = pack_back(blocks, y.dtype, threads, scratch)
+        self._beside_gradient = scratch.empty(T, B, depth, dtype=y.dtype)
         self.y_gradient = scratch.empty(T, B, wide, dtype=y.dtype)
         self.losses = np.empty(B)
         self._parts = parts
@@ -60,13 +69,18 @@ class HeadWindow:
             T=T,
             B=B,
             H=wide,
+            depth=depth,
             V=padded,
             scale=1 / (T * B),
             targets=flat(targets),
             losses=self.losses,
             y=flat(y),
-            panels=_panels(blocks, y.dtype, threads, scratch),
-            back_panels=pack_back(blocks, y.dtype, threads, scratch),
+            panels=panels,
+            back_panels=back_panels,
+            beside=flat(beside),
+            beside_panels=beside_panels,
+            beside_back_panels=beside_back_panels,
+            beside_gradient=flat(self._beside_gradient),
             bias=flat(biases),
             logits=flat(scratch.empty(T, B, padded, dtype=y.dtype)),
             y_gradient=flat(self.y_gradient),
@@ -75,14 +89,19 @@ class HeadWindow:
         ids = np.zeros(T * B, np.int64)
         self.weight_gradients = WeightGradients(self._head.logits, ids, 1, scratch)
         self._weight = self.weight_gradients.of_weight(self._head.y, wide, 0, padded)
+        if depth:
+            self._beside_weight = self.weight_gradients.of_weight(self._head.beside, depth, 0, padded)
 
     def run(self, part: int) -> None:
         """The lanes of one part."""
         head(*self._parts[part], self._head)
 
-    def gradients(self) -> tuple[Tensor, Tensor]:
-        """Of weight and bias."""
-        return self._weight[: self.V, : self.H], self.weight_gradients.start[0, : self.V]
+    def gradients(self) -> tuple[Tensor | None, ...]:
+        """Of what an `OutputLayer` has."""
+        own = self._weight[: self.V, : self.H], self.weight_gradients.start[0, : self.V]
+        if not self.D:
+            return *own, None, None
+        return *own, self._beside_gradient[:, :, : self.D].clone(), self._beside_weight[: self.V, : self.D]
 
 
 def _panels(weight: Tensor, dtype: torch.dtype, threads: int, scratch: Scratch) -> Array:

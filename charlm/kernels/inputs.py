@@ -36,6 +36,16 @@ class Lookup(NamedTuple):
 Inputs = Tensor | Lookup
 
 
+class OutputLayer(NamedTuple):
+    """What makes logits of a last layer's outputs y: ``weight y + bias``, and ``beside_weight beside`` where there is
+    that."""
+
+    weight: Tensor  # (V, H)
+    bias: Tensor  # (V,)
+    beside: Tensor | None = None  # (B, T, D)
+    beside_weight: Tensor | None = None  # (V, D)
+
+
 class Coins(NamedTuple):
     """Dropout as it was drawn: a unit is kept, and scaled, where its coin is not below `least`."""
 

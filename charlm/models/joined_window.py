@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from charlm.config import ModelConfig
-from charlm.kernels import KERNELS, Coins, Inputs, Lookup, find_window_loss
+from charlm.kernels import KERNELS, Coins, Inputs, Lookup, OutputLayer, find_window_loss
 from charlm.models.dropout import drop_connections, unit_coins
 from charlm.models.state import State
 
@@ -48,9 +48,10 @@ def joined_loss(
         recurrent = drop_connections(layer.recurrent_weight, layer.dropout_recurrent, masks)
         layers.append(layer.weights._replace(recurrent_weight=recurrent))
     between.append(unit_coins(shape, config.output, masks))
-    weight, bias = model.head_of(symbols)
+    weight, bias, *of_ngrams = model.head_of(symbols)
+    head = OutputLayer(weight, bias, inputs.beside, *of_ngrams)
     before, others = state[: len(layers)], state[len(layers) :]
-    loss, after = found(config.cell, x, targets, before, layers, between, weight, bias, model.scratch)
+    loss, after = found(config.cell, x, targets, before, layers, between, head, model.scratch)
     return loss, (*(type(old)(*new) for old, new in zip(before, after, strict=True)), *others)
 
 

@@ -47,6 +47,7 @@ class LanguageModel(nn.Module):
     attention_query: Tensor
     projection: Tensor  # (E, H), only when tied and E != H
     output_weight: Tensor  # (V, H), absent when tied
+    ngram_output_weight: Tensor  # (V, D), only with `ngram_embedding_size`
     output_bias: Tensor  # (V,)
 
     def __init__(self, config: ModelConfig, vocab_size: int, generator: torch.Generator | None = None) -> None:
@@ -99,6 +100,8 @@ class LanguageModel(nn.Module):
             scaled_uniform_(self.output_weight, generator, gain)
         elif config.embedding != config.hidden_size:
             scaled_uniform_(self.projection, generator)
+        if config.ngram_embedding_size:
+            scaled_uniform_(self.ngram_output_weight, generator)
         if config.attention_window:
             # its output begins at zero: what is found counts once there is something to be found
             nn.init.ones_(self.attention_norm_weight)
@@ -135,9 +138,10 @@ class LanguageModel(nn.Module):
         Raises:
             RunError: an id is outside the vocabulary (on a CPU; a GPU stops with an error of its own).
         """
-        y, state = self._outputs(*self.inputs(ids, state, masks), masks)
+        inputs, state = self.inputs(ids, state, masks)
+        y, state = self._outputs(inputs, state, masks)
         y = self._dropped(y, masks)
-        return self._logits(y.transpose(0, 1)).transpose(0, 1), state
+        return self._logits(y.transpose(0, 1), inputs.beside).transpose(0, 1), state
 
     def loss(
         self,
@@ -168,7 +172,7 @@ class LanguageModel(nn.Module):
             return joined
         outputs, state = self._outputs(inputs, state, masks)
         y = self._dropped(outputs, masks)
-        logits = self._logits(y.transpose(0, 1), symbols)  # (T, B, V)
+        logits = self._logits(y.transpose(0, 1), inputs.beside, symbols)  # (T, B, V)
         nats = F.cross_entropy(logits.float().flatten(0, 1), targets.t().flatten())
         if not (self.config.activation_penalty or self.config.change_penalty):
             return nats, state
@@ -226,24 +230,25 @@ class LanguageModel(nn.Module):
         if symbols is not None and most >= symbols:
             raise RunError(f"a target is {most}, but only the first {symbols} symbols are thought possible")
 
-    @property
-    def head_weight(self) -> Tensor:
-        """Weights of the output layer, (V, H), or (V, E) where they are tied."""
-        return self.embedding if self.config.tie_weights else self.output_weight
-
-    def head_of(self, symbols: int | None = None) -> tuple[Tensor, Tensor]:
-        """Weights and biases of the output layer, or those of so many of the first symbols."""
-        weight, bias = self.head_weight, self.output_bias
+    def head_of(self, symbols: int | None = None) -> tuple[Tensor, ...]:
+        """All that has a row for each symbol that may follow, or for so many of the first ones: weights of the output
+        layer, (V, H), or (V, E) where they are tied, its biases (V,), and the weights of n-grams, (V, D), if any."""
+        weight = self.embedding if self.config.tie_weights else self.output_weight
+        of_ngrams = (self.ngram_output_weight,) if self.config.ngram_embedding_size else ()
+        rows = weight, self.output_bias, *of_ngrams
         # subtle: a slice of all is no slice, for going back it would be copied
-        return (weight, bias) if symbols is None else (weight[:symbols], bias[:symbols])
+        return rows if symbols is None else tuple(part[:symbols] for part in rows)
 
-    def _logits(self, y: Tensor, symbols: int | None = None) -> Tensor:
-        """y: (T, B, H) -> (T, B, V), or of so many of the first symbols alone."""
+    def _logits(self, y: Tensor, ngrams: Tensor | None, symbols: int | None = None) -> Tensor:
+        """y: (T, B, H), vectors of n-grams (B, T, D) if any -> (T, B, V), or of so many of the first symbols alone."""
         if "projection" in self._parameters:
             y = F.linear(y, self.projection)
-        weight, bias = self.head_of(symbols)
+        weight, bias, *of_ngrams = self.head_of(symbols)
+        if ngrams is not None:
+            # subtle: one product, for with many symbols logits are what takes most memory
+            y, weight = torch.cat([y, ngrams.transpose(0, 1)], dim=2), torch.cat([weight, *of_ngrams], dim=1)
         # under autocast the product is in bfloat16 as well: twice as fast, and the mean loss stays within 2e-4 nats
-        return F.linear(y, weight, bias).to(weight.dtype)
+        return F.linear(y, weight, bias).to(bias.dtype)
 
     def initial_state(self, B: int) -> State:
         """The state of B lanes before any text: zeros."""

@@ -160,7 +160,8 @@ class TorchModel:
                 self._ids.unsqueeze(1), NgramState(*self._state[-1]), model.ngram_embedding, model.config.ngram_order
             )
             torch._foreach_copy_(self._state[-1], list(symbols))
-            x = torch.cat([x, ngrams.squeeze(1)], dim=1)
+            ngrams = ngrams.squeeze(1)
+            x = torch.cat([x, ngrams], dim=1)
         # behind the layers' states there may be those of attention and n-grams
         for layer, state in zip(model.layers, self._state, strict=False):
             y, after = layer.cell_type(layer.weights).step(_normalised(layer, x), layer.cell_type.state_type(*state))
@@ -173,8 +174,11 @@ class TorchModel:
             x = y.squeeze(1)
         if model.config.tie_weights and model.config.embedding != model.config.hidden_size:
             x = F.linear(x, model.projection)
-        weight = model.embedding if model.config.tie_weights else model.output_weight
-        self._logits.copy_(F.linear(x, weight, model.output_bias))
+        weight, bias, *of_ngrams = model.head_of()
+        logits = F.linear(x, weight, bias)
+        for ngram_weight in of_ngrams:
+            logits = logits + F.linear(ngrams, ngram_weight)
+        self._logits.copy_(logits)
 
     @torch.no_grad()
     def _draw(self) -> None:

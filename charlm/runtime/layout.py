@@ -38,7 +38,7 @@ LONGEST_VECTOR = 16
 WIDTHS = (
     *("cell", "L", "H", "V", "X", "P", "R", "S", "parts", "V_real"),
     *("embedding", "E", "projection", "output", "bias"),
-    *("ngrams", "D", "N", "ngram_rows", "ngrams_at", "symbols"),
+    *("ngrams", "D", "N", "ngram_rows", "ngrams_at", "ngram_output", "symbols"),
 )
 LAYER = (
     *("depth", "width", "residual", "norm", "start", "start_stride", "late"),
@@ -121,20 +121,19 @@ def lay_out(config: ModelConfig, weights: Mapping[str, Array], vocab_size: int, 
     output_place = matrices.add(_grid(output, V, padded(output.shape[1])))
     bias = np.full(V, -np.inf, dtype=np.float32)
     bias[:vocab_size] = weights["output_bias"]
-    inputs = padded(config.embedding + D)
+    # behind the embedding, or in its place where that is multiplied already
+    ngrams_at = config.embedding if raw else 0
+    inputs = padded(max(config.embedding + D, ngrams_at + padded(D)))
     widths = {"cell": number, "L": config.layers, "H": H, "V": V, "X": max(H, inputs), "E": E, "V_real": vocab_size}
     widths |= {"P": _count(config, INPUT) * H, "R": _count(config, RECURRENT) * H, "S": config.layers * carried * H}
-    widths |= dict.fromkeys(("ngrams", "D", "N", "ngram_rows", "ngrams_at", "symbols"), -1)
+    widths |= dict.fromkeys(("ngrams", "D", "N", "ngram_rows", "ngrams_at", "ngram_output", "symbols"), -1)
     if D:
-        # behind the embedding, or in its place where that is multiplied already
-        widths |= {
-            "ngrams": floats.add(_filled(weights["ngram_embedding"])),
-            "ngrams_at": config.embedding if raw else 0,
-        }
+        widths |= {"ngrams": floats.add(_filled(weights["ngram_embedding"])), "ngrams_at": ngrams_at}
+        widths |= {"ngram_output": matrices.add(_grid(weights["ngram_output_weight"], V, padded(D)))}
         widths |= {"D": D, "N": config.ngram_order, "ngram_rows": config.ngram_rows, "symbols": widths["S"]}
         widths["S"] += padded(config.ngram_order - 1)
     widths |= {"embedding": embedding, "projection": projection, "output": output_place, "bias": floats.add(bias)}
-    even, odd = orders(config.layers, candidate=config.cell in CANDIDATE, projection=projection >= 0)
+    even, odd = orders(config.layers, candidate=config.cell in CANDIDATE, projection=projection >= 0, ngrams=D > 0)
     widths["parts"] = len(even)
     for index, layer in enumerate(layers):
         layer["state"] = index * carried * H

@@ -17,14 +17,14 @@ from charlm.runtime.call import NUMBERS, READ, WRITE, Room, whole_kind
 from charlm.runtime.draws import draw, nats_of
 from charlm.runtime.gates import reset, squash
 from charlm.runtime.layout import LAYER, WIDTHS, Packed
-from charlm.runtime.order import CANDIDATE, INPUT, OUTPUT, PROJECTION, UPDATE
+from charlm.runtime.order import CANDIDATE, INPUT, NGRAMS, OUTPUT, PROJECTION, UPDATE
 from charlm.runtime.products import add_products
 from charlm.simd import WIDTH, fill, load, store
 from charlm.simd.words import array
 from charlm.streams.ngrams import MASK, MULTIPLIER, SHIFT
 
 CELL, L, H, V, X, P, R, S, PARTS, V_REAL, EMBEDDING, E, PROJECTION_WEIGHT, OUTPUT_WEIGHT, BIAS = range(15)
-NGRAMS, D, N, NGRAM_ROWS, NGRAMS_AT, SYMBOLS = range(BIAS + 1, len(WIDTHS))
+NGRAM_TABLE, D, N, NGRAM_ROWS, NGRAMS_AT, NGRAM_OUTPUT, SYMBOLS = range(BIAS + 1, len(WIDTHS))
 (
     DEPTH,
     REAL_WIDTH,
@@ -123,17 +123,21 @@ def advance(first, rows, T, t, answers, model, ids, state, room):
         for row in range(rows):
             begin = plan[EMBEDDING] + ids[(first + row) * (T + 1) + t] * plan[E]
             copy(vectors, row * plan[X], model.floats, begin, plan[E])
-    if t >= 0 and plan[NGRAMS] >= 0:
+    if t >= 0 and plan[NGRAM_TABLE] >= 0:
         for row in range(rows):
             symbol = ids[(first + row) * (T + 1) + t] + 1
             read_ngrams(model, symbol, state, (first + row) * plan[S] + plan[SYMBOLS], vectors, row * plan[X])
+    if answers:
+        for row in range(rows):
+            copy(vectors, logits + row * plan[V], model.floats, plan[BIAS], plan[V])
     parts = WIDTHS_COUNT + plan[L] * LAYER_COUNT + t % 2 * plan[PARTS]
     for place in range(parts, parts + plan[PARTS]):
         part = plan[place]
         of_this_step, of_the_next = part < 0 or part >= layer, 0 <= part < layer
         if part == UPDATE:
             layer += 1
-        if (of_this_step and t < 0) or (of_the_next and t == T - 1) or (part in (PROJECTION, OUTPUT) and not answers):
+        of_the_answer = part in (NGRAMS, PROJECTION, OUTPUT)
+        if (of_this_step and t < 0) or (of_the_next and t == T - 1) or (of_the_answer and not answers):
             continue
         own = part if part >= 0 else layer
         at = WIDTHS_COUNT + own * LAYER_COUNT
@@ -161,8 +165,8 @@ def advance(first, rows, T, t, answers, model, ids, state, room):
         elif part == OUTPUT:
             matrix, to, stride = plan[OUTPUT_WEIGHT], logits, plan[V]
             source = operand if plan[PROJECTION_WEIGHT] >= 0 else 0
-            for row in range(rows):
-                copy(vectors, logits + row * plan[V], model.floats, plan[BIAS], plan[V])
+        elif part == NGRAMS:
+            matrix, source, to, stride = plan[NGRAM_OUTPUT], plan[NGRAMS_AT], logits, plan[V]
         if matrix >= 0:
             add_products(rows, vectors, source, plan[X], model, matrix, vectors, to, stride, room, t)
 
@@ -177,13 +181,12 @@ def read_ngrams(model, symbol, state, symbols, vectors, to):
     """
     plan, floats = model.plan, model.floats
     to += plan[NGRAMS_AT]
-    end = plan[WIDTHS_COUNT + DEPTH] - plan[NGRAMS_AT]
-    for place in range(end):
+    for place in range(plan[X] - plan[NGRAMS_AT]):
         vectors[to + place] = np.float32(0)
     key, last = symbol * MULTIPLIER, symbols + plan[N] - 2
     for n in range(plan[N] - 1):
         key = (key + np.int64(state[last - n])) * MULTIPLIER
-        begin = plan[NGRAMS] + (key >> SHIFT & MASK) % plan[NGRAM_ROWS] * plan[D]
+        begin = plan[NGRAM_TABLE] + (key >> SHIFT & MASK) % plan[NGRAM_ROWS] * plan[D]
         for place in range(plan[D]):
             vectors[to + place] += floats[begin + place]
     for place in range(symbols, last):

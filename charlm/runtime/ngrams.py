@@ -9,17 +9,23 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.config import ModelConfig
+from charlm.runtime.product import Product
 from charlm.runtime.state import Array, LayerState
 from charlm.streams import NO_SYMBOL, rows_of_ngrams
 
 
 class Ngrams:
-    """What stands beside the embedded symbols. Letters: n rows, T symbols of each, D, N."""
+    """What stands beside the embedded symbols. Letters: n rows, T symbols of each, D, N, V.
+
+    Attributes:
+        output: their share of the logits: (n, D) -> (n, V)
+    """
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, Array]) -> None:
         """weights: all tensors of the model."""
         self._order, self._rows = config.ngram_order, config.ngram_rows
         self._table: Array = np.array(weights["ngram_embedding"])
+        self.output = Product(weights["ngram_output_weight"])
 
     def initial_state(self, n: int) -> LayerState:
         """No symbol read: (n, N - 1)."""

@@ -67,6 +67,7 @@ class NumpyModel(Priming):
         with np.errstate(over="ignore", invalid="ignore"):
             after = []
             x, share, symbols = self._first(ids, ids[:, None], state)
+            beside = x[:, self.config.embedding :]
             for index, (layer, before) in enumerate(zip(self._layers, state, strict=False)):
                 layer_state = layer.cell.step(layer.inputs(x) if index else share, before)
                 x = layer.output(x, layer_state[0])
@@ -74,7 +75,7 @@ class NumpyModel(Priming):
             if self._attention is not None:
                 x, memory = self._attention.step(x, state[len(self._layers)])
                 after.append(memory)
-            return self._logits(x), (*after, *symbols)
+            return self._logits(x, beside), (*after, *symbols)
 
     def read(self, ids: Ids) -> State:
         """The state of one row after ids (T,), T >= 0, from the beginning. Memory is flat in T."""
@@ -107,7 +108,8 @@ class NumpyModel(Priming):
             texts: the same as rows of text: each a row, or all of one.
 
         Returns:
-            the input (N, E), its share of the gates (N, GH), and the state of n-grams after it, if any.
+            the input (N, E), or with n-grams (N, E + D), its share of the gates (N, GH), and the state of n-grams after
+            it, if any.
         """
         x = self._embedding[ids]
         if self._table is not None:
@@ -118,11 +120,12 @@ class NumpyModel(Priming):
             x, symbols = np.concatenate([x, ngrams.reshape(len(ids), -1)], axis=1), (last,)
         return x, self._layers[0].inputs(x), symbols
 
-    def _logits(self, y: Array) -> Array:
-        """y: (N, H) -> (N, V)"""
+    def _logits(self, y: Array, beside: Array) -> Array:
+        """y: (N, H), and vectors of n-grams (N, D), if any -> (N, V)"""
         if self._projection is not None:
             y = self._projection(y)
-        return self._output(y) + self._output_bias
+        logits = self._output(y) + self._output_bias
+        return logits if self._ngrams is None else logits + self._ngrams.output(beside)
 
 
 def _layer_weights(weights: Mapping[str, Array], index: int) -> dict[str, Array]:

@@ -29,9 +29,11 @@ UPDATE = -3
 PROJECTION = -4
 OUTPUT = -5
 """The logits."""
+NGRAMS = -6
+"""What n-grams add to them, which is known before the layers are."""
 
 
-def orders(layers: int, *, candidate: bool, projection: bool) -> tuple[list[int], list[int]]:
+def orders(layers: int, *, candidate: bool, projection: bool, ngrams: bool) -> tuple[list[int], list[int]]:
     """The parts of even and odd steps, one after the other: as many in both.
 
     Parts are those above, and the numbers of the layers, from 0, which stand for their recurrent products.
@@ -39,10 +41,12 @@ def orders(layers: int, *, candidate: bool, projection: bool) -> tuple[list[int]
     Args:
         candidate: whether the cell has that product.
         projection: whether the output is projected.
+        ngrams: whether there are n-grams.
     """
     update = [CANDIDATE, UPDATE] if candidate else [UPDATE]
     output = [PROJECTION, OUTPUT] if projection else [OUTPUT]
-    even, odd = [INPUT, *update], [INPUT, *update, 0, *range(layers - 1, 0, -1)]
+    first = [NGRAMS, INPUT] if ngrams else [INPUT]
+    even, odd = [*first, *update], [*first, *update, 0, *range(layers - 1, 0, -1)]
     for layer in range(1, layers):
         even += [INPUT, layer, *update]
         odd += [INPUT, *update]

@@ -24,7 +24,7 @@ from charlm.training.row_adagrad import RowAdagrad
 Parameters = Mapping[str, torch.nn.Parameter]  # by name
 Rate = float | torch.Tensor
 # Matrices of which each row is of one symbol: Jordan leaves them to Adam.
-NO_MUON = frozenset(("embedding", "output_weight"))
+NO_MUON = frozenset(("embedding", "output_weight", "ngram_output_weight"))
 # The highest rate of the table of n-grams, which falls as that of all else does, and how many times the weight decay of
 # all else it has: most of its rows occur seldom. docs/recipes.md has what that was found on.
 NGRAM_RATE, NGRAM_DECAY = 0.5, 5.0

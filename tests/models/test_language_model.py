@@ -48,9 +48,10 @@ def random_ids(B: int, T: int, seed: int = 3) -> Tensor:
 def written_out(model: LanguageModel, ids: Tensor, masks: torch.Generator | None) -> Tensor:
     """The model as docs/models.md has it, over readable cells: (B, T) -> (B, T, V)."""
     config, locked = model.config, model.config.locked_dropout
-    x = drop_symbols(model.embedding, config.dropout_embedding, masks)[ids]
+    x, start = drop_symbols(model.embedding, config.dropout_embedding, masks)[ids], model.output_bias
     if config.ngram_embedding_size:
-        x = torch.cat([x, ngrams_of(model, ids)], -1)
+        ngrams = ngrams_of(model, ids)
+        x, start = torch.cat([x, ngrams], -1), start + ngrams @ model.ngram_output_weight.T
     for index, layer in enumerate(model.layers):
         inner = x
         if config.layer_norm:
@@ -66,10 +67,10 @@ def written_out(model: LanguageModel, ids: Tensor, masks: torch.Generator | None
         x = attended(model, x)
     x = drop(x, config.output, masks, locked=locked)
     if not config.tie_weights:
-        return x @ model.output_weight.T + model.output_bias
+        return x @ model.output_weight.T + start
     if config.embedding != config.hidden_size:
         x = x @ model.projection.T
-    return x @ model.embedding.T + model.output_bias
+    return x @ model.embedding.T + start
 
 
 def ngrams_of(model: LanguageModel, ids: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from charlm.runtime.order import CANDIDATE, INPUT, OUTPUT, PROJECTION, UPDATE, orders
+from charlm.runtime.order import CANDIDATE, INPUT, NGRAMS, OUTPUT, PROJECTION, UPDATE, orders
 
 LAYERS = (1, 2, 3, 4, 7)
 PIECES, OUTPUT_PIECES = 64, 8  # of a matrix, which go into the cache one by one
@@ -21,19 +21,20 @@ def step_of_parts(order: list[int]) -> dict[int, int]:
 @pytest.mark.parametrize("layers", LAYERS)
 @pytest.mark.parametrize("candidate", [False, True])
 @pytest.mark.parametrize("projection", [False, True])
-def test_parts_are_those_of_a_step(layers, candidate, projection):
-    for order in orders(layers, candidate=candidate, projection=projection):
+@pytest.mark.parametrize("ngrams", [False, True])
+def test_parts_are_those_of_a_step(layers, candidate, projection, ngrams):
+    for order in orders(layers, candidate=candidate, projection=projection, ngrams=ngrams):
         assert sorted(part for part in order if part >= 0) == list(range(layers))
         rest = [part for part in order if part < 0]
         layer = [INPUT, CANDIDATE, UPDATE] if candidate else [INPUT, UPDATE]
-        assert rest == layer * layers + [PROJECTION] * projection + [OUTPUT]
+        assert rest == [NGRAMS] * ngrams + layer * layers + [PROJECTION] * projection + [OUTPUT]
 
 
 @pytest.mark.parametrize("layers", LAYERS)
 @pytest.mark.parametrize("candidate", [False, True])
 def test_every_step_has_its_own_recurrent_product(layers, candidate):
     """Between a layer's step and its next one the product is computed once, whichever step is even."""
-    for first, second in pairwise(orders(layers, candidate=candidate, projection=False) * 2):
+    for first, second in pairwise(orders(layers, candidate=candidate, projection=False, ngrams=False) * 2):
         before, after = step_of_parts(first), step_of_parts(second)
         for layer in range(layers):
             # computed before the layer's own step it serves that one, and after it the next
@@ -74,7 +75,7 @@ def read_again(sequence: list[list[int]], capacity: int) -> float:
 @pytest.mark.parametrize("cached", [0.9, 1.2, 1.9, 3.5])
 def test_a_cache_that_holds_a_part_of_the_weights_serves_that_part(layers, share, cached):
     """Of as many matrices as the cache holds at least a share is found there; in one order all the time far less."""
-    even, odd = orders(layers, candidate=False, projection=False)
+    even, odd = orders(layers, candidate=False, projection=False, ngrams=False)
     capacity, weights = int(cached * PIECES), PIECES * (2 * layers - 1) + OUTPUT_PIECES
     most = min(1.0, capacity / weights)
     found = read_again([even, odd] * 10, capacity)

@@ -57,6 +57,9 @@ def drawn_model(draws: random.Random, cells: tuple[str, ...]) -> ModelConfig:
         layer_norm=draws.random() < 0.4,
         residual=draws.random() < 0.4,
         dropout=draws.random() / 2,
+        ngram_embedding_size=draws.choice([0, draws.randint(1, 40)]),
+        ngram_order=draws.randint(2, 8),
+        ngram_rows=draws.randint(1, 300),
     )
 
 
