@@ -237,6 +237,7 @@ def test_recurrent_weights_start_orthogonal_gate_by_gate(cell: str) -> None:
         ({"cell": "gru"}, "output_weight", 1 / 10),
         ({"cell": "gru"}, "layers.0.input_weight", 1 / 12),
         ({"tie_weights": True}, "projection", 1 / 10),
+        ({"ngram_embedding_size": 64}, "ngram_output_weight", 1 / 8),
     ],
 )
 def test_first_scales_are_those_of_the_docs(settings: dict[str, Any], tensor: str, deviation: float) -> None:

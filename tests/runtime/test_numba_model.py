@@ -105,7 +105,13 @@ def test_logits_are_those_of_the_numpy_engine(cell, options, precision):
 @pytest.mark.parametrize("cell", CELL_NUMBERS)
 @pytest.mark.parametrize(
     "options",
-    [{}, {"layer_norm": True, "residual": True}, {"hidden_size": 130}, {"ngram_embedding_size": 9}],
+    [
+        {},
+        {"layer_norm": True, "residual": True},
+        {"hidden_size": 130},
+        {"ngram_embedding_size": 9},
+        {"hidden_size": 12, "embedding_size": 7, "ngram_embedding_size": 5, "layer_norm": True},
+    ],
     ids=str,
 )
 def test_a_row_is_the_same_bits_whatever_is_beside_it(cell, options, precision):
