@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Collection, Sequence
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,15 @@ from charlm.config import Config
 from charlm.config.sections import MOST_ROWS
 from charlm.plurals import counted
 from charlm.streams.ngrams import rows_of_ngrams
-from charlm.training.choices import flag_of
+from charlm.training.choices import PASSES_WITHOUT_DROPOUT, flag_of
 
 # Numbers of a vector, and for how many symbols of the training split there is one.
 NGRAM_SIZE, SYMBOLS_A_VECTOR = 32, 16
 FEWEST_VECTORS, MOST_VECTORS = 2**8, 2**18
-# N-grams are as long as leaves so small a share of a text's new to a model that was trained on the rest of it in one
-# pass. The more often a text is read, the less may be new: all that is old was learnt by heart then, and misleads.
-# docs/recipes.md has what both were found on.
-MOST_NEW, LEAST_NEW = 0.16, 0.08
+# N-grams are as long as leaves about so large a share of a text's new to a model that was trained on the rest of it,
+# divided by the passes. The more often a text is read, the less may be new, for all that is old was learnt by
+# heart then, and misleads. docs/recipes.md has what that was found on.
+NEW = 0.36
 LEAST_ORDER, MOST_ORDER = 2, 6
 _OF_NGRAMS = ("ngram_embedding_size", "ngram_order", "ngram_rows")
 # So many symbols of a text are looked at for what is new in it.
@@ -62,7 +62,7 @@ def with_ngrams_short_enough(
     model, wanted = config.model, [name for name in _OF_NGRAMS if name in free]
     if not wanted:
         return config, None
-    if "ngram_order" in free and LEAST_NEW < new[model.ngram_order - LEAST_ORDER] <= MOST_NEW:
+    if "ngram_order" in free and _longest_ngrams(new, math.inf) < model.ngram_order:
         model = dataclasses.replace(model, ngram_order=_longest_ngrams(new, passes(config)))
     lengths = "2" if model.ngram_order == LEAST_ORDER else f"{LEAST_ORDER} to {model.ngram_order}"
     notice = (
@@ -96,6 +96,7 @@ def new_ngrams(ids: npt.NDArray[Any]) -> list[float]:
 
 
 def _longest_ngrams(new: Sequence[float], passes: float) -> int:
-    """How many symbols the longest n-grams have of which few enough are new."""
-    most = max(MOST_NEW / math.sqrt(max(passes, 1.0)), LEAST_NEW)
-    return LEAST_ORDER + len(list(takewhile(lambda share: share <= most, new[1:])))
+    """How many symbols the longest n-grams have: of two lengths the one of which, in proportion, about as many are new
+    as may be."""
+    about = NEW / max(passes, PASSES_WITHOUT_DROPOUT)
+    return LEAST_ORDER + len(list(takewhile(lambda pair: math.sqrt(pair[0] * pair[1]) <= about, pairwise(new))))

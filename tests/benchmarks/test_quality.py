@@ -49,7 +49,7 @@ def test_arms_have_the_rates_that_a_training_chooses_but_where_they_name_one(tmp
     }
     assert rates[REFERENCE] == learning_rate_for(2640, 256)
     sizes = [arm_training.arm_config(text, ARMS[name].settings, 9).model for name in (REFERENCE, "ngrams-0")]
-    assert [(model.ngram_embedding_size, model.ngram_order) for model in sizes] == [(32, 5), (0, 4)]
+    assert [(model.ngram_embedding_size, model.ngram_order) for model in sizes] == [(32, 6), (0, 4)]
     for name, arm in ARMS.items():
         size = arm.settings.get("hidden_size", 256)
         assert rates[name] == arm.settings.get("learning_rate", learning_rate_for(2640, size))

@@ -479,11 +479,12 @@ def test_a_training_has_vectors_of_n_grams_unless_asked_otherwise(
         assert model.ngram_embedding.detach().abs().sum() > 0
 
 
-@pytest.mark.parametrize(("epochs", "order"), [(1.0, 3), (10.0, 2)])
+@pytest.mark.parametrize(("epochs", "order"), [(1.0, 3), (4.0, 2)])
 def test_n_grams_are_as_long_as_training_split_and_passes_allow(place: Path, epochs: float, order: int) -> None:
-    """Of three symbols 9 % are new in the training split, 7 % in all of the text."""
+    """Of two and three symbols 1.6 and 84 % are new in the training split, which four passes do not allow; in all of
+    the text 0.9 and 82 %, which they do."""
     letters = random.Random(2)
-    (place / "tale.txt").write_text("".join(letters.choices("abcdefghij", k=3000)))
+    (place / "tale.txt").write_text("".join(letters.choices("abcdefghijklmnopqrstuvwx", k=3000)))
     chosen = plan_training(asked(place, epochs=epochs), root=place / "runs", free=NGRAMS)
     assert any(notice.startswith("n-grams of 2 symbols:") for notice in chosen.notices) == (order == 2)
     assert any(notice.startswith("n-grams of 2 to 3 symbols:") for notice in chosen.notices) == (order == 3)
