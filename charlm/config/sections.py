@@ -107,7 +107,7 @@ class ModelConfig(Section):
     )
     ngram_embedding_size: int = setting(
         0,
-        "size of the vector of the last symbols together, beside each one's own; 0 for none [adamw, muon on a CPU: 32]",
+        "size of the last symbols' vector, for layer 0 and the logits; 0 for none [adamw, muon on a CPU: 32]",
         group="model",
         minimum=0,
         maximum=65536,

@@ -57,6 +57,7 @@ def window_loss(
         state: each layer's, of (B, H) each. No gradient goes back into it.
         layers: each layer's four weights, as a kernel takes them.
         masks: dropout of each layer's outputs, or None.
+        head: with what is beside as (B, T, D); from here on it is time first.
         scratch: the same for windows that follow one another.
     """
     lowest = input_of(cell, inputs, layers[0])

@@ -24,7 +24,8 @@ def embed_ngrams(
         g[t] = sum over n = 2 ... N of table[row of (ids[t - n + 1], ..., ids[t])]
 
     After the hashed n-gram features of Mikolov et al. (2011, "Strategies for training large scale neural network
-    language models"), which lead to the output there, and here, as vectors, into the lowest layer.
+    language models"), which lead to the output there; here, as vectors, into the lowest layer and by a matrix to the
+    logits.
 
     Args:
         ids: (B, T) int64.

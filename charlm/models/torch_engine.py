@@ -153,7 +153,7 @@ class TorchModel:
 
     @torch.no_grad()
     def _step(self) -> None:
-        model = self._model
+        model, ngrams = self._model, None
         x = F.embedding(self._ids, model.embedding)
         if model.config.ngram_embedding_size:
             ngrams, symbols = embed_ngrams(
@@ -176,8 +176,8 @@ class TorchModel:
             x = F.linear(x, model.projection)
         weight, bias, *of_ngrams = model.head_of()
         logits = F.linear(x, weight, bias)
-        for ngram_weight in of_ngrams:
-            logits = logits + F.linear(ngrams, ngram_weight)
+        if ngrams is not None:
+            logits = torch.addmm(logits, ngrams, of_ngrams[0].t())
         self._logits.copy_(logits)
 
     @torch.no_grad()

@@ -17,14 +17,14 @@ from charlm.runtime.call import NUMBERS, READ, WRITE, Room, whole_kind
 from charlm.runtime.draws import draw, nats_of
 from charlm.runtime.gates import reset, squash
 from charlm.runtime.layout import LAYER, WIDTHS, Packed
-from charlm.runtime.order import CANDIDATE, INPUT, NGRAMS, OUTPUT, PROJECTION, UPDATE
+from charlm.runtime.order import CANDIDATE, INPUT, NGRAM_SHARE, OUTPUT, PROJECTION, UPDATE
 from charlm.runtime.products import add_products
 from charlm.simd import WIDTH, fill, load, store
 from charlm.simd.words import array
 from charlm.streams.ngrams import MASK, MULTIPLIER, SHIFT
 
 CELL, L, H, V, X, P, R, S, PARTS, V_REAL, EMBEDDING, E, PROJECTION_WEIGHT, OUTPUT_WEIGHT, BIAS = range(15)
-NGRAM_TABLE, D, N, NGRAM_ROWS, NGRAMS_AT, NGRAM_OUTPUT, SYMBOLS = range(BIAS + 1, len(WIDTHS))
+NGRAMS, D, N, NGRAM_ROWS, NGRAMS_AT, NGRAM_OUTPUT, SYMBOLS = range(BIAS + 1, len(WIDTHS))
 (
     DEPTH,
     REAL_WIDTH,
@@ -123,7 +123,7 @@ def advance(first, rows, T, t, answers, model, ids, state, room):
         for row in range(rows):
             begin = plan[EMBEDDING] + ids[(first + row) * (T + 1) + t] * plan[E]
             copy(vectors, row * plan[X], model.floats, begin, plan[E])
-    if t >= 0 and plan[NGRAM_TABLE] >= 0:
+    if t >= 0 and plan[NGRAMS] >= 0:
         for row in range(rows):
             symbol = ids[(first + row) * (T + 1) + t] + 1
             read_ngrams(model, symbol, state, (first + row) * plan[S] + plan[SYMBOLS], vectors, row * plan[X])
@@ -136,7 +136,7 @@ def advance(first, rows, T, t, answers, model, ids, state, room):
         of_this_step, of_the_next = part < 0 or part >= layer, 0 <= part < layer
         if part == UPDATE:
             layer += 1
-        of_the_answer = part in (NGRAMS, PROJECTION, OUTPUT)
+        of_the_answer = part in (NGRAM_SHARE, PROJECTION, OUTPUT)
         if (of_this_step and t < 0) or (of_the_next and t == T - 1) or (of_the_answer and not answers):
             continue
         own = part if part >= 0 else layer
@@ -165,7 +165,7 @@ def advance(first, rows, T, t, answers, model, ids, state, room):
         elif part == OUTPUT:
             matrix, to, stride = plan[OUTPUT_WEIGHT], logits, plan[V]
             source = operand if plan[PROJECTION_WEIGHT] >= 0 else 0
-        elif part == NGRAMS:
+        elif part == NGRAM_SHARE:
             matrix, source, to, stride = plan[NGRAM_OUTPUT], plan[NGRAMS_AT], logits, plan[V]
         if matrix >= 0:
             add_products(rows, vectors, source, plan[X], model, matrix, vectors, to, stride, room, t)
@@ -186,7 +186,7 @@ def read_ngrams(model, symbol, state, symbols, vectors, to):
     key, last = symbol * MULTIPLIER, symbols + plan[N] - 2
     for n in range(plan[N] - 1):
         key = (key + np.int64(state[last - n])) * MULTIPLIER
-        begin = plan[NGRAM_TABLE] + (key >> SHIFT & MASK) % plan[NGRAM_ROWS] * plan[D]
+        begin = plan[NGRAMS] + (key >> SHIFT & MASK) % plan[NGRAM_ROWS] * plan[D]
         for place in range(plan[D]):
             vectors[to + place] += floats[begin + place]
     for place in range(symbols, last):

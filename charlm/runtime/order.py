@@ -29,7 +29,7 @@ UPDATE = -3
 PROJECTION = -4
 OUTPUT = -5
 """The logits."""
-NGRAMS = -6
+NGRAM_SHARE = -6
 """What n-grams add to them, which is known before the layers are."""
 
 
@@ -45,7 +45,7 @@ def orders(layers: int, *, candidate: bool, projection: bool, ngrams: bool) -> t
     """
     update = [CANDIDATE, UPDATE] if candidate else [UPDATE]
     output = [PROJECTION, OUTPUT] if projection else [OUTPUT]
-    first = [NGRAMS, INPUT] if ngrams else [INPUT]
+    first = [NGRAM_SHARE, INPUT] if ngrams else [INPUT]
     even, odd = [*first, *update], [*first, *update, 0, *range(layers - 1, 0, -1)]
     for layer in range(1, layers):
         even += [INPUT, layer, *update]

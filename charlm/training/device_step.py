@@ -238,10 +238,11 @@ def _stream(device: torch.device) -> torch.cuda.Stream:
 
 
 def _each_its_own(gradients: Sequence[Tensor]) -> list[Tensor]:
-    """A kernel may give one tensor for both biases of a layer; what is changed in place must be there once."""
+    """A kernel may give one tensor for both biases of a layer; what is changed in place must be there once. And a part
+    of a larger tensor may be a gradient; torch's fused optimisers take any to lie in one piece."""
     seen: set[int] = set()
     own = []
     for gradient in gradients:
-        own.append(gradient.clone() if gradient.data_ptr() in seen else gradient)
+        own.append(gradient.clone() if gradient.data_ptr() in seen else gradient.contiguous())
         seen.add(gradient.data_ptr())
     return own

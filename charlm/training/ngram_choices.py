@@ -15,15 +15,15 @@ from charlm.config import Config
 from charlm.config.sections import MOST_ROWS
 from charlm.plurals import counted
 from charlm.streams.ngrams import rows_of_ngrams
-from charlm.training.choices import PASSES_WITHOUT_DROPOUT, flag_of
+from charlm.training.choices import flag_of
 
 # Numbers of a vector, and for how many symbols of the training split there is one.
 NGRAM_SIZE, SYMBOLS_A_VECTOR = 32, 16
 FEWEST_VECTORS, MOST_VECTORS = 2**8, 2**18
 # N-grams are as long as leaves about so large a share of a text's new to a model that was trained on the rest of it,
-# divided by the passes. The more often a text is read, the less may be new, for all that is old was learnt by
-# heart then, and misleads. docs/recipes.md has what that was found on.
-NEW = 0.36
+# divided by the passes, of which there are two at least. The more often a text is read, the less may be new, for all
+# that is old was learnt by heart then, and misleads. docs/recipes.md has what that was found on.
+NEW, FEWEST_PASSES = 0.36, 2.0
 LEAST_ORDER, MOST_ORDER = 2, 6
 _OF_NGRAMS = ("ngram_embedding_size", "ngram_order", "ngram_rows")
 # So many symbols of a text are looked at for what is new in it.
@@ -31,7 +31,7 @@ _MOST_READ = 2**22
 
 
 def with_ngrams(config: Config, free: Collection[str], symbols: int, new: Sequence[float]) -> Config:
-    """The settings with vectors of n-grams as the text asks for: as long ones as a training of one pass has.
+    """The settings with vectors of n-grams as the text asks for: as long ones as a training of few passes has.
 
     Args:
         symbols: of the training split.
@@ -42,7 +42,7 @@ def with_ngrams(config: Config, free: Collection[str], symbols: int, new: Sequen
     if "ngram_embedding_size" in free:
         model = dataclasses.replace(model, ngram_embedding_size=NGRAM_SIZE)
     if "ngram_order" in free:
-        model = dataclasses.replace(model, ngram_order=_longest_ngrams(new, 1.0))
+        model = dataclasses.replace(model, ngram_order=_longest_ngrams(new, FEWEST_PASSES))
     if "ngram_rows" in free:
         rows = 2 ** round(math.log2(symbols / SYMBOLS_A_VECTOR))
         model = dataclasses.replace(model, ngram_rows=min(max(rows, FEWEST_VECTORS), MOST_VECTORS))
@@ -96,7 +96,7 @@ def new_ngrams(ids: npt.NDArray[Any]) -> list[float]:
 
 
 def _longest_ngrams(new: Sequence[float], passes: float) -> int:
-    """How many symbols the longest n-grams have: of two lengths the one of which, in proportion, about as many are new
-    as may be."""
-    about = NEW / max(passes, PASSES_WITHOUT_DROPOUT)
-    return LEAST_ORDER + len(list(takewhile(lambda pair: math.sqrt(pair[0] * pair[1]) <= about, pairwise(new))))
+    """How many symbols the longest n-grams have: one more as long as the geometric mean of what is new of those and of
+    the ones before is no more than the passes allow."""
+    most = NEW / max(passes, FEWEST_PASSES)
+    return LEAST_ORDER + len(list(takewhile(lambda pair: math.sqrt(pair[0] * pair[1]) <= most, pairwise(new))))

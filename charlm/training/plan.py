@@ -119,7 +119,7 @@ def memory_estimate(config: Config, vocab_size: int) -> int:
     averages = 2 if training.ema else 0
     companions = 7 + averages
     per_step = model.layers * model.hidden_size * (ACTIVATIONS + ACTIVATIONS_PER_GATE * gates) + 3 * vocab_size
-    per_step += 3 * model.ngram_order * model.ngram_embedding_size
+    per_step += (3 * model.ngram_order + 5) * model.ngram_embedding_size
     A = model.attention_window
     if A:  # its scores, shares and means over the past
         per_step += 3 * (A + training.window_length) + 5 * model.hidden_size

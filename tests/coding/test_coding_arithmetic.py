@@ -15,7 +15,7 @@ from charlm.coding.compiled_steps import add_products
 from charlm.coding.lanes import decode, encode, open_coding_engine
 from charlm.coding.layout import _Parts
 from charlm.coding.ranges import BYTES_A_SYMBOL
-from charlm.coding.reference import STEPS, gate, layer_norm, product, root, tanh
+from charlm.coding.reference import STEPS, ReferenceModel, gate, layer_norm, product, root, tanh
 from charlm.coding.tables import HIGHEST, ONE, log2_e, power_table, tanh_table
 from charlm.coding.weights import MOST_SYMBOLS, shares
 from charlm.coding.whole import (
@@ -76,7 +76,7 @@ def test_shares_are_the_softmax_and_never_nothing():
     found = shares(np.rint(logits * ONE).astype(np.int64))
     wanted = np.exp(logits - logits.max(axis=1, keepdims=True)) * 2**HIGHEST + 1
     assert np.abs(found / wanted - 1).max() < 1e-5 + 1 / wanted.min()
-    extreme = shares(np.array([[-2 * LIMIT, 2 * LIMIT, 0]]))
+    extreme = shares(np.array([[-3 * LIMIT, 3 * LIMIT, 0]]))
     assert extreme.tolist() == [[1, 2**HIGHEST + 1, 1]]
     # a symbol's interval stays 1 wide at least, and it costs no more bytes than there is room for
     assert MOST_SYMBOLS * (2**HIGHEST + 1) < 2**47 < 2 ** (8 * BYTES_A_SYMBOL)
@@ -166,6 +166,21 @@ def test_a_table_too_large_to_keep_is_computed_and_writes_the_same_bytes(monkeyp
     kept = encode(open_coding_engine(model, "numba"), parts, silent)
     monkeypatch.setattr("charlm.coding.layout.LARGEST_TABLE", 1)
     assert encode(open_coding_engine(model, "numba"), parts, silent) == kept
+
+
+def test_logits_of_which_each_share_is_as_large_as_it_may_be_write_the_same_bytes(make_arrays):
+    """Bias, outputs and n-grams, of one sign in half of the symbols and of the other in the rest, in 32 bits."""
+    config = ModelConfig(hidden_size=12, layers=1, ngram_embedding_size=5, ngram_rows=1, ngram_order=2)
+    arrays, signs = make_arrays(config, 23), np.where(np.arange(23) % 2, 1.0, -1.0).astype(np.float32)
+    arrays |= {"output_bias": 511 * signs, "ngram_embedding": np.full((1, 5), 500, np.float32)}
+    arrays |= {"output_weight": np.tile(5000 * signs[:, None], 12), "ngram_output_weight": np.tile(signs[:, None], 5)}
+    arrays["layers.0.input_bias"] = np.full(48, 9, np.float32)  # all gates open, whatever comes in
+    arrays["layers.0.input_weight"] = np.zeros((48, 12 + 5), np.float32)
+    model, parts = make_whole(config, arrays, 23), [np.random.default_rng(8).integers(0, 23, 40)]
+    logits = ReferenceModel(model).step(parts[0][:1], ReferenceModel(model).initial_state(1))[0]
+    assert np.abs(logits).min() > 2.99 * LIMIT
+    written = [encode(open_coding_engine(model, name), parts, silent) for name in ("numpy", "numba")]
+    assert written[0] == written[1]
 
 
 def test_a_part_does_not_depend_on_those_beside_it_or_on_threads(make_model):

@@ -26,7 +26,8 @@ def weights(place, run):
 def test_training_learns_and_says_so(trained):
     evaluations = [record for record in records(trained, "cats") if record["kind"] == "evaluate"]
     assert len(evaluations) == 10
-    assert evaluations[-1]["validation_nats"] < 0.85 * evaluations[0]["validation_nats"]
+    # one of fourteen words, of four letters with its space: no model has less than some 0.7
+    assert evaluations[-1]["validation_nats"] < min(0.8, evaluations[0]["validation_nats"])
     assert evaluations[-1]["perplexity"] == pytest.approx(math.exp(evaluations[-1]["validation_nats"]))
 
 

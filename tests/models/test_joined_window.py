@@ -115,7 +115,7 @@ def test_it_gives_what_the_layers_give(
 
 
 @every_format
-@pytest.mark.parametrize("name", ["tied", "more symbols than places", "dropout"])
+@pytest.mark.parametrize("name", ["tied", "more symbols than places", "dropout", "n-grams, more symbols than places"])
 def test_the_first_symbols_alone_are_the_softmax_of_those(
     name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from charlm.runtime.order import CANDIDATE, INPUT, NGRAMS, OUTPUT, PROJECTION, UPDATE, orders
+from charlm.runtime.order import CANDIDATE, INPUT, NGRAM_SHARE, OUTPUT, PROJECTION, UPDATE, orders
 
 LAYERS = (1, 2, 3, 4, 7)
 PIECES, OUTPUT_PIECES = 64, 8  # of a matrix, which go into the cache one by one
@@ -27,7 +27,7 @@ def test_parts_are_those_of_a_step(layers, candidate, projection, ngrams):
         assert sorted(part for part in order if part >= 0) == list(range(layers))
         rest = [part for part in order if part < 0]
         layer = [INPUT, CANDIDATE, UPDATE] if candidate else [INPUT, UPDATE]
-        assert rest == [NGRAMS] * ngrams + layer * layers + [PROJECTION] * projection + [OUTPUT]
+        assert rest == [NGRAM_SHARE] * ngrams + layer * layers + [PROJECTION] * projection + [OUTPUT]
 
 
 @pytest.mark.parametrize("layers", LAYERS)

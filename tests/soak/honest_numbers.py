@@ -170,7 +170,13 @@ def coded(asked: Asked) -> Count:
     )
     draws, worst = random.Random(asked.seed + 2), 0.0
     for number in range(asked.of(200, 2)):
-        config = ModelConfig(cell=draws.choice(["lstm", "gru", "elman"]), hidden_size=draws.randint(4, 32), layers=1)
+        config = ModelConfig(
+            cell=draws.choice(["lstm", "gru", "elman"]),
+            hidden_size=draws.randint(4, 32),
+            layers=1,
+            ngram_embedding_size=draws.choice([0, draws.randint(1, 40)]),
+            ngram_rows=draws.randint(1, 300),
+        )
         text = drawn_text(draws, asked.of(int(10 ** draws.uniform(1, 5.3)), 1000))
         # a short text has too few pieces
         kinds = ["char", "byte", "bpe:300"] if len(text) > SHORTEST_FOR_PIECES else ["char", "byte"]

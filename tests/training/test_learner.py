@@ -100,11 +100,14 @@ def test_symbols_that_the_text_never_has_stand_in_the_loss_of_some_steps_alone(m
 
 
 @pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("ngrams", [0, 3])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_between_those_steps_nothing_moves_what_they_are_predicted_by(make_learner, tied, optimizer):
+def test_between_those_steps_nothing_moves_what_they_are_predicted_by(make_learner, tied, ngrams, optimizer):
     """No weight decay, and no momentum of an earlier step."""
     settings = {"optimizer": optimizer, "weight_decay": 0.5, "ema": 0.9}
-    learner = make_learner({"tie_weights": tied, "hidden_size": 12}, occurring=4, **settings)
+    model = {"tie_weights": tied, "hidden_size": 12, "ngram_embedding_size": ngrams, "ngram_rows": 10}
+    learner = make_learner(model, occurring=4, **settings)
+    assert len(learner.model.head_of()) == (3 if ngrams else 2)
     learner.lanes = Lanes(np.arange(400, dtype=np.uint8) % 4, 4)
 
     def rows():
