@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -49,18 +50,16 @@ class HeadWindow:
         T, B, wide = y.shape
         (self.V, self.H), self.D = given.weight.shape, 0
         padded = round_up(self.V, padding(y.dtype))
-        blocks = blocks_of(given.weight, 1, padded, wide)
+        pack_weight = partial(_packed, rows=padded, dtype=y.dtype, threads=threads, scratch=scratch)
         biases = torch.full((padded,), NEVER, dtype=torch.float32)
         biases[: self.V] = given.bias.detach()
-        panels, back_panels = _panels(blocks, y.dtype, threads, scratch), pack_back(blocks, y.dtype, threads, scratch)
+        panels, back_panels = pack_weight(given.weight, wide)
         depth, beside, beside_panels, beside_back_panels = 0, y, panels, back_panels  # not read
         if given.beside is not None and given.beside_weight is not None:
             self.D = given.beside_weight.shape[1]
             depth = round_up(self.D, padding(y.dtype))
             beside = widened(given.beside.to(y.dtype), depth)
-            blocks = blocks_of(given.beside_weight, 1, padded, depth)
-            beside_panels = _panels(blocks, y.dtype, threads, scratch)
-            beside_back_panels = pack_back(blocks, y.dtype, threads, scratch)
+            beside_panels, beside_back_panels = pack_weight(given.beside_weight, depth)
         self._beside_gradient = scratch.empty(T, B, depth, dtype=y.dtype)
         self.y_gradient = scratch.empty(T, B, wide, dtype=y.dtype)
         self.losses = np.empty(B)
@@ -102,6 +101,14 @@ class HeadWindow:
         if not self.D:
             return *own, None, None
         return *own, self._beside_gradient[:, :, : self.D].clone(), self._beside_weight[: self.V, : self.D]
+
+
+def _packed(
+    weight: Tensor, depth: int, *, rows: int, dtype: torch.dtype, threads: int, scratch: Scratch
+) -> tuple[Array, Array]:
+    """A weight filled up to so many rows and columns, packed for going forward and for going back."""
+    blocks = blocks_of(weight, 1, rows, depth)
+    return _panels(blocks, dtype, threads, scratch), pack_back(blocks, dtype, threads, scratch)
 
 
 def _panels(weight: Tensor, dtype: torch.dtype, threads: int, scratch: Scratch) -> Array:

@@ -78,9 +78,12 @@ def test_the_same_step_saved_again_and_killed_at_every_call(saving, every_call, 
 
 def test_the_power_cut_at_every_call(saving, every_call, assert_checkpoint):
     place, prepare, save = saving
+    cases = 0
     for disk, _, _ in every_call(prepare, save):
         disk.cut_power()
         check(place, assert_checkpoint, {200, 300})
+        cases += 1
+    assert cases > 60
 
 
 def test_what_was_announced_outlives_a_power_cut(saving, on, machine, assert_checkpoint):
