@@ -13,7 +13,7 @@ from charlm.config.shapes import parameter_shapes
 from charlm.errors import RunError
 from charlm.runtime import PRECISIONS, NumbaModel, NumpyModel, select
 from charlm.runtime import layout as layout_module
-from charlm.runtime.layout import CELL_NUMBERS, PLANES
+from charlm.runtime.layout import CELL_NUMBERS, LAYER, PLANES, WIDTHS
 from charlm.runtime.quantised import HALVES
 from charlm.simd import HAS_AMX
 
@@ -149,7 +149,8 @@ def test_a_table_too_large_to_keep_is_computed_instead(monkeypatch, precision, c
     _, kept = models(precision, cell=cell, **options)
     monkeypatch.setattr(layout_module, "LARGEST_TABLE", 1)
     _, computed = models(precision, cell=cell, **options)
-    assert kept._model.weights.size < computed._model.weights.size
+    depth = len(WIDTHS) + LAYER.index("depth")  # of what the first layer multiplies
+    assert kept._model.plan[depth] < computed._model.plan[depth]
     np.testing.assert_allclose(kept.prime(IDS)[0], computed.prime(IDS)[0], atol=TOLERANCES[precision])
 
 
