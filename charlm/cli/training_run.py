@@ -22,7 +22,7 @@ from charlm.runs import checkpoints_folder
 from charlm.tokenizers import parse_spec
 from charlm.training import Training, plan_training, resume_training, start_training
 from charlm.training.events import Stopped
-from charlm.training.plan import memory_estimate
+from charlm.training.plan import memory_estimate, memory_of_machine
 
 # Symbols that a vocabulary has where its size is not known: characters of a text, and 256 bytes.
 USUAL_VOCABULARY = 400
@@ -169,10 +169,27 @@ def memory_advice(config: Config, vocab_size: int | None = None) -> Iterator[Non
 
 
 def _smaller(config: Config, vocab_size: int, needed: int) -> str:
-    """The flag that saves most: the batch, or the size of a model whose weights are most of what is needed."""
-    batch_size, hidden_size = config.training.batch_size, config.model.hidden_size
-    halved = dataclasses.replace(config, training=dataclasses.replace(config.training, batch_size=batch_size // 2 or 1))
-    saved = needed - memory_estimate(halved, vocab_size)
-    if saved < needed / 4 and hidden_size > 1:
-        return f"--hidden-size {hidden_size // 2}"
-    return f"--batch-size {batch_size // 2}" if batch_size > 1 else "a smaller --window-length"
+    """The flag that saves most, at a value that fits: the batch or the window, whichever is further beyond the usual
+    one; or the size of a model whose weights are most of what is needed."""
+    training, usual = config.training, Config().training
+    longer = training.window_length / usual.window_length > training.batch_size / usual.batch_size
+    name = "window_length" if longer else "batch_size"
+    if needed - memory_estimate(_halved(config, name), vocab_size) < needed / 4 and config.model.hidden_size > 1:
+        name = "hidden_size"
+    smaller = _halved(config, name)
+    while memory_estimate(smaller, vocab_size) > memory_of_machine() and smaller != _halved(smaller, name):
+        smaller = _halved(smaller, name)
+    return f"--{name.replace('_', '-')} {_of(smaller, name)}"
+
+
+def _of(config: Config, name: str) -> int:
+    """A setting of its model or its training."""
+    return int(getattr(config.model if name == "hidden_size" else config.training, name))
+
+
+def _halved(config: Config, name: str) -> Config:
+    """The same with half of that setting, at least 1."""
+    half: dict[str, Any] = {name: max(_of(config, name) // 2, 1)}
+    if name == "hidden_size":
+        return dataclasses.replace(config, model=dataclasses.replace(config.model, **half))
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, **half))

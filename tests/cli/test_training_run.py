@@ -7,12 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from charlm.cli.training_run import memory_advice, watch
+from charlm.cli.training_run import USUAL_VOCABULARY, memory_advice, watch
 from charlm.cli.view import PlainView, QuietView
 from charlm.config import Config, ModelConfig, TokenizerConfig, TrainingConfig
 from charlm.config.shapes import count_parameters
 from charlm.errors import OutputError
 from charlm.training.events import Stopped
+from charlm.training.plan import memory_estimate
 from charlm.training.summary import Summary
 
 ALLOCATION = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
@@ -34,9 +35,28 @@ def test_it_says_how_much_is_needed_and_what_saves_most():
     needed = int(said.split("about ")[1].split(" MB")[0].replace(",", ""))
     assert needed > 16 * count_parameters(large_model.model, 400) / 2**20
     one_lane = Config(training=TrainingConfig(batch_size=1, window_length=10**6), model=ModelConfig(hidden_size=8))
-    assert advice(one_lane).endswith("try --hidden-size 4")
+    assert advice(one_lane).endswith("try --window-length 500000")
     smallest = Config(training=TrainingConfig(batch_size=1), model=ModelConfig(hidden_size=1))
-    assert advice(smallest).endswith("try a smaller --window-length")
+    assert advice(smallest).endswith("try --window-length 32")
+
+
+@pytest.mark.parametrize(
+    ("flag", "asked", "name", "section"),
+    [("window-length", 10**6, "training", TrainingConfig), ("hidden-size", 2**13, "model", ModelConfig)],
+)
+def test_what_it_says_fits_the_memory_of_the_machine(monkeypatch, flag, asked, name, section):
+    room = 2**30
+    monkeypatch.setattr("charlm.cli.training_run.memory_of_machine", lambda: room)
+
+    def config(value):
+        return Config(**{name: section(**{flag.replace("-", "_"): value})})
+
+    _, said, value = advice(config(asked)).rpartition(f"--{flag} ")
+    assert said
+    assert memory_estimate(config(int(value)), USUAL_VOCABULARY) <= room
+    assert memory_estimate(config(2 * int(value)), USUAL_VOCABULARY) > room
+    monkeypatch.setattr("charlm.cli.training_run.memory_of_machine", lambda: 0)
+    assert advice(config(asked)).endswith(f"--{flag} 1")
 
 
 def test_a_vocabulary_of_a_known_size_is_counted():
