@@ -176,10 +176,14 @@ def open_run_data(
         text = open_corpus(config, progress=progress, fetch=fetch)
         facts = _facts(text.measure())
     except CorpusError as error:
-        gone = any(name == "-" or not os.path.lexists(name) for name in config.corpus)
-        kept = _kept(run, str(error)) if gone else None
-        if kept is None:
+        if not any(name == "-" or not os.path.lexists(name) for name in config.corpus):
             raise
+        kept = _kept(run, str(error))
+        if kept is None:
+            raise CorpusError(
+                f"the text of run {run.name} is not here, nor are its ids: {error}; put it where it was, or measure "
+                f"another with charlm eval TEXT --run {run_argument(run.folder)}"
+            ) from error
         return kept
     change = text_change(run.facts.get("corpus", {}), facts)
     if change is None:

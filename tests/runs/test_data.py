@@ -176,7 +176,9 @@ def test_a_text_that_is_gone_is_replaced_by_its_ids_with_a_notice(made, poem, tm
     assert data.tokenizer.decode(data.store.part("train")) == TEXT[: made.facts["corpus"]["parts"]["train"][1]]
     assert data.notices[0].endswith("the ids kept from the first time are used")
     shutil.rmtree(tmp_path / "cache")
-    with pytest.raises(CorpusError):
+    with pytest.raises(
+        CorpusError, match=rf"the text of run a is not here, nor are its ids: .*{poem.name}.* eval TEXT"
+    ):
         open_run_data(made)
 
 
