@@ -11,8 +11,8 @@ import pytest
 
 from charlm import errors
 from charlm.cli.entry import charlm
-from charlm.cli.options import flag_name, off_name
-from charlm.config import PRESETS, SECTIONS, SamplingConfig, file_layer, resolve, settings_of
+from charlm.cli.options import off_name
+from charlm.config import PRESETS, SECTIONS, SamplingConfig, file_layer, flag_of, resolve, settings_of
 from charlm.config.presets import EVERY, OWN
 from charlm.config.toml import read_toml
 from charlm.corpora import list_recipes, read_recipe
@@ -172,7 +172,7 @@ def cells(page):
 
 def row_of(known):
     """The first cells of a setting's row in docs/settings.md."""
-    flag = f"`{flag_name(known)}`" if known.name != "corpus" else "`TEXT...`"
+    flag = f"`{flag_of(known.name)}`" if known.name != "corpus" else "`TEXT...`"
     if known.type is bool:
         flag += f" / `{off_name(known)}`"
     value = list(known.default) if isinstance(known.default, tuple) else known.default

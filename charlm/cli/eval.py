@@ -16,7 +16,7 @@ from charlm.cli.figures import figure
 from charlm.cli.layers import machine_settings
 from charlm.cli.options import SettingType, given, json_option, run_option, setting_options
 from charlm.cli.progress import choose_progress, note_compiling
-from charlm.config import CorpusConfig, SamplingConfig, TokenizerConfig, TrainingConfig, settings_of
+from charlm.config import CorpusConfig, SamplingConfig, TokenizerConfig, TrainingConfig, flag_of, settings_of
 from charlm.config.parts import SCORING_ENGINES, SPLITS
 from charlm.errors import ConfigError
 
@@ -150,6 +150,6 @@ def corpus_asked(text: tuple[str, ...], reading: dict[str, Any], unknown: str | 
     if text:
         return CorpusConfig(corpus=text, **reading)
     if reading or unknown:
-        name = next(iter(reading), "unknown").replace("_", "-")
-        raise ConfigError(f"--{name} says how to read a TEXT: give one (the run's own text is read as it was)")
+        flag = flag_of(next(iter(reading), "unknown"))
+        raise ConfigError(f"{flag} says how to read a TEXT: give one (the run's own text is read as it was)")
     return None

@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 
 from charlm.cli.command import Option
 from charlm.cli.completion import complete_runs
-from charlm.config import Setting, settings_of
+from charlm.config import Setting, flag_of, settings_of
 from charlm.config.settings import Section
 from charlm.errors import ConfigError, UnknownNameError
 
@@ -49,17 +49,12 @@ class SettingType(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # 
         except UnknownNameError:
             raise
         except ConfigError as error:
-            raise ConfigError(str(error).replace(self.setting.name, flag_name(self.setting), 1)) from None
+            raise ConfigError(str(error).replace(self.setting.name, flag_of(self.setting.name), 1)) from None
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """The choices that begin like `incomplete`."""
         choices = self.setting.choices or self.setting.names or ()
         return [CompletionItem(choice) for choice in choices if choice.startswith(incomplete)]
-
-
-def flag_name(setting: Setting) -> str:
-    """``hidden_size`` -> ``--hidden-size``."""
-    return "--" + setting.name.replace("_", "-")
 
 
 def setting_options(
@@ -96,13 +91,13 @@ def given(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def off_name(setting: Setting) -> str:
     """``tie_weights`` -> ``--no-tie-weights``: the flag of a switch that is off."""
-    return "--" + OFF_NAMES.get(setting.name, "no-" + setting.name.replace("_", "-"))
+    return flag_of(OFF_NAMES.get(setting.name, f"no_{setting.name}"))
 
 
 def _flags(setting: Setting) -> tuple[str, ...]:
     if setting.type is not bool:
-        return (flag_name(setting), setting.name)
-    return (f"{flag_name(setting)}/{off_name(setting)}", setting.name)
+        return (flag_of(setting.name), setting.name)
+    return (f"{flag_of(setting.name)}/{off_name(setting)}", setting.name)
 
 
 def _attributes(setting: Setting, usual: str | None) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from charlm.cli.command import Command, Option
 from charlm.cli.completion import complete_texts
 from charlm.cli.layers import config_options, refuse_missing, resolve_layers
 from charlm.cli.options import given, help_line, json_option, setting_options
+from charlm.config import flag_of
 from charlm.config.ranges import SweepConfig, parse_ranges
 from charlm.config.resolve import all_settings
-from charlm.config.sections import ADAMW_DECAY
+from charlm.config.sections import ADAMW_DECAY, NGRAM_SETTINGS
 from charlm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ def sweep(
     elif unwanted := given(
         {"range": ranges, "folder": folder, "config": config_file, "preset": preset, **kept, **flags}
     ):
-        name = next(iter(unwanted)).replace("_", "-")
-        name = "TEXT" if name == "corpus" else f"--{name}"
+        name = next(iter(unwanted))
+        name = "TEXT" if name == "corpus" else flag_of(name)
         raise ConfigError(f"{name} cannot be used with --resume: the sweep has its text, ranges and settings already")
     # torch comes with these, and takes a second: behind what can be refused without it
     from charlm.cli import sweep_run
@@ -115,7 +116,7 @@ def _resolved(flags: dict[str, Any], ranges: tuple[str, ...], config_file: str |
     resolved = resolve_layers(flags, config_file, preset)
     for name in parse_ranges(ranges):
         if resolved.origins[name] == "flag":
-            raise ConfigError(f"--{name.replace('_', '-')} is given beside --range {name}: give one of them")
+            raise ConfigError(f"{flag_of(name)} is given beside --range {name}: give one of them")
     return resolved
 
 
@@ -126,10 +127,7 @@ def _unchosen(name: str) -> str:
     return help_line(dataclasses.replace(known, help=known.help.partition(" [")[0]), usual)
 
 
-UNCHOSEN = (
-    *("hidden_size", "learning_rate", "dropout", "weight_decay"),
-    *("ngram_embedding_size", "ngram_order", "ngram_rows"),
-)
+UNCHOSEN = ("hidden_size", "learning_rate", "dropout", "weight_decay", *NGRAM_SETTINGS)
 HELP |= {name: _unchosen(name) for name in UNCHOSEN}
 for parameter in sweep.params:
     if isinstance(parameter, Option) and parameter.name in HELP:

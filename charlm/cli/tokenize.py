@@ -10,9 +10,8 @@ import click
 from charlm.cli import console
 from charlm.cli.command import Command, Option
 from charlm.cli.escape import escape_line
-from charlm.cli.options import flag_name, given, json_option, run_option, setting_options
-from charlm.config import CorpusConfig, TokenizerConfig
-from charlm.config.settings import settings_of
+from charlm.cli.options import given, json_option, run_option, setting_options
+from charlm.config import CorpusConfig, TokenizerConfig, flag_of, settings_of
 from charlm.errors import ConfigError
 from charlm.plurals import counted
 
@@ -60,7 +59,7 @@ def tokenize(text: str | None, path: str | None, run: str | None, ids: bool, jso
     if path is not None and text is not None:
         raise ConfigError("give a TEXT or --file, not both")
     if path is None and reading:
-        raise ConfigError(f"{flag_name(settings_of(CorpusConfig)[min(reading)])} goes with --file: how it is read")
+        raise ConfigError(f"{flag_of(min(reading))} goes with --file: how it is read")
     chosen = _chosen(run, flags)
     refuse_bytes(CorpusConfig(**reading), chosen)
     content = _content(text, path, reading)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from charlm.cli.options import flag_name, off_name
-from charlm.config import SECTIONS, Config, Setting, resolve, settings_of
+from charlm.cli.options import off_name
+from charlm.config import SECTIONS, Config, Setting, flag_of, resolve, settings_of
 from charlm.config.ranges import shown_value
+from charlm.config.sections import NGRAM_SETTINGS
 
 # A training would choose them by itself; it chooses lanes and passes only together with the size.
-ALWAYS = ("hidden_size", "learning_rate", "dropout", "ngram_embedding_size")
-OF_NGRAMS = ("ngram_order", "ngram_rows")
+ALWAYS = ("hidden_size", "learning_rate", "dropout")
 
 
 def train_command(config: Config) -> str:
     """``charlm train TEXT --hidden-size 512 ...``: the texts, a flag for each setting that is not the default."""
     usual, words = resolve([]).config, []
-    always = (*ALWAYS, *(OF_NGRAMS if config.model.ngram_embedding_size else ()))
+    always = (*ALWAYS, *(NGRAM_SETTINGS if config.model.ngram_embedding_size else NGRAM_SETTINGS[:1]))
     for section, cls in SECTIONS.items():
         for name, known in settings_of(cls).items():
             value = getattr(getattr(config, section), name)
@@ -31,6 +31,6 @@ def train_command(config: Config) -> str:
 
 def _flag(known: Setting, value: Any) -> list[str]:
     if known.type is bool:
-        return [flag_name(known) if value else off_name(known)]
+        return [flag_of(known.name) if value else off_name(known)]
     values = value if known.type is tuple else (value,)
-    return [word for one in values for word in (flag_name(known), shown_value(one))]
+    return [word for one in values for word in (flag_of(known.name), shown_value(one))]

@@ -14,7 +14,7 @@ from charlm.cli.ending import interrupted_facts, summary_facts, summary_record
 from charlm.cli.progress import choose_progress
 from charlm.cli.signals import stop_requests
 from charlm.cli.view import View, choose_view
-from charlm.config import Config, Resolved, file_layer
+from charlm.config import Config, Resolved, file_layer, flag_of
 from charlm.config.shapes import count_parameters
 from charlm.errors import ConfigError, OutputError, is_out_of_memory
 from charlm.evaluation.of_run import split_to_name
@@ -179,7 +179,7 @@ def _smaller(config: Config, vocab_size: int, needed: int) -> str:
     smaller = _halved(config, name)
     while memory_estimate(smaller, vocab_size) > memory_of_machine() and smaller != _halved(smaller, name):
         smaller = _halved(smaller, name)
-    return f"--{name.replace('_', '-')} {_of(smaller, name)}"
+    return f"{flag_of(name)} {_of(smaller, name)}"
 
 
 def _of(config: Config, name: str) -> int:

@@ -12,7 +12,7 @@ from charlm.config.sections import (
     TokenizerConfig,
     TrainingConfig,
 )
-from charlm.config.settings import Setting, setting, settings_of
+from charlm.config.settings import Setting, flag_of, setting, settings_of
 
 __all__ = [
     "CHOSEN",
@@ -30,6 +30,7 @@ __all__ = [
     "call_layer",
     "environment_layer",
     "file_layer",
+    "flag_of",
     "resolve",
     "setting",
     "settings_of",

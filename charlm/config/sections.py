@@ -11,10 +11,8 @@ from charlm.config.cells import GATES
 from charlm.config.settings import LARGEST, Section, setting, shown
 from charlm.errors import ConfigError
 
-CHOSEN = (
-    *("batch_size", "hidden_size", "epochs", "learning_rate", "dropout", "weight_decay"),
-    *("ngram_embedding_size", "ngram_order", "ngram_rows"),
-)
+NGRAM_SETTINGS = ("ngram_embedding_size", "ngram_order", "ngram_rows")
+CHOSEN = ("batch_size", "hidden_size", "epochs", "learning_rate", "dropout", "weight_decay", *NGRAM_SETTINGS)
 """Settings that `charlm train` chooses by text and end where nobody asked for anything; `charlm.training.choices` and
 `ngram_choices`."""
 

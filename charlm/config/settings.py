@@ -139,6 +139,11 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def flag_of(name: str) -> str:
+    """The flag of a setting: ``hidden_size`` -> ``--hidden-size``."""
+    return "--" + name.replace("_", "-")
+
+
 def setting(
     default: Any,
     help: str,

@@ -7,7 +7,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Collection
 
-from charlm.config import Config, ModelConfig
+from charlm.config import Config, ModelConfig, flag_of
 from charlm.config.shapes import NGRAM_TABLE, parameter_shapes
 from charlm.training.pace import DEFAULT_MINUTES, Pace
 
@@ -207,11 +207,6 @@ def with_rates(
     flags = f"{', '.join(before)} and {last} decide" if before else f"{last} decides"
     many = f"about {made:.1f} passes over the training split in {steps:,.0f} step{'s' * (round(steps) != 1)}"
     return dataclasses.replace(config, model=model, training=training), f"{what}: {many}; {flags} otherwise"
-
-
-def flag_of(name: str) -> str:
-    """The flag of a setting."""
-    return f"--{name.replace('_', '-')}"
 
 
 def with_batch_that_fits(config: Config, symbols: int) -> tuple[Config, str | None]:

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from charlm.config import Config
-from charlm.config.sections import MOST_ROWS
+from charlm.config import Config, flag_of
+from charlm.config.sections import MOST_ROWS, NGRAM_SETTINGS
 from charlm.plurals import counted
 from charlm.streams.ngrams import rows_of_ngrams
-from charlm.training.choices import flag_of
 
 # Numbers of a vector, and for how many symbols of the training split there is one.
 NGRAM_SIZE, SYMBOLS_A_VECTOR = 32, 16
@@ -25,7 +24,6 @@ FEWEST_VECTORS, MOST_VECTORS = 2**8, 2**18
 # that is old was learnt by heart then, and misleads. docs/recipes.md has what that was found on.
 NEW, FEWEST_PASSES = 0.36, 2.0
 LEAST_ORDER, MOST_ORDER = 2, 6
-_OF_NGRAMS = ("ngram_embedding_size", "ngram_order", "ngram_rows")
 # So many symbols of a text are looked at for what is new in it.
 _MOST_READ = 2**22
 
@@ -59,7 +57,7 @@ def with_ngrams_short_enough(
         new: as `with_ngrams` has it.
         passes: that a training of such settings will make; asked only where it matters.
     """
-    model, wanted = config.model, [name for name in _OF_NGRAMS if name in free]
+    model, wanted = config.model, [name for name in NGRAM_SETTINGS if name in free]
     if not wanted:
         return config, None
     if "ngram_order" in free and _longest_ngrams(new, math.inf) < model.ngram_order:
