@@ -45,7 +45,7 @@ def start(resolved: Resolved, *, run: str | None, started: float, json: bool, qu
             now=datetime.now(),
             free=resolved.free,
             progress=choose_progress(quiet=json or quiet),
-            samples=view.wants_samples or config.training.sample_every is not None,
+            samples=view.wants_samples or None,
             started=started,
         )
 
@@ -78,7 +78,7 @@ def resume(
         root=checkpoints_folder(),
         accept_change=accept_change,
         progress=choose_progress(quiet=json or quiet),
-        samples=view.wants_samples or "sample_every" in changes,
+        samples=view.wants_samples or None,
         started=started,
     )
     return watch(training, view)

@@ -261,7 +261,10 @@ class TrainingConfig(Section):
         None, "steps between checkpoints [at each evaluation]", group="saving", minimum=1
     )
     sample_every: int | None = setting(
-        None, "steps between samples shown while training [at each evaluation]", group="saving", minimum=1
+        None,
+        "steps between samples shown while training [at each evaluation, on a terminal and with --json]",
+        group="saving",
+        minimum=1,
     )
     keep: int = setting(2, "newest checkpoints kept, beside the best", group="saving", minimum=1)
     seed: int = setting(1, "seed of weights, masks and samples", group="machine", minimum=0, maximum=LARGEST)

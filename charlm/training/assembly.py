@@ -90,13 +90,20 @@ def make_trainer(
     machine: Machine,
     learner: Learner,
     *,
-    samples: bool,
+    samples: bool | None,
     clock: Callable[[], float],
     started: float,
     figures: Mapping[str, Any] | None = None,
 ) -> Trainer:
-    """The trainer of `learner`, with everything it looks at and saves to; `figures` as `RunKeeper` has them."""
+    """The trainer of `learner`, with everything it looks at and saves to.
+
+    Args:
+        samples: as `start_training` has it.
+        figures: as `RunKeeper` has them.
+    """
     validation = data.store.part("validation")
+    if samples is None:
+        samples = config.training.sample_every is not None
     return Trainer(
         learner,
         config.training,

@@ -66,7 +66,7 @@ def start_training(
     fetch: bool = True,
     free: Collection[str] = (),
     progress: Progress | None = None,
-    samples: bool = True,
+    samples: bool | None = True,
     clock: Callable[[], float] = time.monotonic,
     started: float | None = None,
 ) -> Training:
@@ -76,7 +76,7 @@ def start_training(
         run: the run's name under `root`; None makes one of corpus and time.
         fetch: download a named corpus that is not there.
         free: names of settings that nobody asked for and that can be chosen here, as `Resolved.free` has them.
-        samples: make short samples while training.
+        samples: make short samples while training; None: where the setting `sample_every` asks for them.
         started: when the time budget began, on `clock`; None for now.
 
     Raises:
@@ -113,7 +113,7 @@ def resume_training(
     root: Path,
     accept_change: bool = False,
     progress: Progress | None = None,
-    samples: bool = True,
+    samples: bool | None = True,
     clock: Callable[[], float] = time.monotonic,
     started: float | None = None,
 ) -> Training:
@@ -124,6 +124,7 @@ def resume_training(
     Args:
         changes: settings given anew; only those in `CHANGEABLE` may differ from the run's own.
         accept_change: go on with the text as it is now, although it is not the one the run was made with.
+        samples: as `start_training` has it.
 
     Raises:
         ConfigError: a setting that cannot change, or a machine that the run cannot go on with.

@@ -208,6 +208,16 @@ def test_resume_goes_on_to_a_longer_end_and_remembers_it(place):
     assert go_on(place, epochs=50.0).trainer.pace.steps > 20  # a new end takes the place of the old one
 
 
+@pytest.mark.parametrize(("every", "samples"), [(2, 2), (None, 0)])
+def test_a_run_whose_settings_ask_for_samples_writes_them_when_it_goes_on_too(place, every, samples):
+    def written(training):
+        return sum(event.kind == "sample" for event in training.events())
+
+    settings, at = config(place, steps=4, sample_every=every), {"run": "tale", "root": place / "runs"}
+    assert written(start_training(settings, **at, now=NOW, samples=None)) == samples
+    assert written(resume_training({"steps": 8}, **at, samples=None)) == samples
+
+
 def test_resume_takes_every_setting_again_that_the_run_has(place):
     """From flags, which give tuples, and from a file, which gives lists."""
     first = begin(place, steps=4)
