@@ -39,8 +39,8 @@ from charlm.config import Layer, resolve
 
 KEPT = "quality-trainings.jsonl"
 # To be counted up when the same settings train otherwise: what is kept is then of before. 2: output layers without the
-# symbols that a text never has.
-VERSION = 2
+# symbols that a text never has. 3: n-grams that lead to the logits.
+VERSION = 3
 # --quick: a model of a moment, for every arm
 TINY = {"layers": 1, "hidden_size": 16, "batch_size": 4, "window_length": 16, "kernels": "torch", "dtype": "float32"}
 QUICK_ARMS = (REFERENCE, "gru", "rate-0.015")

@@ -312,7 +312,7 @@ def train(
         texts: named corpora (fetched when absent), files or folders; none for ``shakespeare``.
         run: the new run's name; None makes one of corpus and time.
         preset: a name in `charlm.config.PRESETS`.
-        on_event: called with each event of `charlm.training.events` as it happens.
+        on_event: called with each event of `charlm.training.events` as it happens; without it no samples are written.
         settings: any setting of `Config` by its name: minutes, hidden_size, dropout, ...
 
     Raises:
@@ -323,7 +323,12 @@ def train(
     layers = [Layer(origin=f"preset {preset}", values=lookup(PRESETS, preset, "preset"))] if preset else []
     resolved = resolve([*layers, call_layer(texts, settings)])
     training = start_training(
-        resolved.config, run=run, root=_folder_of_runs(root), now=datetime.now(), free=resolved.free
+        resolved.config,
+        run=run,
+        root=_folder_of_runs(root),
+        now=datetime.now(),
+        free=resolved.free,
+        samples=on_event is not None,
     )
     for event in training.events():
         if on_event is not None:

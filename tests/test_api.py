@@ -45,6 +45,12 @@ def test_train_tells_events_and_returns_the_model(model, events):
     assert model.config.model.hidden_size == 24
 
 
+def test_without_anybody_who_is_told_no_samples_are_written(place, model, monkeypatch):
+    monkeypatch.setattr("charlm.training.assembly.sampler", None)  # to make one would fail
+    settings = {"steps": 2, "hidden_size": 8, "batch_size": 4, "window_length": 8, "threads": 1}
+    assert charlm.train(str(place / "tale.txt"), root=place / "silent", run="a", **settings).run.name == "a"
+
+
 def test_texts_are_given_once(place):
     for start in (charlm.train, lambda *texts, **more: charlm.sweep(*texts, ranges={"dropout": "0..0.5"}, **more)):
         with pytest.raises(ConfigError, match=r"give texts or corpus, not both, was \('a\.txt',\) and \('b\.txt',\)"):

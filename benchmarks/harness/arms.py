@@ -24,6 +24,7 @@ CHO = "Cho et al., 2014, arXiv:1406.1078"
 NORM = "Ba et al., 2016, arXiv:1607.06450; Xiong et al., 2020, arXiv:2002.04745"
 RESIDUAL = "He et al., 2015, arXiv:1512.03385"
 TIED = "Press and Wolf, 2016, arXiv:1608.05859"
+MIKOLOV = "Mikolov et al., 2011"
 SIZES = "Kaplan et al., 2020, arXiv:2001.08361"
 
 
@@ -93,7 +94,9 @@ ARMS: dict[str, Arm] = {
     "layer-norm": Arm({"layer_norm": True}, NORM),
     "tied-64": Arm({"tie_weights": True, "embedding_size": 64}, TIED),
     "attention-64": Arm({"attention_window": 64}, "Merity, 2019, arXiv:1911.11423"),
-    "ngrams-0": Arm({"ngram_embedding_size": 0}, "Mikolov et al., 2011"),
+    "ngrams-0": Arm({"ngram_embedding_size": 0}, MIKOLOV),
+    "ngrams-64": Arm({"ngram_embedding_size": 64}, MIKOLOV),
+    "ngrams-of-3": Arm({"ngram_order": 3}, MIKOLOV),
     "gru": Arm({"cell": "gru"}, CHO),
     "elman": Arm({"cell": "elman"}, "Elman, 1990"),
     "mogrifier": Arm({"cell": "mogrifier-lstm"}, "Melis et al., 2019, arXiv:1909.01792"),

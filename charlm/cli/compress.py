@@ -75,11 +75,13 @@ def compress(
     threads = machine_settings(given({"threads": threads})).threads
     model = load(run)
     progress = choose_progress(quiet=json or quiet)
-    with opened(file) as source, written(target, force=force, text=False) as out:
-        coder = model.coder(engine or "auto", threads, on_compile=note_compiling)
-        progress.start("compressing", None)
-        sizes = coder.compress(source, out, progress.advance)
-        progress.finish()
+    with opened(file) as source:
+        with written(target, force=force, text=False) as out:
+            coder = model.coder(engine or "auto", threads, on_compile=note_compiling)
+            progress.start("compressing", None)
+            sizes = coder.compress(source, out, progress.advance)
+            progress.finish()
+        # the compressed text is there by now, whatever becomes of its figures
         if not quiet:
             source.seek(0)
             found = figures_of(

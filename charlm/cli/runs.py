@@ -176,10 +176,13 @@ def _nats(found: RunSummary) -> float | None:
 def _precision(found: RunSummary) -> str | None:
     """The number format that generate takes on this machine, and what each one costs."""
     from charlm.runtime.precision import fastest
-    from charlm.simd.processor import HAS_INT8
 
     nats = found.precision_nats
     if not nats or "exact" not in nats:
+        return None
+    try:
+        from charlm.simd.processor import HAS_INT8
+    except ImportError:  # of llvmlite: texts are then written in float32
         return None
     # + 0.0: a zero that was rounded from below has no minus
     added = {name: round(value - nats["exact"], 4) + 0.0 for name, value in nats.items() if name != "exact"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import os
@@ -61,6 +62,8 @@ def written(
         raise ConfigError(f"a file to write has a name, was {path!r}; {STANDARD} is standard output")
     if path == STANDARD and not text and console.is_terminal(sys.stdout):
         raise ConfigError("compressed bytes are not for a terminal: name a file with --output")
+    if path != STANDARD and os.path.isdir(path):
+        raise OutputError(f"{shown(path)} is a folder: name a file in it")
     if path != STANDARD and os.path.lexists(path) and not force and not _is_channel(path):
         raise OutputError(f"{shown(path)} is there already: {remedy}")
     others: OSError | None = None  # of what is done meanwhile
@@ -128,8 +131,9 @@ def _copy(kept: BinaryIO, path: str) -> None:
         with open(path, "wb") as channel:
             shutil.copyfileobj(kept, channel, BUFFER)
         return
-    out = console.DataWriter()
+    # exact in a pipe: what is no UTF-8 goes through as Python carries it
+    out, decoder = console.DataWriter(), codecs.getincrementaldecoder("utf-8")("surrogateescape")
     while block := kept.read(BUFFER):
-        # exact in a pipe: what is no UTF-8 goes through as Python carries it
-        out.write(block.decode("utf-8", "surrogateescape"))
+        out.write(decoder.decode(block))
+    out.write(decoder.decode(b"", final=True))
     out.end_line()

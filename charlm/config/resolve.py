@@ -158,7 +158,11 @@ def environment_layer(environment: Mapping[str, str]) -> Layer:
 
 
 def to_toml(config: Config) -> str:
-    """The configuration as a TOML file that `file_layer` reads back to the same values."""
+    """The configuration as a TOML file that `file_layer` reads back to the same values.
+
+    Raises:
+        ConfigError: a name of a file that is not UTF-8, which TOML cannot hold.
+    """
     lines = []
     for section, values in config.to_json().items():
         lines.append(f"[{section}]")
@@ -170,4 +174,9 @@ def to_toml(config: Config) -> str:
 
 def _toml_value(value: Any) -> str:
     # TOML's strings, numbers, booleans and arrays are JSON's, but for DEL, which TOML wants escaped
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # what stands for a byte of a file's name
+        raise ConfigError(f"a TOML file cannot hold {shown(value)}, which is not UTF-8: rename the file") from None
+    return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,13 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-LARGEST = 1 << 17
+# Bytes in all, so that names of as many texts fit as a run can keep; and of those that are no string, for of keys and
+# tables the parser remembers many times their size.
+LARGEST, LARGEST_BARE = 1 << 21, 1 << 17
 # The parser remembers every beginning of a dotted key: ``a.a.a...`` of 64 KB would take 4 GB.
 MOST_DOTS = 100
+# those that end in their line
+_STRINGS = re.compile(rb'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'')
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -32,7 +37,14 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {where}: {getattr(error, 'strerror', None) or error}") from None
     if len(content) > LARGEST:
         raise ConfigError(f"{where} is not valid TOML for charlm: it is longer than {LARGEST} bytes")
-    for number, line in enumerate(content.split(b"\n"), start=1):
+    # after a string of several lines it cannot be told what is inside of one
+    several = b'"""' in content or b"'''" in content
+    bare = content if several else _STRINGS.sub(b"", content)
+    if len(bare) > LARGEST_BARE:
+        raise ConfigError(
+            f"{where} is not valid TOML for charlm: beside strings it is longer than {LARGEST_BARE} bytes"
+        )
+    for number, line in enumerate(bare.split(b"\n"), start=1):
         if line.count(b".") > MOST_DOTS:
             raise ConfigError(f"{where} is not valid TOML for charlm: line {number} has more than {MOST_DOTS} dots")
     try:

@@ -152,8 +152,13 @@ def _write(recipe: Recipe, texts: list[Made], folder: Path) -> None:
         "sha256": digest.hexdigest(),
         "documents": pieces,
     }
+    content = json.dumps(record, indent=1).encode() + b"\n"
+    if len(content) > LARGEST_RECORD:
+        raise CorpusError(
+            f"{str(recipe.path)!r}: {len(pieces):,} documents are more than a corpus can have; nothing was installed"
+        )
     with open(folder / DOCUMENTS_FILE, "xb") as file:
-        file.write(json.dumps(record, indent=1).encode() + b"\n")
+        file.write(content)
         _flush(file)
 
 

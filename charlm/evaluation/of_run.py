@@ -119,8 +119,8 @@ def _home(run: Run, data: Data, own: bool, progress: Progress | None) -> Data | 
 
 
 def _known(home: Data | CorpusError, data: Data, ids: Ids) -> Familiar:
-    """How much of a text is in the run's own, where it is another one."""
-    if isinstance(home, CorpusError) or home.facts["sha256"] == data.facts["sha256"]:
+    """How much of a text is in the run's own, where it is another one, or cut into other parts."""
+    if isinstance(home, CorpusError) or all(home.facts[name] == data.facts[name] for name in ("sha256", "parts")):
         return NOT_AT_ALL
     return familiar(home, ids)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -54,8 +55,16 @@ class Ranked:
 
 
 def sort_ranked(found: Iterable[Ranked], order: str = "likely", top: int | None = None) -> list[Ranked]:
-    """The first `top` in an order of `ORDERS`; equal ones stay as they came."""
-    return sorted(found, key=lambda one: ORDERS[order](one.bits_per_character))[:top]
+    """The first `top` in an order of `ORDERS`; equal ones stay as they came.
+
+    Those whose figure is no number, for the model's state exploded, are the last.
+    """
+
+    def place(one: Ranked) -> tuple[bool, float]:
+        bits = ORDERS[order](one.bits_per_character)
+        return math.isnan(bits), bits
+
+    return sorted(found, key=place)[:top]
 
 
 def score_files(

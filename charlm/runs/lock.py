@@ -62,8 +62,10 @@ def owner_of(path: Path) -> str | None:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return _read_owner(descriptor)
+    except OSError:  # a file system without locks: what the file says may be of long ago
+        return None
     finally:
         os.close(descriptor)
     return None

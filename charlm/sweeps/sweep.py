@@ -81,7 +81,7 @@ class Sweep:
         Raises:
             DivergedError, ConfigError: as `best_run`.
             RunInUseError: another process runs this sweep.
-        RunError: this machine lacks a device or kernels that the trials are to have.
+            RunError: this machine lacks a device or kernels that the trials are to have.
             CharlmError: what ends a training ends a sweep too, but for a divergence and settings that do not fit.
         """
         done = {(one.trial, one.rung) for one in self.outcomes}

@@ -48,7 +48,7 @@ class Stepped(Event):
     Attributes:
         steps_planned: where the schedule ends, as far as known now.
         seconds_left: estimated time to the last step.
-        train_nats: mean training loss per token since the last such event.
+        train_nats: mean training loss per token, smoothed over some fifty steps.
         gradient_norm: of all that is clipped, before that, in the last step.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 
 import torch
@@ -21,8 +22,8 @@ from charlm.training.device import told_of_compiling
 def note_precision(run: Run, data: Data, progress: Progress | None = None) -> None:
     """Measure on some thousand symbols of the validation split, and put it among the run's facts.
 
-    Where that cannot be done (no Numba, a model that its loop does not compute, a short split, a disk that is full)
-    the run is as good as before: texts are then written in float32.
+    Where that cannot be done (no Numba, a model that its loop does not compute or whose state explodes, a short split,
+    a disk that is full) the run is as good as before: texts are then written in float32.
 
     Args:
         progress: told when loops have to be compiled for it, which takes seconds the first time.
@@ -35,6 +36,8 @@ def note_precision(run: Run, data: Data, progress: Progress | None = None) -> No
 
         best, V = run.load(None), data.tokenizer.vocab_size
         exact = _exact_nats(run, best, V, torch.from_numpy(rows))
+        if not math.isfinite(exact):
+            return
         with told_of_compiling(progress):
             nats = measure(run.config.model, best.weights, V, rows, exact, bytes_are_fast=HAS_INT8)
         run.change_facts(precision_fact(best.step, nats))

@@ -191,16 +191,24 @@ class Trainer:
         if saved or best:
             yield from self._save(self.rails.renew(self.capture), best=best)
             if best and self.saves.trouble is not None:
-                # what is not on the disk is no best that later ones have to beat
+                # what is not on the disk is no best that later ones have to beat, after going back neither
                 self.standing.best_nats = best_before
+                self.rails.renew(self.capture)
         if sampled and self.sample is not None:
-            with self.learner.averaged() as model:
-                text = self.sample(model.to_arrays())
-            yield Sampled(**self.where(), text=text)
+            yield from self._sample(self.sample)
         if evaluated:
             # time spent here is no training speed
             self.speed.begin(self.learner.characters)
         return None
+
+    def _sample(self, sample: Callable[[Arrays], str]) -> Iterator[Event]:
+        with self.learner.averaged() as model:
+            arrays = model.to_arrays()
+        try:
+            text = sample(arrays)
+        except RunError:
+            return  # a state may explode in a long text and in no window; the losses tell whether a step went wrong
+        yield Sampled(**self.where(), text=text)
 
     def _evaluate(self, evaluate: Evaluate, last: bool) -> Finding:
         found = evaluate_now(

@@ -4,17 +4,20 @@ import io
 import json
 import os
 import shutil
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from charlm.cli import console, entry, options
+from charlm.cli import console, entry, options, runs
 from charlm.cli.escape import to_json_line
 from charlm.cli.facts import fact_lines
 from charlm.cli.writing import write_records
 from charlm.config import CHOSEN, Config, ModelConfig, file_layer, resolve
 from charlm.errors import CorpusError
 from charlm.generation import Ending, Piece
+from charlm.runs.listing import RunSummary
 
 RECIPE = """
 title = "A small text"
@@ -320,3 +323,10 @@ def test_the_minutes_of_a_training_begin_with_the_command(charlm, workplace, mon
     charlm("train", *([] if flags else ["a.txt"]), *flags, "--quiet", code=3)
     flags_read, started = seen
     assert before <= started <= flags_read
+
+
+def test_a_run_is_shown_where_llvmlite_cannot_be_imported(monkeypatch):
+    found = RunSummary(name="a", folder=Path("a"), precision_nats={"exact": 1.0, "int16": 1.0})
+    assert runs._precision(found) == "int16 (int16 +0.0000 nats)"
+    monkeypatch.setitem(sys.modules, "charlm.simd.processor", None)
+    assert runs._precision(found) is None

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from charlm.cli import entry, whole_file
+from charlm.cli import console, entry, whole_file
 from charlm.coding import figures
 from charlm.errors import OutputError
 from charlm.runtime import open_engine
@@ -175,6 +175,8 @@ def test_a_damaged_file_leaves_nothing(charlm, workplace, hostile_text):
             5,
             "cannot write no/such/folder: the folder no/such is not there",
         ),
+        (["compress", "x", "--output", "/", "--force"], 5, "/ is a folder: name a file in it"),
+        (["compress", "x", "--output", "."], 5, ". is a folder: name a file in it"),
         (["compress", "x", "--output", ""], 2, "a file to write has a name, was ''"),
         (["compress", ""], 3, "cannot read ''"),
         (["compress", "-", "--json"], 2, "cannot both go to standard output"),
@@ -193,6 +195,27 @@ def test_bad_input_is_one_line(charlm, workplace, arguments, code, words):
     assert words in lines[-1]
     assert [line for line in lines if "error" in line] == lines[-1:]
     assert sorted(path.name for path in workplace.iterdir()) == ["x"]
+
+
+def test_what_is_compressed_is_there_before_its_figures_are(charlm, hostile_text, monkeypatch):
+    content = hostile_text.read_bytes()
+
+    def broken(source, *arguments, **keywords):
+        raise OutputError("no figures")
+
+    monkeypatch.setattr(figures, "figures_of", broken)
+    charlm("compress", str(hostile_text), code=5)
+    hostile_text.unlink()
+    charlm("decompress", f"{hostile_text}.charlm")
+    assert hostile_text.read_bytes() == content
+
+
+def test_a_terminal_gets_whole_characters(charlm, workplace, monkeypatch):
+    (workplace / "x").write_bytes("Ünïcödé→\xff".encode() + b"\xe2\x86")
+    charlm("compress", "x")
+    monkeypatch.setattr(whole_file, "BUFFER", 1)
+    monkeypatch.setattr(console, "is_terminal", lambda stream: True)
+    assert charlm("decompress", "x.charlm", "--output", "-").decode() == "Ünïcödé→ÿ\\xe2\\x86\n"
 
 
 @pytest.mark.parametrize("command", ["compress", "decompress"])

@@ -113,6 +113,19 @@ def test_a_file_of_training_text_is_told_from_another(run, place):
     assert model.evaluate(place / "other.txt").notices == ()
 
 
+def test_a_part_that_the_run_was_trained_on_is_told_from_one_that_it_was_not(place, monkeypatch):
+    """The same text, cut otherwise than the run's."""
+    monkeypatch.setenv("CHARLM_CACHE", str(place / "cache"))
+    settings = {"steps": 4, "hidden_size": 8, "batch_size": 4, "window_length": 8, "threads": 1}
+    charlm.train(str(place / "tale.txt"), split="98/1/1", root=place / "checkpoints", run="most", **settings)
+    found = charlm.load("most", root=place / "checkpoints").evaluate(place / "tale.txt", split="validation")
+    assert found.baselines == {}
+    assert "word for word in what the run was trained on" in found.notices[0]
+    own = charlm.load("tale", root=place / "checkpoints").evaluate(place / "tale.txt", split="validation")
+    assert own.baselines
+    assert own.notices == ()
+
+
 def test_surprisals_in_a_file(run, place, tmp_path):
     target = tmp_path / "out.jsonl"
     found = json.loads(run("other.txt", "--surprisal", str(target), "--dynamic", "--json"))

@@ -75,7 +75,13 @@ HOSTILE = {
     "a key of many lines": (b'["a\\n\\u001b"]\nx = 1', r"no section 'a\\n\\x1b'"),
     "a long key": (b"a" * 100_000 + b" = 1", "no setting 'aaa"),
     "two long keys": ((b"a" * 50_000 + b" = 1\n") * 2, "is not valid TOML"),
-    "a long file": (b"#" * 50_000_000, "longer than 131072 bytes"),
+    "a long file": (b"#" * 50_000_000, "longer than 2097152 bytes"),
+    "a long file beside its strings": (b"#" * 200_000, "beside strings it is longer than 131072 bytes"),
+    "a long key of quoted parts": (b'"a"' + b'."a"' * 30_000 + b" = 1", "line 1 has more than 100 dots"),
+    "one that looks as if within a string": (
+        b'corpus = ["""\n""", {a' + b".a" * 30_000 + b' = 1}, "x"]',
+        "line 2 has more than 100 dots",
+    ),
     "a name of a cell that is long": (b'cell = "' + b"x" * 100_000 + b'"', "no cell 'xxx"),
 }
 
@@ -94,6 +100,21 @@ def test_a_hostile_file_is_refused_in_one_short_line_and_little_memory(tmp_path,
         tracemalloc.stop()
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 600
+
+
+def test_what_toml_cannot_hold_is_refused():
+    config = resolve([Layer(origin="flag", values={"corpus": ("caf\udce9.txt",)})]).config
+    with pytest.raises(ConfigError, match=r"cannot hold \('caf\\udce9.txt',\), which is not UTF-8: rename the file"):
+        to_toml(config)
+
+
+def test_dots_and_lengths_are_no_matter_in_strings(tmp_path):
+    """So a run of many texts can be trained again from what `export-config` writes."""
+    texts = tuple(f"parts\\\"{number}/it's a.long.name.txt" for number in range(20_000))
+    config = resolve([Layer(origin="flag", values={"corpus": texts})]).config
+    path = tmp_path / "config.toml"
+    path.write_text(to_toml(config), encoding="utf-8")
+    assert resolve([file_layer(path)]).config == config
 
 
 def test_a_file_that_is_not_there_or_not_text(tmp_path):

@@ -179,6 +179,17 @@ def test_another_file_than_the_pinned_one_changes_nothing(server, recipes):
     assert len(list((path.parent / "text").iterdir())) == 1, "the text of the recipe's earlier version is removed"
 
 
+def test_more_documents_than_are_read_back_are_not_installed(server, recipes, monkeypatch):
+    content = recipes.tar({f"{number}.txt": b"one" for number in range(9)})
+    source = recipes.url_source(server.serve("/demo.tar.gz", content), content, 'name = "d"\nmembers = ["*"]')
+    recipes.write("demo", source=source)
+    before = recipes.tree()
+    monkeypatch.setattr("charlm.corpora.install.LARGEST_RECORD", 500)
+    with pytest.raises(CorpusError, match="9 documents are more than a corpus can have; nothing was installed"):
+        fetch("demo")
+    assert recipes.tree() == before
+
+
 @pytest.mark.parametrize("pin", ['sha256 = "' + "1" * 64 + '"', "characters = 7"])
 def test_a_text_other_than_pinned_is_not_installed(server, recipes, pin):
     content = PLAY.encode()

@@ -1,12 +1,15 @@
 """Files and lines ranked: each text's score is that of the same text evaluated alone."""
 
+import math
+
 import numpy as np
 import pytest
 
 from charlm.config import CorpusConfig
 from charlm.corpora import reading
 from charlm.evaluation import evaluate
-from charlm.evaluation.ranking import score_files, score_lines, sort_ranked
+from charlm.evaluation.ranking import Ranked, score_files, score_lines, sort_ranked
+from charlm.evaluation.score import Score
 from charlm.runtime import NumbaModel
 from charlm.tokenizers import CharTokenizer
 
@@ -73,3 +76,11 @@ def test_the_orders(engine, tokenizer, files):
     assert [one.bits_per_character for one in sort_ranked(found)] == sorted(bits)
     assert [one.bits_per_character for one in sort_ranked(found, "unlikely", 3)] == sorted(bits, reverse=True)[:3]
     assert sort_ranked(found, "given") == found
+
+
+@pytest.mark.parametrize(("order", "names"), [("likely", "cabx"), ("unlikely", "bacx"), ("given", "axbc")])
+def test_a_text_at_which_the_model_explodes_is_the_last(order, names):
+    nats = {"a": 2.0, "x": math.nan, "b": 3.0, "c": 1.0}
+    scores = {name: Score(total_nats=nats[name], tokens=1, characters=1, bytes=1) for name in nats}
+    ranked = [Ranked(name=name, score=score) for name, score in scores.items()]
+    assert "".join(one.name for one in sort_ranked(ranked, order)) == names

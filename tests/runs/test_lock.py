@@ -1,5 +1,7 @@
 """One writer to a run, however the writers come and go."""
 
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -72,6 +74,17 @@ def test_the_holder_may_ask_again(new_run, content):
     assert owner_of(run.folder) is None
     with open_run(run.folder).lock():
         assert owner_of(run.folder).startswith(f"{os.getpid()} on ")
+
+
+def test_where_there_are_no_locks_a_copied_one_names_nobody(new_run, monkeypatch):
+    run = new_run()
+    (run.folder / "lock").write_text('{"pid": 1, "host": "elsewhere", "since": "2026-01-01 00:00"}')
+
+    def missing(descriptor, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    assert owner_of(run.folder) is None
 
 
 def test_the_lock_goes_with_an_error(new_run):

@@ -427,6 +427,14 @@ def test_a_finished_training_notes_what_each_number_format_costs_and_finds_it_in
     assert measured_precisions(run.facts, best.step) == pytest.approx(nats)
 
 
+def test_what_a_number_format_costs_is_not_noted_of_a_model_that_explodes(place, monkeypatch):
+    training = begin(place, steps=2)
+    monkeypatch.setattr(precision, "weigh", lambda logits, ids: weigh(logits * float("nan"), ids))
+    list(training.events())
+    run = find_run("tale", place / "runs").run
+    assert measured_precisions(run.facts, run.load(None).step) == {}
+
+
 def test_a_training_that_was_stopped_measures_nothing(place):
     training = begin(place, steps=10**6)
     for event in training.events():

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.errors import DivergedError, OutputError, UnknownNameError
+from charlm.errors import DivergedError, OutputError, RunError, UnknownNameError
 from charlm.evaluation.score import Score
 from charlm.training.pace import Pace, after_the_last_step
 from charlm.training.rails import MOST_ROLLBACKS
@@ -163,6 +163,17 @@ def test_samples_come_when_asked_for_and_are_of_the_weights(make_learner, make_t
     events = list(trainer.run())
     assert [(event.step, event.text) for event in of_kind(events, "sample")] == [(8, "text"), (16, "text")]
     assert set(seen[0]) == set(trainer.learner.model.to_arrays())
+
+
+def test_a_sample_that_explodes_is_left_out(make_learner, make_trainer):
+    """A state may grow without bound in a text of many symbols, and in no window."""
+
+    def exploding(arrays):
+        raise RunError("the model's state has exploded")
+
+    events = list(make_trainer(make_learner(sample_every=8), sample=exploding).run())
+    assert of_kind(events, "sample") == []
+    assert events[-1].reason == "steps"
 
 
 def test_patience_ends_a_training_that_no_longer_improves(make_learner, make_trainer):
@@ -461,6 +472,16 @@ def test_a_best_that_could_not_be_saved_is_none_for_those_that_follow(make_learn
     saved = {capture.progress["steps"]: best for capture, best in keeper.captures}
     assert [event.best for event in of_kind(keeper.events, "evaluate")] == [True, True, True, False]
     assert saved == {15: True, 20: False}
+
+
+def test_a_best_that_could_not_be_saved_is_none_after_going_back_either(make_learner, make_trainer):
+    keeper = Notebook(fail=True)
+    learner = make_learner(steps=15, evaluate_every=5)
+    trainer = make_trainer(learner, keeper=keeper, evaluate=scores(1.0, math.nan, 2.0, 3.0))
+    for event in trainer.run():
+        keeper.fail = event.step < 5 or (event.kind == "evaluate" and event.step == 5)
+    assert [event.step for event in of_kind(keeper.events, "rollback")] == [5]
+    assert {capture.progress["steps"]: best for capture, best in keeper.captures} == {10: True, 15: False}
 
 
 def test_weights_whose_validation_loss_is_no_number_are_not_saved_and_not_gone_back_to(make_learner, make_trainer):
