@@ -29,9 +29,12 @@ from opponents.gpu_checks import CHECKS
 from opponents.nn_model import CharRNN, lane_rows
 from opponents.on_gpu import DeviceLoop, bare_layers, synchronise, usual_writer
 
-from charlm.config import Config, CorpusConfig, ModelConfig, TrainingConfig
-from charlm.models.torch_engine import LONGEST_BLOCK, TorchModel
+from charlm.config import Config, CorpusConfig, ModelConfig, SamplingConfig, TrainingConfig
+from charlm.generation.transforms import rules_of, transforms_of
+from charlm.models.device_draws import LONGEST_BLOCK
+from charlm.models.torch_engine import TorchModel
 from charlm.runs import Data
+from charlm.runtime import RECENT, Drawing
 from charlm.training.assembly import make_learner
 from charlm.training.device import choose_machine
 from charlm.training.learner import Learner
@@ -150,13 +153,17 @@ def writing_case(H: int, data: Data, asked: argparse.Namespace) -> Case:
 def writer(engine: TorchModel, streams: int) -> Callable[[int], None]:
     """Blocks of text; their uniform numbers are drawn on the host each time, as generation would."""
     draws = np.random.default_rng(1)
-    ids, state = np.zeros(streams, dtype=np.int64), engine.initial_state(streams)
+    texts = Drawing(
+        ids=np.zeros(streams, dtype=np.int64),
+        state=engine.initial_state(streams),
+        rules=rules_of(transforms_of(SamplingConfig(temperature=0.8))),
+        recent=np.zeros((streams, RECENT), dtype=np.int64),
+        written=np.zeros(streams, dtype=np.int64),
+    )
 
     def run(count: int) -> None:
-        nonlocal ids, state
         for _ in range(count):
-            drawn, state = engine.write(ids, state, draws.random((LONGEST_BLOCK, streams)), 0.8)
-            ids = drawn[-1]
+            engine.draw(texts, draws.random((streams, LONGEST_BLOCK)))
 
     return run
 

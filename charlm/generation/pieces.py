@@ -28,7 +28,7 @@ class Engine(Protocol):
 
 @runtime_checkable
 class DrawingEngine(Engine, Protocol):
-    """An engine that draws many ids in one go, as `charlm.runtime.NumbaModel` does."""
+    """An engine that draws many ids in one go, as those of Numba and torch do."""
 
     def read(self, ids: npt.NDArray[Any]) -> State:
         """ids: (T,), T >= 0 -> the state of one row after them."""

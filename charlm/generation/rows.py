@@ -150,7 +150,7 @@ def _drawing(rules: npt.NDArray[np.float64], N: int, prompt: npt.NDArray[Any], s
     recent[:, : len(last)] = last
     return Drawing(
         ids=np.repeat(last[-1:], N),
-        state=select(state, [0] * N)[0][0],
+        state=select(state, [0] * N),
         rules=rules,
         recent=recent,
         written=np.full(N, len(last), dtype=np.int64),

@@ -7,6 +7,7 @@ tensors that stay on the device. It runs on any device that torch has: without a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from charlm.config import ModelConfig
 from charlm.errors import ConfigError, RunError
+from charlm.models.device_draws import LONGEST_BLOCK, Draws, Rules, Texts
 from charlm.models.language_model import LanguageModel
 from charlm.models.ngrams import embed_ngrams
 from charlm.models.stack import Layer
@@ -25,8 +27,6 @@ from charlm.models.state import AttentionState, NgramState
 Array = npt.NDArray[Any]
 EngineState = Sequence[Sequence[Tensor]]  # of each layer, of attention and n-grams, tensors (N, ...)
 
-# Ids that `write` draws at most before the host reads them.
-LONGEST_BLOCK = 64
 # Steps before a graph is recorded: libraries set themselves up in them, which may not happen while recording.
 STEPS_BEFORE_GRAPH = 3
 
@@ -66,12 +66,8 @@ class TorchModel:
         self._ids = torch.zeros(rows, dtype=torch.int64, device=device)
         self._state = [[part.clone() for part in layer] for layer in self._model.initial_state(rows)]
         self._logits = torch.zeros((rows, vocab_size), dtype=torch.float32, device=device)
-        # of `write`: uniform numbers, what was drawn with them, and how far it has come
-        self._uniforms = torch.zeros((LONGEST_BLOCK, rows), dtype=torch.float64, device=device)
-        self._drawn = torch.zeros((LONGEST_BLOCK, rows), dtype=torch.int64, device=device)
-        self._at = torch.zeros(1, dtype=torch.int64, device=device)
-        self._temperature = torch.ones((), dtype=torch.float64, device=device)
-        self._graphs: dict[str, torch.cuda.CUDAGraph] = {}
+        self._draws: Draws | None = None  # made where something is drawn
+        self._graphs: dict[Rules | None, torch.cuda.CUDAGraph] = {}  # by the rules of a draw; None for a step without
 
     def initial_state(self, n: int) -> EngineState:
         """The state of n rows before any text: zeros, each (n, ...)."""
@@ -82,7 +78,7 @@ class TorchModel:
         found, after = [], []
         for start in range(0, len(ids), self.rows):
             n = self._take(ids[start : start + self.rows], [[part[start:] for part in layer] for layer in state])
-            self._run("step", self._step)
+            self._run(None, self._step)
             found.append(self._logits[:n].to("cpu", copy=True).numpy())
             after.append(self._state_of(n))
         return np.concatenate(found), _joined(after)
@@ -96,6 +92,55 @@ class TorchModel:
         ids = np.asarray(ids)
         if not len(ids):
             raise RunError("a model must read at least one symbol before it can write")
+        self._read(ids)
+        state = [[part.expand(n, *part.shape[1:]).clone() for part in layer] for layer in self._state_of(1)]
+        return np.repeat(self._logits[:1].to("cpu", copy=True).numpy(), n, axis=0), state
+
+    def read(self, ids: Array) -> EngineState:
+        """The state of one row after ids (T,), T >= 0, from the beginning."""
+        if not len(ids):
+            return self.initial_state(1)
+        self._read(np.asarray(ids))
+        return self._state_of(1)
+
+    def draw(self, texts: Texts, uniforms: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Go on with texts of N rows, which are changed, by a step for each of the numbers (N, T) from [0, 1).
+
+        The host is asked every `LONGEST_BLOCK` steps alone. The ring of the last ids is kept where a rule looks at it.
+
+        Returns:
+            the ids drawn (N, T), and their nats (N, T) under the model itself: nan from where it has exploded.
+        """
+        self._draws = self._draws or Draws(self.rows, texts.recent.shape[1], self.device)
+        ids, nats = np.empty(uniforms.shape, dtype=np.int64), np.empty(uniforms.shape)
+        for start in range(0, len(uniforms), self.rows):
+            rows = slice(start, start + self.rows)
+            self._draw_rows(self._draws, texts, rows, uniforms[rows], ids[rows], nats[rows])
+        texts.ids[:] = ids[:, -1]
+        return ids, nats
+
+    def _draw_rows(self, draws: Draws, texts: Texts, rows: slice, uniforms: Array, ids: Array, nats: Array) -> None:
+        """`draw` for at most R rows."""
+        rules = tuple(texts.rules.tolist())
+        state = [[part[rows] for part in layer] for layer in texts.state]
+        n = self._take(texts.ids[rows], state)
+        if rules[0] != 1:
+            draws.take_ring(texts.recent[rows], texts.written[rows])
+        for first in range(0, uniforms.shape[1], LONGEST_BLOCK):
+            block = uniforms[:, first : first + LONGEST_BLOCK]
+            steps = block.shape[1]
+            draws.begin(block)
+            for _ in range(steps):
+                self._run(rules, partial(self._drawn_step, draws, rules))
+            ids[:, first : first + steps], nats[:, first : first + steps] = draws.drawn(n, steps)
+        for own, its in zip(self._state, state, strict=True):
+            for part, given in zip(own, its, strict=True):
+                given.copy_(part[:n])
+        if rules[0] != 1:
+            draws.give_ring(texts.recent[rows], texts.written[rows])
+
+    def _read(self, ids: Array) -> None:
+        """Go from the beginning through ids (T,), T >= 1, in the first row."""
         if int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size:
             raise RunError(
                 f"ids from {ids.min()} to {ids.max()} do not fit a vocabulary of {self.vocab_size}: "
@@ -105,39 +150,7 @@ class TorchModel:
         read = torch.from_numpy(ids.astype(np.int64)).to(self.device)
         for index in range(len(ids)):
             self._ids[:1] = read[index]
-            self._run("step", self._step)
-        state = [[part.expand(n, *part.shape[1:]).clone() for part in layer] for layer in self._state_of(1)]
-        return np.repeat(self._logits[:1].to("cpu", copy=True).numpy(), n, axis=0), state
-
-    def write(
-        self, ids: Array, state: EngineState, uniforms: Array, temperature: float = 1.0
-    ) -> tuple[Array, EngineState]:
-        """Feed each row its id, draw the next, feed that, and so on, K times; the host is not asked in between.
-
-        Args:
-            ids: (N,), N at most R.
-            uniforms: (K, N) float64 in [0, 1): a draw inverts the cumulative distribution, ids in ascending order.
-            temperature: divides the logits.
-
-        Returns:
-            what was drawn, (K, N) int64, and the state in which the last of it is not yet fed.
-
-        Raises:
-            ConfigError: more rows than R.
-        """
-        if len(ids) > self.rows:
-            raise ConfigError(f"rows must be at most {self.rows}, as this engine was made for, was {len(ids)}")
-        n = self._take(ids, state)
-        self._temperature.fill_(temperature)
-        drawn = []
-        for start in range(0, len(uniforms), LONGEST_BLOCK):
-            block = torch.from_numpy(np.array(uniforms[start : start + LONGEST_BLOCK], dtype=np.float64))
-            self._uniforms[: len(block), :n].copy_(block)
-            self._at.zero_()
-            for _ in range(len(block)):
-                self._run("draw", self._draw)
-            drawn.append(self._drawn[: len(block), :n].to("cpu", copy=True).numpy())
-        return np.concatenate(drawn), self._state_of(n)
+            self._run(None, self._step)
 
     def _take(self, ids: Array, state: EngineState) -> int:
         """Put rows where the graph reads them. Returns how many."""
@@ -181,21 +194,11 @@ class TorchModel:
         self._logits.copy_(logits)
 
     @torch.no_grad()
-    def _draw(self) -> None:
+    def _drawn_step(self, draws: Draws, rules: Rules) -> None:
         self._step()
-        wide = self._logits.double() / self._temperature
-        cumulative = (wide - wide.amax(1, keepdim=True)).exp().cumsum(1)
-        total = cumulative[:, -1:]
-        wanted = self._uniforms.index_select(0, self._at).t() * total
-        # subtle: a product that rounds up to the total means the last id that has any probability
-        at = torch.minimum(
-            torch.searchsorted(cumulative, wanted, right=True), torch.searchsorted(cumulative, total.contiguous())
-        )
-        self._ids.copy_(at[:, 0])
-        self._drawn.index_copy_(0, self._at, at.t())
-        self._at.add_(1)
+        self._ids.copy_(draws.step(self._logits, rules))
 
-    def _run(self, name: str, compute: Callable[[], None]) -> None:
+    def _run(self, name: Rules | None, compute: Callable[[], None]) -> None:
         if self.device.type != "cuda":
             compute()
             return
@@ -205,14 +208,14 @@ class TorchModel:
 
     def _recorded(self, compute: Callable[[], None]) -> torch.cuda.CUDAGraph:
         """The graph of one call. What the steps before it change is put back."""
-        changed = [self._ids, self._at, *(part for layer in self._state for part in layer)]
+        changed = [self._ids, *(part for layer in self._state for part in layer)]
+        changed += self._draws.changed if self._draws else []
         kept = [tensor.clone() for tensor in changed]
         aside = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(aside):
             for _ in range(STEPS_BEFORE_GRAPH):
                 compute()
-                self._at.zero_()
         torch.cuda.current_stream(self.device).wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):

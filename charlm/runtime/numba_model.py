@@ -118,7 +118,7 @@ class NumbaModel(Priming):
         N, T = uniforms.shape
         ids, nats = np.zeros((N, T + 1), dtype=np.int64), np.empty((N, T))
         ids[:, 0] = texts.ids
-        self._run(WRITE, ids, texts.state, nats=nats, texts=texts, uniforms=uniforms)
+        self._run(WRITE, ids, texts.state[0][0], nats=nats, texts=texts, uniforms=uniforms)
         texts.ids[:] = ids[:, -1]
         return ids[:, 1:], nats
 
