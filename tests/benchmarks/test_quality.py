@@ -67,7 +67,9 @@ def test_only_what_leaves_a_step_as_it_is_costs_the_same_unmeasured():
     assert {name for name, arm in ARMS.items() if arm.as_dear} == {
         REFERENCE,
         "rate-0.004",
+        "rate-0.008",
         "rate-0.015",
+        "rate-0.03",
         "linear",
         "constant",
     }
