@@ -43,7 +43,7 @@ class Arm:
     @property
     def as_dear(self) -> bool:
         """Whether a step takes exactly as long as one of the default: nothing but its size is another."""
-        return set(self.settings) <= {"learning_rate", "schedule", "warmup"}
+        return set(self.settings) <= {"learning_rate", "schedule", "warmup", "weight_decay"}
 
 
 # To add an arm: a line here, and its name in a section of docs/recipes.md.

@@ -66,6 +66,9 @@ def test_what_is_new_in_an_arms_text_is_that_of_its_training_part(tmp_path):
 def test_only_what_leaves_a_step_as_it_is_costs_the_same_unmeasured():
     assert {name for name, arm in ARMS.items() if arm.as_dear} == {
         REFERENCE,
+        "weight-decay-0",
+        "weight-decay-0.05",
+        "weight-decay-0.3",
         "rate-0.004",
         "rate-0.008",
         "rate-0.015",
