@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "charlm"
 
 # A room may import rooms of lower levels and itself; rooms of one level are strangers.
 LEVELS = [
-    {"errors", "plurals"},
+    {"errors", "plurals", "timing"},
     {"registry", "config"},
     {"corpora", "tokenizers", "streams", "simd"},
     {"runs", "kernels"},
@@ -28,6 +28,7 @@ TORCH_FREE = {
     "simd",
     "errors",
     "plurals",
+    "timing",
     "registry",
     "config",
     "corpora",

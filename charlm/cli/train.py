@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import click
@@ -12,6 +11,7 @@ from charlm.cli.completion import complete_texts
 from charlm.cli.layers import config_options, refuse_missing, resolve_layers
 from charlm.cli.options import given, json_option, run_option
 from charlm.errors import ConfigError
+from charlm.timing import counted_time
 
 EXAMPLES = (
     ("charlm train", "Shakespeare, three minutes"),
@@ -51,7 +51,7 @@ def train(
     Without TEXT it trains on Shakespeare, which is fetched first. The first Ctrl-C finishes the step and
     saves, the second stops at once.
     """
-    started = time.monotonic()
+    started = counted_time()
     flags = given({"corpus": text, **settings})
     if not resume:
         if accept_change:

@@ -32,7 +32,7 @@ def start(resolved: Resolved, *, run: str | None, started: float, json: bool, qu
     """Train anew; returns the exit code.
 
     Args:
-        started: when the command began, on `time.monotonic`: its minutes count from then.
+        started: when the command began, on `counted_time`: its minutes count from then.
     """
     config = resolved.config
     view = choose_view(json=json, quiet=quiet)

@@ -18,6 +18,7 @@ from charlm.corpora.reading import Document, Form, check_encoding, recognise
 from charlm.corpora.recipe import Recipe, load_recipe
 from charlm.errors import CorpusError
 from charlm.registry import suggestion
+from charlm.timing import paused
 
 STDIN = "-"
 
@@ -96,7 +97,8 @@ def _add_recipe(sources: Sources, name: str, config: CorpusConfig, progress: Pro
     recipe = load_recipe(name)
     installed = find_installed(recipe)
     if installed is None and fetch:
-        get_corpus(name, progress=progress)
+        with paused():  # it takes what the network does, and once
+            get_corpus(name, progress=progress)
         installed = find_installed(recipe)
     if installed is None:
         raise CorpusError(f"the text of corpus {name!r} is not here: get it with: charlm corpora get {name}")

@@ -18,6 +18,7 @@ from numba.core.codegen import get_host_cpu_features
 
 from charlm.simd.code_files import code_folder, keep_in_code_files
 from charlm.simd.processor import FEATURES
+from charlm.timing import go_on, pause
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -34,6 +35,19 @@ def _number_anew() -> None:
 
 _number_anew()
 os.register_at_fork(after_in_child=_number_anew)
+
+
+class _StopsTheClock(event.Listener):
+    """Compiling happens once on a machine: no budget of time counts it."""
+
+    def on_start(self, event: object) -> None:
+        pause()
+
+    def on_end(self, event: object) -> None:
+        go_on()
+
+
+event.register("numba:compile", _StopsTheClock())
 
 if (get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES) != FEATURES:
     # else loops might be written for instructions that Numba then refuses to use

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ from charlm.sweeps.events import SweepEvent
 from charlm.sweeps.folder import Search
 from charlm.sweeps.plan import make_plan
 from charlm.sweeps.sweep import Sweep
+from charlm.timing import counted_time
 from charlm.training.device import choose_machine
 from charlm.training.run_folder import check_folder
 
@@ -39,7 +39,7 @@ def start_sweep(
     now: datetime,
     fit_batch: bool = False,
     progress: Progress | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = counted_time,
     started: float | None = None,
 ) -> Sweep:
     """Prepare a new sweep: draw the trials, plan the rungs, read the text, make the folder.
@@ -77,7 +77,7 @@ def start_sweep(
 
 
 def resume_sweep(
-    name: str, *, root: Path, progress: Progress | None = None, clock: Callable[[], float] = time.monotonic
+    name: str, *, root: Path, progress: Progress | None = None, clock: Callable[[], float] = counted_time
 ) -> Sweep:
     """A sweep that goes on where it was stopped or killed; of one that is complete, nothing is left but its ranking.
 

@@ -18,6 +18,7 @@ from charlm.sweeps import folder as files
 from charlm.sweeps.events import RungBegan, SweepEnded, SweepEvent, TrialBegan, TrialEnded, TrialEvent
 from charlm.sweeps.folder import Outcome, Search, run_name
 from charlm.sweeps.trial import open_trial, score_trial
+from charlm.timing import counted_time
 from charlm.training import Training
 from charlm.training.events import Stopped
 
@@ -40,7 +41,7 @@ class Sweep:
         *,
         notices: Sequence[str] = (),
         progress: Progress | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = counted_time,
     ) -> None:
         self.folder, self.search = folder, search
         self.outcomes, self.notices = list(outcomes), list(notices)

@@ -20,6 +20,7 @@ from charlm.kernels.devices import choose_device
 from charlm.plurals import counted
 from charlm.runs import Data, Run, TrainingCheckpoint, create_run, find_run, open_run_data, prepare, refuse_unkept
 from charlm.runs.data import text_change
+from charlm.timing import counted_time, paused_seconds
 from charlm.training.assembly import (
     CHECKPOINT,
     ENDS,
@@ -56,6 +57,9 @@ from charlm.training.trainer import Trainer
 from charlm.training.training import Training
 from charlm.training.trial import symbols_per_second
 
+# seconds of compiling and fetching that are worth a word
+SHORTEST_PAUSE = 1.0
+
 
 def start_training(
     config: Config,
@@ -67,7 +71,7 @@ def start_training(
     free: Collection[str] = (),
     progress: Progress | None = None,
     samples: bool | None = True,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = counted_time,
     started: float | None = None,
 ) -> Training:
     """Prepare a new training: read and encode the text, make model and run folder.
@@ -82,7 +86,7 @@ def start_training(
     Raises:
         CharlmError: of the kind that fits; nothing is left behind.
     """
-    started = clock() if started is None else started
+    started, before = clock() if started is None else started, paused_seconds()
     check_place(run, root)
     config, data = _prepared(config, fetch, free, progress)
     config, data, machine = _chosen(config, free, data, lambda: clock() - started, progress)
@@ -103,7 +107,8 @@ def start_training(
     )
     trainer = make_trainer(opened, config, data, machine, learner, samples=samples, clock=clock, started=started)
     baselines = BaselinesAside(data, MOST_SCORED)
-    return Training(config, data, opened, machine, trainer, list(data.notices), baselines, progress)
+    notices = [*data.notices, *_of_pauses(config, before)]
+    return Training(config, data, opened, machine, trainer, notices, baselines, progress)
 
 
 def resume_training(
@@ -114,7 +119,7 @@ def resume_training(
     accept_change: bool = False,
     progress: Progress | None = None,
     samples: bool | None = True,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = counted_time,
     started: float | None = None,
 ) -> Training:
     """Go on with a run from its latest checkpoint, bit for bit where it is on the same machine.
@@ -131,7 +136,7 @@ def resume_training(
         CompleteError: a training that has come to its end.
         CharlmError: of the kind that fits, for damaged runs and changed texts.
     """
-    started = clock() if started is None else started
+    started, before = clock() if started is None else started, paused_seconds()
     at = find_run(run, root)
     if at.which not in (None, "latest"):
         raise ConfigError(f"a run is resumed from its latest checkpoint, not from {at.which}: leave @{at.which} out")
@@ -167,9 +172,17 @@ def resume_training(
             opened.change_facts({"corpus": data.facts})
         unsaved = f"run {opened.name} ended before its first checkpoint and begins again"
         goes_on = [unsaved] if checkpoint is None else [*checkpoint.notices, f"goes on from step {checkpoint.step:,}"]
-        notices = [*data.notices, *goes_on]
+        notices = [*data.notices, *goes_on, *_of_pauses(config, before)]
         baselines = BaselinesAside(data, MOST_SCORED)
         return Training(config, data, opened, machine, trainer, notices, baselines, progress, held.pop_all())
+
+
+def _of_pauses(config: Config, before: float) -> list[str]:
+    """What to say of pauses since the clock had stood for `before` seconds, where minutes end the training."""
+    seconds = paused_seconds() - before
+    if seconds < SHORTEST_PAUSE or Pace.of(config.training, 1).seconds is None:
+        return []
+    return [f"compiling and fetching took {seconds:.0f} seconds, once: --minutes does not count them"]
 
 
 def _check_arrays(run: Run, checkpoint: TrainingCheckpoint) -> None:

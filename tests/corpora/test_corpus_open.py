@@ -3,14 +3,16 @@
 import hashlib
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charlm import timing
 from charlm.config import CorpusConfig
 from charlm.corpora import corpus as corpus_module
-from charlm.corpora import get_corpus, open_corpus
+from charlm.corpora import get_corpus, open_corpus, sources
 from charlm.corpora.corpus import pieces_of
 from charlm.errors import ConfigError, CorpusError
 
@@ -54,6 +56,22 @@ def test_a_folder_in_name_order(folder):
 )
 def test_include(folder, include, text):
     assert text_of(opened(folder, include=include)) == text
+
+
+def test_minutes_do_not_count_the_fetching(monkeypatch):
+    now = [0.0]
+
+    def slow(*arguments, **options):
+        now[0] += 30.0
+        raise CorpusError("no connection")
+
+    monkeypatch.setattr(timing, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(sources, "get_corpus", slow)
+    monkeypatch.setattr(sources, "find_installed", lambda recipe: None)
+    begun = timing.counted_time()
+    with pytest.raises(CorpusError, match="no connection"):
+        open_corpus(CorpusConfig(corpus=("shakespeare",)), fetch=True)
+    assert (now[0], timing.counted_time()) == (30.0, begun)
 
 
 def test_include_that_fits_nothing(folder):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from charlm import timing
 from charlm.api import load
 from charlm.config import Config, Layer, file_layer, resolve, to_toml
 from charlm.config.ranges import SweepConfig
@@ -23,7 +24,7 @@ from charlm.runtime import PRECISIONS
 from charlm.runtime.precision import fastest
 from charlm.simd.processor import HAS_INT8
 from charlm.sweeps import start_sweep
-from charlm.training import plan_training, precision, resume_training, start_training
+from charlm.training import plan_training, precision, resume_training, start, start_training
 from charlm.training.events import Stopped
 from charlm.training.plan import CUDA_BYTES, memory_estimate
 from charlm.training.precision import note_precision
@@ -162,6 +163,26 @@ def test_a_folder_that_cannot_be_made_is_named_before_any_work(place):
     (place / "runs").write_text("a file")
     with pytest.raises(OutputError, match="folder for runs"):
         begin(place, steps=1)
+
+
+def test_minutes_do_not_count_what_a_machine_does_once(place, monkeypatch):
+    """A first training of a minute that compiled for half of it would have learnt half as much."""
+    now, choose = [100.0], start.choose_machine
+    monkeypatch.setattr(timing, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def compiling(*arguments, **options):
+        now[0] += 2.0
+        with timing.paused():
+            now[0] += 30.0
+        return choose(*arguments, **options)
+
+    said = "compiling and fetching took 30 seconds, once: --minutes does not count them"
+    training = begin(place, run="quick", minutes=1.0)
+    assert (training.trainer.seconds(), said in training.notices) == (0.0, False)
+    monkeypatch.setattr(start, "choose_machine", compiling)
+    training = begin(place, minutes=1.0)
+    assert (training.trainer.seconds(), said in training.notices) == (2.0, True)
+    assert said not in begin(place, run="steps", steps=1).notices
 
 
 @pytest.mark.parametrize(
