@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import textwrap
 import time
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -148,7 +149,18 @@ def print_table(rows: Iterable[Sequence[str]], heading: Sequence[str] | None = N
 
 
 def note(text: str) -> None:
-    """One line (or some) to standard error, for a person. A stream that takes no more is no reason to stop."""
+    """One line (or some) to standard error, for a person; on a terminal folded to its width.
+
+    A stream that takes no more is no reason to stop.
+    """
+    if is_terminal(sys.stderr):
+        width = terminal_width(sys.stderr)
+        text = "\n".join(part for line in text.split("\n") for part in folded(line, width))
+    note_as_it_is(text)
+
+
+def note_as_it_is(text: str) -> None:
+    """`note` of lines that stay as they are: one that may be copied from a terminal, or a traceback."""
     Bar.wipe()
     try:
         if sys.stderr is not None:
@@ -230,6 +242,16 @@ def cut(text: str, columns: int) -> str:
     while width_of(text) > columns:
         text = text[:-1]
     return text
+
+
+def folded(line: str, width: int) -> list[str]:
+    """A line in parts of at most so many characters, where words allow it.
+
+    Words are never cut: a path or a command must stay one piece to be copied.
+    """
+    if len(line) <= width:
+        return [line]
+    return textwrap.wrap(line, max(8, width), break_long_words=False, break_on_hyphens=False, expand_tabs=False)
 
 
 def terminal_width(stream: TextIO | None) -> int:

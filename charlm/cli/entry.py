@@ -83,9 +83,9 @@ def _whole(arguments: Sequence[str]) -> list[str]:
 def _report(error: BaseException, *, debug: bool) -> int:
     code, message = failure.explain(error)
     if debug and message:
-        console.note(failure.trace(error))
+        console.note_as_it_is(failure.trace(error))
     if message:
-        console.note(failure.line(message))
+        console.note_as_it_is(failure.line(message))
     return _flushed(code)
 
 
@@ -98,7 +98,7 @@ def _flushed(code: int) -> int:
         second, message = failure.explain(error)
         if code in (0, failure.BROKEN_PIPE):
             if message:
-                console.note(failure.line(message))
+                console.note_as_it_is(failure.line(message))
             return second
     return code
 

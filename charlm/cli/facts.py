@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from collections.abc import Iterable
 from typing import TextIO
 
@@ -27,9 +26,9 @@ def fact_lines(facts: Iterable[Fact], width: int | None) -> list[str]:
             lines.append(f"{name:<{NAME_WIDTH}}{text}".rstrip())
         elif width < NARROW:
             lines += [name] if name else []
-            lines += [f"  {line}" for line in _folded(text, width - 2)]
+            lines += [f"  {line}" for line in console.folded(text, width - 2)]
         else:
-            first, *rest = _folded(text, width - NAME_WIDTH)
+            first, *rest = console.folded(text, width - NAME_WIDTH)
             lines.append(f"{name:<{NAME_WIDTH}}{first}")
             lines += [f"{'':<{NAME_WIDTH}}{line}" for line in rest]
     return lines
@@ -44,8 +43,3 @@ def print_facts(facts: Iterable[Fact]) -> None:
 def width_for(stream: TextIO | None) -> int | None:
     """How wide lines on `stream` may be; None where nobody looks."""
     return console.terminal_width(stream) if console.is_terminal(stream) else None
-
-
-def _folded(text: str, width: int) -> list[str]:
-    # words are never cut: a path or a command must stay one piece to be copied
-    return textwrap.wrap(text, max(8, width), break_long_words=False, break_on_hyphens=False) or [""]

@@ -105,7 +105,7 @@ class PlainView(View):
             self._told = event.seconds
         text = plain_line(event)
         if text:
-            console.note(text)
+            (console.note_as_it_is if isinstance(event, Sampled) else console.note)(text)
 
 
 def plain_line(event: Event) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from charlm.cli import console, entry
 from charlm.cli.console import width_of
 from charlm.cli.live_view import LiveView
 from charlm.cli.view import PLAIN_INTERVAL, JsonView, PlainView, QuietView, plain_line
@@ -181,3 +182,38 @@ def test_quiet_view_is_quiet(capsys):
     view.end(["x"])
     view.end_record({})
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    monkeypatch.setattr(console, "is_terminal", lambda stream: True)
+    monkeypatch.setattr(console, "terminal_width", lambda stream: 30)
+
+
+SAID = "hidden size 128: by the time and the text; --hidden-size decides otherwise\n  short  and\tso"
+
+
+def test_a_notice_stays_a_line_where_nobody_looks(capsys):
+    console.note(SAID)
+    assert capsys.readouterr().err == SAID + "\n"
+
+
+def test_a_notice_is_folded_at_words_on_a_terminal(narrow, capsys):
+    console.note(SAID)
+    folded = "hidden size 128: by the time\nand the text; --hidden-size\ndecides otherwise\n  short  and\tso\n"
+    assert capsys.readouterr().err == folded
+    console.note("saved in /a/path/that/nobody/would/like/to/type/anew")
+    assert capsys.readouterr().err == "saved in\n/a/path/that/nobody/would/like/to/type/anew\n"
+
+
+def test_what_may_be_copied_from_a_terminal_stays_one_line(narrow, capsys):
+    assert entry.run(["train", "no such text anywhere", "--steps", "1", "--run", "a-name-of-some-length"]) != 0
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert len(line) > 60
+
+
+def test_samples_keep_their_lines_where_nothing_can_be_drawn(narrow, capsys):
+    view = PlainView()
+    view.show(Sampled(**at(200), text="a  line that is  longer than the terminal is wide"))
+    assert capsys.readouterr().err == "    | a  line that is  longer than the terminal is wide\n"
