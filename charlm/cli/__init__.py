@@ -18,3 +18,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("charlm.cli.config:config", "Show every setting and where its value came from."),
     "completion": ("charlm.cli.completion:completion", "Print shell completion for bash, zsh or fish."),
 }
+# What other tools call them, and what is tried first.
+MEANT = {
+    "help": "charlm --help",
+    "list": "charlm runs list",
+    "perplexity": "charlm eval --perplexity",
+    "resume": "charlm train --resume",
+    "sample": "charlm generate",
+    "test": "charlm eval",
+    "version": "charlm --version",
+}

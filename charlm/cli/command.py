@@ -69,15 +69,24 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """A group whose commands stand in a table of ``name -> (module:function, help)`` and are imported when called."""
+    """A group whose commands stand in a table of ``name -> (module:function, help)`` and are imported when called.
+
+    Args:
+        meant: what to type for a name that is in no table but that people try.
+    """
 
     def __init__(
-        self, *arguments: Any, table: Mapping[str, tuple[str, str]], examples: Examples = (), **keywords: Any
+        self,
+        *arguments: Any,
+        table: Mapping[str, tuple[str, str]],
+        meant: Mapping[str, str] | None = None,
+        examples: Examples = (),
+        **keywords: Any,
     ) -> None:
         keywords.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
         keywords |= {"no_args_is_help": False, "invoke_without_command": True, "callback": _help_without_command}
         super().__init__(*arguments, **keywords)
-        self.table = table
+        self.table, self.meant = table, meant or {}
         self.examples = tuple(examples)
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
@@ -105,6 +114,8 @@ class Group(click.Group):
             UnknownNameError: it lists the commands and suggests the nearest.
         """
         if not ctx.resilient_parsing and not args[0].startswith("-"):
+            if args[0] in self.meant:
+                raise UnknownNameError(f"no command {args[0]!r}: use {self.meant[args[0]]}")
             try:
                 lookup(self.table, args[0], "command")
             except UnknownNameError as error:

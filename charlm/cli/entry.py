@@ -13,7 +13,7 @@ import click
 from click.shell_completion import shell_complete
 
 from charlm import __version__
-from charlm.cli import COMMANDS, console, failure
+from charlm.cli import COMMANDS, MEANT, console, failure
 from charlm.cli.command import DEBUG, Group
 from charlm.cli.signals import postponed
 
@@ -37,7 +37,7 @@ def charlm() -> Group:
     version = click.Option(
         ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version, help="print the version"
     )
-    return Group(name="charlm", table=COMMANDS, help=HELP, examples=EXAMPLES, params=[version])
+    return Group(name="charlm", table=COMMANDS, meant=MEANT, help=HELP, examples=EXAMPLES, params=[version])
 
 
 def run(arguments: Sequence[str]) -> int:

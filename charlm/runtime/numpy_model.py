@@ -12,14 +12,12 @@ from charlm.config import ModelConfig
 from charlm.runtime.attention import Attention
 from charlm.runtime.checking import checked
 from charlm.runtime.layer import Layer
+from charlm.runtime.layout import LARGEST_TABLE
 from charlm.runtime.ngrams import Ngrams
 from charlm.runtime.priming import Ids, Priming
 from charlm.runtime.product import Product
 from charlm.runtime.state import Array, State
 
-# Layer 0's share of the gates is looked up in a table (V, GH) of up to this many numbers (32 MB), above that
-# it is computed: a large vocabulary must not cost several times the memory of the model.
-LARGEST_TABLE = 2**23
 # Symbols of a prompt that go through a layer together.
 WINDOW = 256
 

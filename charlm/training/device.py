@@ -115,7 +115,7 @@ def told_of_compiling(progress: Progress | None) -> Iterator[None]:
 
     def begin() -> None:
         begun.append(True)
-        progress.start("Compiling fast loops for this processor, once", None)
+        progress.start("compiling for this processor: some seconds, once", None)
 
     with telling(begin):
         try:

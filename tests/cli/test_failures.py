@@ -24,6 +24,8 @@ BAD = [
         2,
         r"'--output=\ud800' holds half of a surrogate pair at character 9",
     ),
+    (["sample", "--temperature", "0.8"], 2, "no command 'sample'", "use charlm generate\n"),
+    (["help", "train"], 2, "no command 'help'", "use charlm --help\n"),
     (["runs", "lst"], 2, "no command 'lst'", "did you mean list?"),
     (["train", "--hiden-size", "3"], 2, "no option --hiden-size", "did you mean --hidden-size?"),
     (["train", "--hidden-size", "0"], 2, "--hidden-size must be a whole number in [1, 65536], was 0"),

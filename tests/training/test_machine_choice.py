@@ -330,7 +330,7 @@ def test_that_loops_are_compiled_is_said_once_and_only_then(monkeypatch, fails):
 
     monkeypatch.setitem(KERNELS["compiled"], "gru", kernel)
     model = ModelConfig(cell="gru", hidden_size=8, layer_norm=True)  # whose layers are computed one by one
-    for begun in (["Compiling fast loops for this processor, once"], []):
+    for begun in (["compiling for this processor: some seconds, once"], []):
         progress = Told()
         with pytest.raises(RuntimeError, match="of the kernel") if fails else contextlib.nullcontext():
             choose_machine(wanted(dtype="float32"), model, V, progress=progress)
@@ -409,7 +409,7 @@ def test_that_loops_are_compiled_when_formats_are_measured_is_said(place, monkey
     training = begin(place, kernels="torch")
     training.progress = Told()
     list(training.events())
-    assert training.progress.begun == ["Compiling fast loops for this processor, once"]
+    assert training.progress.begun == ["compiling for this processor: some seconds, once"]
     assert training.progress.ended == 1
 
 
