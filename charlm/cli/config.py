@@ -61,6 +61,10 @@ def check_forms(config: Config) -> None:
         from charlm.corpora import parse_split
 
         parse_split(config.corpus.split)
+    if config.corpus.encoding is not None:
+        from charlm.corpora.reading import check_encoding
+
+        check_encoding(config.corpus.encoding)
 
 
 def left_open(resolved: Resolved) -> list[str]:

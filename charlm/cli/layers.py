@@ -78,7 +78,7 @@ def refuse_missing(corpus: CorpusConfig) -> None:
     """Find out before anything heavy is imported whether all texts are there. Raises `CorpusError`."""
     from charlm.corpora.sources import named_paths
 
-    named_paths(corpus)
+    named_paths(corpus, [])
 
 
 def machine_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> TrainingConfig:

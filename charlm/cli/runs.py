@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,8 @@ from charlm.errors import ConfigError
 
 if TYPE_CHECKING:
     from charlm.runs import RunSummary
+
+LONGEST_TEXT = 30  # characters of a text's name in the list
 
 COMMANDS = {
     "list": ("charlm.cli.runs:list_", "List the runs, with size and loss."),
@@ -72,7 +75,7 @@ def show(named: str | None, run: str | None, json: bool) -> None:
     facts = {
         "run": found.name,
         "folder": str(found.folder),
-        "text": found.corpus,
+        "text": ", ".join(found.corpus),
         "tokenizer": found.tokenizer,
         "model": _model(found),
         "parameters": None if found.parameters is None else f"{found.parameters:,}",
@@ -99,7 +102,8 @@ def rm(named: tuple[str, ...], run: str | None, yes: bool) -> None:
     names_given = named if run is None else (*named, run)
     if not names_given:
         raise ConfigError("which run? runs rm takes no run but those that are named; charlm runs list shows them")
-    folders = list(dict.fromkeys(find_folder(name, checkpoints_folder()) for name in names_given))
+    found = [find_folder(name, checkpoints_folder()) for name in names_given]
+    folders = list({os.path.realpath(folder): folder for folder in found}.values())
     if not yes:
         names = ", ".join(escape_line(folder.name) for folder in folders)
         if not console.is_terminal(sys.stdin):
@@ -155,7 +159,14 @@ def _row(found: RunSummary) -> list[str]:
     step = "-" if found.step is None else f"{found.step:,}"
     saved = "in use" if found.owner else "damaged" if found.problem else _when(found) or "-"
     figures = [figure(_nats(found)), figure(found.bits_per_character), size(found.size)]
-    return [escape_line(found.name), escape_line(found.corpus or "-"), _model(found) or "-", step, *figures, saved]
+    return [escape_line(found.name), escape_line(_texts(found)), _model(found) or "-", step, *figures, saved]
+
+
+def _texts(found: RunSummary) -> str:
+    """What it was trained on, as short as the others' in a column."""
+    first, *others = found.corpus or ("-",)
+    shown = first if len(first) <= LONGEST_TEXT else f"...{first[3 - LONGEST_TEXT :]}"
+    return f"{shown} +{len(others)}" if others else shown
 
 
 def _model(found: RunSummary) -> str | None:

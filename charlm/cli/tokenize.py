@@ -85,7 +85,8 @@ def _content(text: str | None, path: str | None, reading: dict[str, Any]) -> str
 
     if path is not None:
         # a file goes before a named corpus of that name
-        named = os.path.join(os.curdir, path) if os.sep not in path and os.path.exists(path) else path
+        is_file = path != "-" and os.sep not in path and os.path.exists(path)
+        named = os.path.join(os.curdir, path) if is_file else path
         corpus = open_corpus(CorpusConfig(corpus=(named,), **reading))
         for notice in corpus.notices:
             console.note(notice)

@@ -107,11 +107,11 @@ def file_layer(path: Path) -> Layer:
         ConfigError: the file cannot be read or parsed, or names an unknown section or key.
     """
     content = read_toml(path)
-    values: dict[str, Any] = {}
+    values = {key: value for key, value in content.items() if not isinstance(value, dict)}
     for key, value in content.items():
         if not isinstance(value, dict):
-            values[key] = value
-        elif key in SECTIONS:
+            continue
+        if key in SECTIONS:
             _merge_section(values, key, value, path)
         else:
             raise ConfigError(
@@ -129,6 +129,8 @@ def _merge_section(values: dict[str, Any], section: str, table: Mapping[str, Any
             raise ConfigError(
                 f"{path} [{section}]: no setting {shown(name)}{suggestion(name, settings_of(SECTIONS[section]))}"
             )
+        if name in values:
+            raise ConfigError(f"{path} [{section}]: {name!r} stands before all sections too: leave one out")
         values[name] = value
 
 

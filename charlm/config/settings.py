@@ -71,7 +71,7 @@ class Setting:
     def parse(self, text: str) -> Any:
         """Read a value from a flag's or environment variable's text, then check it."""
         if self.type is tuple:
-            return self.check(tuple(text.split(",")))
+            return self.check(tuple(text.split(",")) if text else ())
         if self.type is bool:
             words = {
                 "1": True,

@@ -45,10 +45,10 @@ def read_toml(path: Path) -> dict[str, Any]:
             f"{where} is not valid TOML for charlm: beside strings it is longer than {LARGEST_BARE} bytes"
         )
     for number, line in enumerate(bare.split(b"\n"), start=1):
-        if line.count(b".") > MOST_DOTS:
+        if line.count(b".") > MOST_DOTS and not line.lstrip().startswith(b"#"):
             raise ConfigError(f"{where} is not valid TOML for charlm: line {number} has more than {MOST_DOTS} dots")
     try:
-        values: dict[str, Any] = tomllib.loads(content.decode())
+        values: dict[str, Any] = tomllib.loads(content.decode("utf-8-sig"))  # some editors begin with a byte-order mark
     # a number of many thousand digits is a plain ValueError
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where} is not valid TOML: {_brief(error)}") from None

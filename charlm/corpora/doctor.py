@@ -81,7 +81,7 @@ def check_corpus(
     facts = corpus.measure()
     counts: dict[str, dict[str, int]] = {}
     shares: dict[str, float] = {}
-    line_ends = [0, 0]
+    line_ends = _LineEnds()
     progress.start(f"checking {corpus.name}", len(facts.parts))
     try:
         seen = Seen(map(codes_of, corpus.chunks("train")), facts.parts["train"][1])
@@ -103,8 +103,8 @@ def check_corpus(
         distinct_characters=len(total),
         once_only=tuple(sorted(character for character, count in total.items() if count == 1)),
         controls={c: n for c, n in sorted(total.items()) if _is_control(c)},
-        crlf=line_ends[0],
-        cr=line_ends[1],
+        crlf=line_ends.pairs,
+        cr=line_ends.returns - line_ends.pairs,
         duplicates=_duplicates(corpus),
         unseen=tuple(sorted(set(total) - set(counts["train"]))),
         shared=shares,
@@ -120,8 +120,22 @@ def check_corpus(
     return report
 
 
-def _count(corpus: Corpus, part: str, line_ends: list[int]) -> dict[str, int]:
-    """How often each character occurs in a part; adds its CRLFs and lone CRs to `line_ends`."""
+class _LineEnds:
+    """Carriage returns of a text in pieces, which may be cut within a pair of return and newline."""
+
+    def __init__(self) -> None:
+        self.pairs = self.returns = 0
+        self._last = ""
+
+    def add(self, text: str) -> None:
+        """The next piece, which is not empty."""
+        self.pairs += text.count("\r\n") + (self._last == "\r" and text[0] == "\n")
+        self.returns += text.count("\r")
+        self._last = text[-1]
+
+
+def _count(corpus: Corpus, part: str, line_ends: _LineEnds) -> dict[str, int]:
+    """How often each character occurs in a part; tells `line_ends` of its pieces."""
     import numpy as np
 
     totals = np.zeros(0x110000, np.int64)
@@ -129,9 +143,7 @@ def _count(corpus: Corpus, part: str, line_ends: list[int]) -> dict[str, int]:
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
         found = np.bincount(codes)
         totals[: len(found)] += found
-        pairs = text.count("\r\n")
-        line_ends[0] += pairs
-        line_ends[1] += text.count("\r") - pairs
+        line_ends.add(text)
     return {chr(code): int(totals[code]) for code in np.flatnonzero(totals)}
 
 

@@ -23,6 +23,7 @@ CHUNK = 2**16
 LONGEST_PAGE = 64 * 10**6  # bytes; that of a package with ten thousand releases has some 20 million
 TIMEOUT = 30.0  # seconds to connect, and seconds without a byte
 MOST_REDIRECTS = 5
+LONGEST_LENGTH = 18  # digits of what a server may call a length
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -125,7 +126,7 @@ class Downloads:
         with self.session.get(address, stream=True, timeout=TIMEOUT) as response:
             response.raise_for_status()
             length = response.headers.get("Content-Length", "")
-            total = int(length) if length.isdecimal() else None
+            total = int(length) if length.isdecimal() and len(length) <= LONGEST_LENGTH else None
             if total is not None and total > source.max_bytes:
                 raise _too_long(source)
             progress.start(f"fetching {source.filename}", total)

@@ -16,6 +16,9 @@ from charlm.corpora.patterns import matches
 from charlm.corpora.reading import BLOCK, reading
 from charlm.errors import CorpusError, OutputError
 
+# What charlm's own folders hold: a run's, whatever is below it, and a sweep's.
+_OWN = (("run.json", "tokenizer.json"), ("sweep.json", "lock"))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
@@ -25,19 +28,29 @@ class Opened:
     open: Callable[[], BinaryIO]
 
 
-def find_files(folder: str, include: Sequence[str]) -> list[str]:
-    """The files of a folder and the folders in it, hidden ones left out, in name order.
+def find_files(folder: str, include: Sequence[str], notices: list[str]) -> list[str]:
+    """The files of a folder and the folders in it, in name order.
+
+    Left out are hidden files and folders, runs and sweeps of charlm's, and what links to folders lead to.
 
     Args:
         include: patterns; a file is taken if its name (or, for a pattern with ``/``, its path below
             the folder) matches one of them. Empty: every file.
+        notices: gets a line about what was left out that is not hidden.
 
     Raises:
         CorpusError: the folder cannot be read, or holds no such file.
     """
-    found = []
+    found: list[str] = []
+    own: list[str] = []
+    links: list[str] = []
     for parent, folders, names in os.walk(folder, onerror=_cannot_list):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        links += [path for name in folders if os.path.islink(path := os.path.join(parent, name))]
+        if any(set(files) <= set(names) for files in _OWN):
+            own.append(parent)
+            folders.clear()
+            continue
         for name in names:
             path = os.path.join(parent, name)
             below = os.path.relpath(path, folder).replace(os.sep, "/")
@@ -46,7 +59,16 @@ def find_files(folder: str, include: Sequence[str]) -> list[str]:
     if not found:
         which = f" that matches {' or '.join(map(repr, include))}" if include else ""
         raise CorpusError(f"no file in folder {folder!r}{which}")
+    if own:
+        notices.append(f"left out, for charlm wrote it: {_first(own)}")
+    if links:
+        notices.append(f"links to folders are not followed, name what they lead to: {_first(links)}")
     return sorted(found, key=name_order)
+
+
+def _first(paths: Sequence[str]) -> str:
+    """The first of some paths, and how many there are beside it."""
+    return f"{min(paths)!r}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}"
 
 
 def _wanted(name: str, below: str, include: Sequence[str]) -> bool:

@@ -37,7 +37,12 @@ def make_text(recipe: Recipe, downloads: Downloads, temporary: Path, progress: P
     """
     contents: dict[str, str] = {}
     for source in recipe.sources:
-        contents.update(_contents(recipe, source, downloads, temporary, progress))
+        for name, content in _contents(recipe, source, downloads, temporary, progress).items():
+            if name in contents:
+                raise CorpusError(
+                    f"{str(recipe.path)!r}: two sources have a document {name!r}: give one another 'name'"
+                )
+            contents[name] = content
     for repair in recipe.repairs:
         if repair.document not in contents:
             raise CorpusError(f"{str(recipe.path)!r} [repair]: no document {repair.document!r} in this corpus")

@@ -53,6 +53,12 @@ def _piece(pattern: str, at: int) -> tuple[str, int]:
     end = pattern.find("]", at + (3 if pattern.startswith("[!", at) else 2))
     if pattern[at] == "[" and end > 0:
         negated = pattern[at + 1] == "!"
-        members = re.escape(pattern[at + 1 + negated : end]).replace(r"\-", "-")
-        return f"(?!/)[{'^' if negated else ''}{members}]", end + 1
+        return f"(?!/)[{'^' if negated else ''}{_members(pattern[at + 1 + negated : end])}]", end + 1
     return re.escape(pattern[at]), at + 1
+
+
+def _members(text: str) -> str:
+    """The characters and ranges between brackets, as a regular expression has them."""
+    # subtle: nothing but a range has a bare -, for two of them in a row may come to mean something else
+    found = re.finditer(r"(.)-(.)|(.)", text, re.DOTALL)
+    return "".join(re.escape(one[3]) if one[3] else f"{re.escape(one[1])}-{re.escape(one[2])}" for one in found)

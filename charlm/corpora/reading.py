@@ -125,7 +125,7 @@ def recognise(name: str, open_bytes: Callable[[], BinaryIO], form: Form, explici
     with reading(name), open_bytes() as stream:
         head = stream.read(512)
     for kind in _KINDS:
-        if head.startswith(kind.mark, kind.offset):
+        if head.startswith(kind.mark, kind.offset) and not (kind.mark.isalnum() and _is_plain(head)):
             raise CorpusError(f"{name!r} looks like {kind.looks_like}, not text: {kind.advice}")
     for mark, encoding in _MARKS:
         if head.startswith(mark) and (not explicit or codecs.lookup(form.encoding).name == encoding):
@@ -135,6 +135,15 @@ def recognise(name: str, open_bytes: Callable[[], BinaryIO], form: Form, explici
                 notice,
             )
     return form, None
+
+
+def _is_plain(head: bytes) -> bool:
+    """Whether the beginning of a file may be one of a text, whatever letters it begins with."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in head
 
 
 def read_text(document: Document) -> Iterator[str]:

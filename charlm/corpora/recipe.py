@@ -8,6 +8,7 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from charlm.config.settings import shown
 from charlm.corpora.converters import CONVERTERS
@@ -164,9 +165,7 @@ def _source(table: Table) -> Source:
     package, url = table.string("package", ""), table.string("url", "")
     if bool(package) == bool(url):
         raise table.error("package", "must be given, or 'url', but not both")
-    if url and not re.match(r"https?://[^/\s]", url):
-        raise table.error("url", f"must start with https://, was {shown(url)}")
-    filename = table.string("filename") if package else url.rstrip("/").rpartition("/")[2].partition("?")[0]
+    filename = table.string("filename") if package else _file_of(url, table)
     source = Source(
         name=table.string("name", package or filename),
         package=package or None,
@@ -183,6 +182,21 @@ def _source(table: Table) -> Source:
     )
     table.finish()
     return source
+
+
+def _file_of(url: str, table: Table) -> str:
+    """The name of the file at an address."""
+    if not re.match(r"https?://[^/\s]", url):
+        raise table.error("url", f"must start with https://, was {shown(url)}")
+    try:
+        address = urlsplit(url)
+        whole = bool(address.hostname) and address.port != 0
+    except ValueError:  # half of a pair of brackets, a port that is no number
+        whole = False
+    filename = address.path.rstrip("/").rpartition("/")[2] if whole else ""
+    if not filename:
+        raise table.error("url", f"must be the address of a file, was {shown(url)}")
+    return filename
 
 
 def _repair(table: Table) -> Repair:

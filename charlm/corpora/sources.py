@@ -57,7 +57,7 @@ def gather(config: CorpusConfig, *, progress: Progress | None, fetch: bool, stdi
     for name in names:
         if name in known:
             _add_recipe(sources, name, config, progress, fetch)
-    paths = named_paths(config)
+    paths = named_paths(config, sources.notices)
     if config.include and not any(name not in known and os.path.isdir(name) for name in names):
         sources.notices.append("include has no effect: no folder is named")
     for path in sorted(_without_repeats(paths, sources.notices), key=name_order):
@@ -70,15 +70,18 @@ def gather(config: CorpusConfig, *, progress: Progress | None, fetch: bool, stdi
     return sources
 
 
-def named_paths(config: CorpusConfig) -> list[str]:
+def named_paths(config: CorpusConfig, notices: list[str]) -> list[str]:
     """The files that `config.corpus` names, those in its folders too, in the order given.
 
+    Args:
+        notices: gets a line about what was left out of a folder.
+
     Raises:
-        CorpusError: a name that is neither corpus nor file.
+        CorpusError: a name that is neither corpus nor file, or that may not be looked at.
     """
     known = recipe_paths()
     names = [name for name in dict.fromkeys(config.corpus) if name not in known and name != STDIN]
-    return [path for name in names for path in _paths(name, config, known)]
+    return [path for name in names for path in _paths(name, config, known, notices)]
 
 
 def short_name(config: CorpusConfig) -> str:
@@ -160,13 +163,15 @@ def _add_file(sources: Sources, opened: Opened, config: CorpusConfig) -> None:
     sources.only_recipes = False
 
 
-def _paths(name: str, config: CorpusConfig, known: Iterable[str]) -> list[str]:
+def _paths(name: str, config: CorpusConfig, known: Iterable[str], notices: list[str]) -> list[str]:
     try:
         if os.path.isdir(name):
-            return find_files(name, config.include)
-        if os.path.lexists(name):
-            return [name]
-    except ValueError:  # a NUL in the name
+            return find_files(name, config.include, notices)
+        os.lstat(name)
+        return [name]
+    except PermissionError as error:
+        raise CorpusError(f"cannot read {name!r}: {error.strerror}") from None
+    except (OSError, ValueError):  # not there, a name too long, a NUL in it
         pass
     raise CorpusError(
         f"no corpus or file {name!r}{suggestion(name, known)}; named corpora are {', '.join(known) or 'none'}"

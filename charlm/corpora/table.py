@@ -120,5 +120,5 @@ class Table:
         if key in self.values:
             return self.values[key]
         if default is None:
-            raise self.error(key, "is missing")
+            raise self.error(key, f"is missing{suggestion(key, self.values.keys() - set(self._known))}")
         return default

@@ -81,9 +81,14 @@ def prepare(
 def refuse_read_once(corpus: CorpusConfig, reader: str) -> None:
     """Raises `ConfigError` where a text can be read only once: standard input, or a pipe; `reader` reads it again."""
     for name in corpus.corpus:
-        if name == "-" or (os.path.exists(name) and not os.path.isfile(name) and not os.path.isdir(name)):
+        if _is_read_once(name):
             what = "standard input" if name == "-" else repr(name)
             raise ConfigError(f"{reader} reads its text more than once: save {what} to a file first")
+
+
+def _is_read_once(name: str) -> bool:
+    """Whether it is standard input, or what is there but neither a file nor a folder, such as a pipe."""
+    return name == "-" or (os.path.exists(name) and not os.path.isfile(name) and not os.path.isdir(name))
 
 
 def refuse_bytes(corpus: CorpusConfig, tokenizer: TokenizerConfig | Tokenizer) -> None:
@@ -171,12 +176,13 @@ def open_run_data(
 
     config = run.config.corpus
     try:
-        if "-" in config.corpus:
-            raise CorpusError("the text came from standard input, which is not read again")
+        for name in filter(_is_read_once, config.corpus):
+            source = "standard input" if name == "-" else repr(name)
+            raise CorpusError(f"the text came from {source}, which is not read again")
         text = open_corpus(config, progress=progress, fetch=fetch)
         facts = _facts(text.measure())
     except CorpusError as error:
-        if not any(name == "-" or not os.path.lexists(name) for name in config.corpus):
+        if not any(_is_read_once(name) or not os.path.lexists(name) for name in config.corpus):
             raise
         kept = _kept(run, str(error))
         if kept is None:

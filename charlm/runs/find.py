@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from charlm.errors import ConfigError, OutputError, RunError
 from charlm.registry import suggestion
-from charlm.runs.files import shown
+from charlm.runs.files import in_words, shown
 from charlm.runs.listing import holds_run, list_runs, run_names
 from charlm.runs.loading import Checkpoint, Which
 from charlm.runs.manifest import STEP_NAME, STEPS
@@ -107,7 +108,9 @@ def _folder(name: str, root: Path) -> Path | None:
                 return path if path.name not in ("", "..") else path.resolve()
             if path.is_file():
                 raise RunError(_refusal(path))
-    except OSError:  # a name too long, a folder we may not look into
+    except OSError as error:  # a name too long
+        if error.errno == errno.EACCES:
+            raise RunError(f"run {shown(name)} cannot be read: {in_words(error)}") from None
         return None
     if name.endswith(PICKLES):
         raise RunError(f"{shown(name)} is refused: it may run code; charlm reads its own run folders only")

@@ -21,6 +21,7 @@ class RunSummary:
     """A line of `charlm runs list`. Of a damaged run, what could be read, and the problem.
 
     Attributes:
+        corpus: the texts that were named.
         parameters: numbers in the weights; None before the first checkpoint.
         step, characters: at the latest checkpoint.
         validation_nats, bits_per_character: of the best checkpoint, or the latest where none is marked.
@@ -34,7 +35,7 @@ class RunSummary:
 
     name: str
     folder: Path
-    corpus: str | None = None
+    corpus: tuple[str, ...] = ()
     tokenizer: str | None = None
     cell: str | None = None
     layers: int | None = None
@@ -94,7 +95,7 @@ def summarise(folder: Path) -> RunSummary:
     return RunSummary(
         name=name,
         folder=folder,
-        corpus=" ".join(run.config.corpus.corpus),
+        corpus=run.config.corpus.corpus,
         tokenizer=run.config.tokenizer.tokenizer,
         cell=model.cell,
         layers=model.layers,

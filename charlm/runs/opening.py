@@ -57,7 +57,8 @@ def create_run(
             _clean(parent)
             _create(parent, folder.name, config, facts, tokenizer)
     except OSError as error:
-        if error.errno == errno.ENOTEMPTY:  # another process was faster
+        # another process was faster; which of the two a file system says is its own choice
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             raise RunError(f"{shown(folder)} is there already: choose another name, or resume it") from None
         raise OutputError(f"run folder {shown(folder)} not made: {in_words(error)}") from None
     return open_run(folder, clock=clock)

@@ -100,7 +100,8 @@ def write_store(
             file.write(_side_file(vocab_size, bounds, output.finish(), output.size, facts))
     except OSError as error:
         raise OutputError(
-            f"token store not written in {folder}: {error.strerror or error} (after {written / 1e6:.0f} MB)"
+            f"token store not written in {folder}: {error.strerror or error} (after {written / 1e6:.0f} MB); "
+            "set CHARLM_CACHE to another folder"
         ) from None
     store = open_store(folder, key)
     if store is None:

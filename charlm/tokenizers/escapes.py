@@ -52,6 +52,6 @@ def refuse_ambiguous(text: str, start: int = 0) -> None:
             position = start + found.start() + at
             raise TokenizerError(
                 f"raw bytes U+{ord(run[at]):04X}... at position {position} "
-                f"would read back as {back[at]!r}; decode the text as UTF-8 first",
+                f"would read back as {back[at]!r}: decode the text as UTF-8, or give --boundary where two files meet",
                 position,
             )

@@ -34,9 +34,11 @@ def train_model(kind: str, size: int, min_count: int, chunks: Iterable[str]) -> 
     count = len(characters) if len(characters) <= room else max(1, room // 2)
     model = _learn(kind, size, blocks, characters[:count])
     held = _ids(model)
-    if held < size and count < len(characters):
-        # ... but where too few pieces are found, characters take their place.
-        model = _learn(kind, size, blocks, characters[: count + size - held])
+    while held < size and count < len(characters):
+        # ... but where too few pieces are found, characters take their place: of those that are new, some may be in
+        # pieces that are lost by it
+        count += size - held
+        model = _learn(kind, size, blocks, characters[:count])
         held = _ids(model)
     if held != size:
         raise ConfigError(f"tokenizer {kind}:{size} is too large for this text: the largest that fits is {kind}:{held}")
@@ -82,7 +84,9 @@ def _learn(kind: str, size: int, blocks: list[str], characters: list[str]) -> by
         return _train(kind, size + 1, lines)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise TokenizerError(f"sentencepiece can learn nothing from this text: {reason}") from None
+        raise TokenizerError(
+            f"sentencepiece can learn nothing from this text: {reason.rstrip('.')}; use --tokenizer byte"
+        ) from None
 
 
 def _lines(blocks: list[str], learnt: set[str]) -> Iterator[str]:

@@ -310,7 +310,7 @@ def test_the_minutes_of_a_training_begin_with_the_command(charlm, workplace, mon
     seen = []
 
     def given(settings):
-        seen.append(time.monotonic())
+        seen.append(counted_time())
         return options.given(settings)
 
     def begin(*_, started, **others):
@@ -319,7 +319,7 @@ def test_the_minutes_of_a_training_begin_with_the_command(charlm, workplace, mon
 
     monkeypatch.setattr("charlm.cli.train.given", given)
     monkeypatch.setattr(f"charlm.cli.training_run.{function}", begin)
-    before = time.monotonic()
+    before = counted_time()
     charlm("train", *([] if flags else ["a.txt"]), *flags, "--quiet", code=3)
     flags_read, started = seen
     assert before <= started <= flags_read

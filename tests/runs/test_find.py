@@ -153,7 +153,7 @@ def test_a_summary_tells_a_run_without_reading_its_weights(new_run, root, conten
     for path in run.folder.rglob("*.safetensors"):
         path.write_bytes(b"")
     (summary,) = list_runs(root)
-    assert (summary.name, summary.corpus, summary.tokenizer) == ("a", "c latex", "char")
+    assert (summary.name, summary.corpus, summary.tokenizer) == ("a", ("c", "latex"), "char")
     assert (summary.cell, summary.layers, summary.hidden_size, summary.parameters) == ("gru", 3, 48, 7 * 5 + 12 * 3)
     assert (summary.step, summary.best_step, summary.steps, summary.characters) == (200, 100, (200, 100), 2000)
     assert (summary.validation_nats, summary.bits_per_character) == (1.5, 2.25)
