@@ -74,5 +74,5 @@ def train(
             quiet=quiet,
         )
     if plan:
-        return training_run.plan(resolved, run=run, json=json, quiet=quiet)
+        return training_run.plan(resolved, run=run, started=started, json=json, quiet=quiet)
     return training_run.start(resolved, run=run, started=started, json=json, quiet=quiet)

@@ -14,7 +14,7 @@ from charlm.cli.ending import interrupted_facts, summary_facts, summary_record
 from charlm.cli.progress import choose_progress
 from charlm.cli.signals import stop_requests
 from charlm.cli.view import View, choose_view
-from charlm.config import Config, Resolved, file_layer, flag_of
+from charlm.config import Config, Layer, Resolved, file_layer, flag_of, resolve
 from charlm.config.shapes import count_parameters
 from charlm.errors import ConfigError, OutputError, is_out_of_memory
 from charlm.evaluation.of_run import split_to_name
@@ -70,7 +70,9 @@ def resume(
     for name, value in (("--preset", preset), ("--plan", plan)):
         if value:
             raise ConfigError(f"{name} cannot be used with --resume: the run has its settings already")
-    changes = {**(file_layer(Path(config_file)).values if config_file else {}), **flags}
+    from_file = file_layer(Path(config_file)) if config_file else Layer(origin="file", values={})
+    resolve([from_file])  # an error of its own, not a setting that cannot change
+    changes = {**from_file.values, **flags}
     view = choose_view(json=json, quiet=quiet)
     training = resume_training(
         changes,
@@ -84,8 +86,8 @@ def resume(
     return watch(training, view)
 
 
-def plan(resolved: Resolved, *, run: str | None, json: bool, quiet: bool) -> int:
-    """Print what a training would cost."""
+def plan(resolved: Resolved, *, run: str | None, started: float, json: bool, quiet: bool) -> int:
+    """Print what a training would cost. `started` as of `start`; returns the exit code."""
     with memory_advice(resolved.config):
         found = plan_training(
             resolved.config,
@@ -93,6 +95,7 @@ def plan(resolved: Resolved, *, run: str | None, json: bool, quiet: bool) -> int
             root=checkpoints_folder(),
             free=resolved.free,
             progress=choose_progress(quiet=json or quiet),
+            started=started,
         )
     if json:
         console.print_json(dataclasses.asdict(found))

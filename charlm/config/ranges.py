@@ -15,6 +15,8 @@ from charlm.registry import suggestion
 
 # How long a training is, which is what a search divides; it cannot be searched for as well.
 ENDS = ("minutes", "epochs", "steps")
+# What is kept of a training and shown of it, which its losses do not depend on.
+WITHOUT_EFFECT = ("keep", "sample_every")
 # From this ratio of its ends on, a range is drawn from on a logarithmic scale unless it says otherwise.
 LOGARITHMIC_FROM = 10
 # Digits of a number that is drawn: enough to tell two apart, few enough to type.
@@ -117,6 +119,8 @@ def parse_range(name: str, text: str) -> Range:
     known = settings_of(ModelConfig) | settings_of(TrainingConfig)
     if name in ENDS:
         raise ConfigError(f"range {name}: how long a trial is is set by --minutes, --steps or --epochs alone")
+    if name in WITHOUT_EFFECT:
+        raise ConfigError(f"range {name}: it changes nothing that a trial learns")
     if name not in known:
         raise ConfigError(
             f"range {name!r}: no setting of [model] or [training] is called that{suggestion(name, known)}"

@@ -26,6 +26,7 @@ from charlm.training.device_lanes import DeviceLanes, fits
 from charlm.training.machine import Machine
 from charlm.training.optimizers import step_unless
 from charlm.training.outcomes import Outcomes
+from charlm.training.windows import divisors
 
 # Steps before a graph is recorded: libraries set themselves up in them, which may not happen while recording.
 STEPS_BEFORE_GRAPH = 3
@@ -129,7 +130,7 @@ class DeviceStep:
                 windows.append(self._from_device(self._text, ahead, length))
                 self.lanes.skip(length)
             ahead += length
-        return lambda: self._compute(optimizers, average, windows)
+        return lambda: self._compute(optimizers, average, windows, divisors(lengths))
 
     def _from_device(self, text: DeviceLanes, ahead: int, length: int) -> Callable[[], tuple[Tensor, Tensor]]:
         return lambda: text.window(self._position + ahead, length)
@@ -147,15 +148,16 @@ class DeviceStep:
         optimizers: Sequence[torch.optim.Optimizer],
         average: list[Tensor] | None,
         windows: list[Callable[[], tuple[Tensor, Tensor]]],
+        divided_by: list[float],
     ) -> None:
         state: State = self.state
         gradients: list[Tensor] = []
         loss = torch.zeros((), dtype=torch.float32, device=self.machine.device)
         characters = torch.zeros((), dtype=torch.int64, device=self.machine.device)
-        for window in windows:
+        for window, divisor in zip(windows, divided_by, strict=True):
             inputs, targets = window()
-            window_loss, window_gradients, state = self._backpropagate(inputs, targets, state)
-            loss = loss + window_loss / len(windows)
+            window_loss, window_gradients, state = self._backpropagate(inputs, targets, state, divisor)
+            loss = loss + window_loss / divisor
             characters = characters + self.characters_per_id[targets].sum()
             if gradients:
                 torch._foreach_add_(gradients, window_gradients)
@@ -169,11 +171,13 @@ class DeviceStep:
                 torch._foreach_copy_(list(layer), list(layer_after))
             self._outcome.copy_(torch.stack((loss.double(), norm.double(), characters.double())))
 
-    def _backpropagate(self, inputs: Tensor, targets: Tensor, state: State) -> tuple[Tensor, list[Tensor], State]:
+    def _backpropagate(
+        self, inputs: Tensor, targets: Tensor, state: State, divisor: float
+    ) -> tuple[Tensor, list[Tensor], State]:
         """One window, (T, B): its mean loss, the gradients of its share of the step, the state after it."""
         with self.machine.autocast():
             loss, after = self.model.loss(inputs.t(), targets.t(), state, self.masks)
-        gradients = torch.autograd.grad(loss / self.config.accumulate, self.parameters)
+        gradients = torch.autograd.grad(loss / divisor, self.parameters)
         return loss.detach(), _each_its_own(gradients), detach(after)
 
     def _update(

@@ -23,7 +23,7 @@ from charlm.training.clipping import clip_by_norm, clip_by_value, clipped_parame
 from charlm.training.device_step import DeviceStep
 from charlm.training.machine import Machine
 from charlm.training.optimizers import load_optimizer_arrays, make_optimizers, optimizer_arrays
-from charlm.training.windows import rate_share, window_lengths
+from charlm.training.windows import divisors, rate_share, window_lengths
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -108,6 +108,8 @@ class Learner:
         self.optimizers = make_optimizers(dict(model.named_parameters()), config, machine.device, rate)
         self.steps = 0
         self.characters = 0
+        # the last window, as `LanguageModel.loss` takes it
+        self._read: tuple[torch.Tensor, torch.Tensor, State, None, int | None] | None = None
 
     def advance(self, learning_rate: float) -> list[StepResult]:
         """One `step`; the results that are known by now and were not given before, oldest first."""
@@ -158,9 +160,9 @@ class Learner:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * rate_share(self.config, lengths)
         loss, characters, all_symbols = 0.0, 0, False
-        for length in lengths:
-            window_loss, window_characters, symbols = self._window(length)
-            loss += window_loss / self.config.accumulate
+        for length, divisor in zip(lengths, divisors(lengths), strict=True):
+            window_loss, window_characters, symbols = self._window(length, divisor)
+            loss += window_loss / divisor
             characters += window_characters
             all_symbols = all_symbols or symbols is None
         gradients = [p.grad for p in self._clipped if p.grad is not None]
@@ -175,6 +177,17 @@ class Learner:
         self.characters += characters
         return StepResult(loss=loss, gradient_norm=norm, characters=characters, applied=bool(applied))
 
+    def loss_after(self) -> float | None:
+        """Mean loss per token, in nats, of the last window with the weights after its step, without dropout.
+
+        A step's own loss is of the weights before it. None before the first one, and where steps are queued.
+        """
+        if self._read is None:
+            return None
+        with torch.no_grad(), self.machine.stepping(self.model), self.machine.autocast():
+            loss, _ = self.model.loss(*self._read)
+        return loss.item()
+
     def _draws(self) -> np.random.Generator:
         """What is random in the next step: nothing of it needs saving."""
         return np.random.default_rng([self.config.seed, self.steps])
@@ -183,18 +196,19 @@ class Learner:
         """Of the averaged weights: a short memory at first, so that the average forgets the random start."""
         return min(self.config.ema, (1 + self.steps) / (10 + self.steps))
 
-    def _window(self, length: int) -> tuple[float, int, int | None]:
-        """Forward and backward over one window; gradients add up. Returns mean loss, characters, and how many symbols
-        stood in the loss."""
+    def _window(self, length: int, divisor: float) -> tuple[float, int, int | None]:
+        """Forward and backward over one window; gradients of its loss divided by `divisor` add up. Returns mean loss,
+        characters, and how many symbols stood in the loss."""
         inputs, targets = self.lanes.next(length)
         symbols = self._symbols(targets)
         wanted = torch.from_numpy(targets).to(self.machine.device)
         with self.machine.autocast():
             ids = torch.from_numpy(inputs).to(self.machine.device)
             loss, state = self.model.loss(ids, wanted, self.state, self.masks, symbols)
+        self._read = ids, wanted, self.state, None, symbols
         # truncated backpropagation: the state goes on into the next window, its gradient does not
         self.state = detach(state)
-        (loss / self.config.accumulate).backward()  # type: ignore[no-untyped-call]
+        (loss / divisor).backward()  # type: ignore[no-untyped-call]
         return loss.item(), int(self.characters_per_id[targets].sum()), symbols
 
     def _symbols(self, targets: np.ndarray[Any, Any]) -> int | None:

@@ -116,7 +116,7 @@ class Pace:
 
     def evaluations_of(self, steps: int, every: int | None) -> int:
         """How many evaluations a training of so many steps has, `every` so many steps where that is given."""
-        return self.evaluations() if every is None else max(1, math.ceil(steps / every))
+        return max(1, min(self.evaluations(), steps) if every is None else math.ceil(steps / every))
 
     def evaluation_symbols(self, tokens_per_step: int, seconds_per_step: float, every: int | None = None) -> int:
         """How many symbols an evaluation between steps may read."""

@@ -36,7 +36,7 @@ class Plan:
         memory_bytes: estimated peak of the process.
         characters_per_second: measured over a few steps that were then thrown away.
         steps: optimiser steps to the end.
-        seconds: time to the end, evaluations and the last scoring in it.
+        seconds: time to the end, getting ready, evaluations and the last scoring in it.
         evaluating_seconds: how much of it those take; one was timed.
         epochs: passes over the training split.
         machine: device, threads and number format, in words.
@@ -72,12 +72,14 @@ def make_plan(
     tokens_per_epoch: int,
     evaluate: Callable[[LanguageModel, int], Score] | None,
     time_last_scoring: Callable[[LanguageModel], float],
+    spent: float = 0.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Plan:
     """Time a few steps, an evaluation and a block of the last scoring; `learner` must not be trained afterwards.
 
     Args:
         evaluate, time_last_scoring: as `Trainer` has them.
+        spent: seconds that a training would have taken by now, of its time budget too.
     """
     seconds_per_step, characters_per_step = _time_steps(learner, clock)
     every, tokens_per_step = config.training.evaluate_every, pace.tokens_per_step(config.training)
@@ -91,7 +93,7 @@ def make_plan(
             last = pace.keeping(after_the_last_step(last, evaluation)).reserve
     steps = math.inf if pace.steps is None else pace.steps
     if pace.seconds is not None:
-        left = pace.seconds - last - (0 if every else pace.evaluations() * evaluation)
+        left = pace.seconds - spent - last - (0 if every else pace.evaluations() * evaluation)
         # each of these steps brings its share of an evaluation with it
         steps = min(steps, left / (seconds_per_step + (evaluation / every if every else 0)))
     steps = max(1, math.floor(steps))
@@ -101,7 +103,7 @@ def make_plan(
         memory_bytes=memory_estimate(config, learner.model.vocab_size),
         characters_per_second=characters_per_step / seconds_per_step,
         steps=steps,
-        seconds=steps * seconds_per_step + evaluating,
+        seconds=spent + steps * seconds_per_step + evaluating,
         evaluating_seconds=evaluating,
         epochs=steps * tokens_per_step / tokens_per_epoch,
         machine=learner.machine.describe(),

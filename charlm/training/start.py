@@ -161,7 +161,9 @@ def resume_training(
         if checkpoint is not None:
             capture = Capture(weights=checkpoint.weights, training=checkpoint.training, progress=checkpoint.progress)
             trainer.restore(onto_another_text(capture, data) if other_text else capture)
-            if any(getattr(config.training, name) != getattr(last.training, name) for name in (*ENDS, "patience")):
+            if other_text or any(
+                getattr(config.training, name) != getattr(last.training, name) for name in (*ENDS, "patience")
+            ):
                 trainer.lengthen()
             if config.training.learning_rate != last.training.learning_rate:
                 trainer.forget_rate_scale()
@@ -221,22 +223,27 @@ def plan_training(
     fetch: bool = True,
     free: Collection[str] = (),
     progress: Progress | None = None,
+    clock: Callable[[], float] = counted_time,
+    started: float | None = None,
 ) -> Plan:
     """What a training of `config` would cost; leaves no run behind. Arguments as of `start_training`.
 
     Raises:
         CharlmError: of the kind that `start_training` raises, for a name that is taken too.
     """
+    started = clock() if started is None else started
     check_name(run, root)
     config, data = _prepared(config, fetch, free, progress)
-    config, data, machine = _chosen(config, free, data, lambda: 0.0, progress)
+    config, data, machine = _chosen(config, free, data, lambda: clock() - started, progress)
     learner = make_learner(config, data, machine)
+    spent = clock() - started
     tokens = len(data.store.part("train")) - 1
     validation = data.store.part("validation")
     evaluate = validation_scorer(validation, data.tokenizer, machine)
     time_last_scoring = scoring_timer(validation, final_tokens(data), machine, time.perf_counter)
     with machine.in_use():
-        plan = make_plan(config, learner, Pace.of(config.training, tokens), tokens, evaluate, time_last_scoring)
+        pace = Pace.of(config.training, tokens)
+        plan = make_plan(config, learner, pace, tokens, evaluate, time_last_scoring, spent)
     return dataclasses.replace(plan, notices=data.notices)
 
 
@@ -249,7 +256,10 @@ def _prepared(config: Config, fetch: bool, free: Collection[str], progress: Prog
         config, notice = with_batch_that_fits(config, len(data.store.part("train")))
     # what cannot be cut in lanes is refused before anything is compiled for it
     lanes_of(config, data)
-    return config, _noted(data, notice)
+    data, training = _noted(data, notice), config.training
+    if len(data.store.part("validation")) < 2 and (training.patience is not None or training.schedule == "plateau"):
+        data = _noted(data, "there is nothing to validate on, so --patience and the schedule plateau have no effect")
+    return config, data
 
 
 def _chosen(

@@ -126,7 +126,7 @@ class Trainer:
             self.speed.count(spent)
             reason = self._ending()
             # what is due is done even when told to stop: a resumed training must not have missed it
-            due = self._due(last=reason not in (None, "interrupted") or self._is_complete())
+            due = self._due(last=reason not in (None, "interrupted", "paused") or self._is_complete())
             if reason or any(due):
                 results += self.learner.settle()
             self.speed.note(spent if result.seconds is None else result.seconds for result in results)
@@ -138,11 +138,15 @@ class Trainer:
             if trouble is None:
                 reason = reason or self._ending()
                 # a training must not end on steps that nobody has looked at
-                trouble = self.rails.judge(self.learner.settle()) if reason else None
+                trouble = self._unseen() if reason else None
             if trouble is not None:
                 yield from self._roll_back(trouble)
                 reason = None
         yield from self._finish(reason)
+
+    def _unseen(self) -> str | None:
+        """What is wrong with steps whose losses were not known, and with the weights after the last one."""
+        return self.rails.judge(self.learner.settle()) or self.rails.look_back(self.learner.loss_after())
 
     def _ending(self) -> str | None:
         if self.stop_requested:
@@ -153,7 +157,7 @@ class Trainer:
 
     def _is_complete(self) -> bool:
         """Whether nothing is left to train, whoever asks to stop: nobody would come back for what is due at the end."""
-        return self.pace.ended(self.learner.steps, self.seconds()) is not None
+        return self.pace.ended(self.learner.steps, self.seconds()) not in (None, "paused")
 
     def _finish(self, reason: str) -> Iterator[Event]:
         self.rails.good = None  # nobody goes back any more
@@ -179,6 +183,8 @@ class Trainer:
     ) -> Generator[Event, None, str | None]:
         """Between two steps: evaluate, save and sample where it is time to. Returns what went wrong, in words."""
         best, best_before = False, self.standing.best_nats
+        if (evaluated or saved) and (trouble := self.rails.look_back(self.learner.loss_after())):
+            return trouble  # these weights are none to save, or to come back to
         if evaluated:
             self.standing.evaluations = done_by(self.pace, self.standing, self.position())
         if evaluated and self.evaluate is not None:
@@ -186,7 +192,6 @@ class Trainer:
             best = found.best
             yield self._tell(found.told(self.where(), self.rails.smoothed))
             if found.broken:
-                # the last step's loss was of the weights before it: these are none to save, or to come back to
                 return "the validation loss is not a finite number"
         if saved or best:
             yield from self._save(self.rails.renew(self.capture), best=best)

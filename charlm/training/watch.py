@@ -38,6 +38,20 @@ class LossWatch:
             return f"the loss rose from {self._lowest:.2f} to {self._fast:.2f} nats"
         return None
 
+    def judge_step(self, before: float, after: float) -> str | None:
+        """What is wrong with a step, in words, or None.
+
+        Args:
+            before: its loss, which is of the weights before it.
+            after: the loss of the same window with the weights that it made.
+        """
+        if not math.isfinite(after):
+            return f"the loss became {after}"
+        first = before if self._first is None else self._first
+        if after > max(RUNAWAY_FACTOR * before + RUNAWAY_NATS, RUNAWAY_SHARE * first):
+            return f"a step raised the loss of its own window from {before:.2f} to {after:.2f} nats"
+        return None
+
     def state_dict(self) -> dict[str, Any]:
         """JSON-ready; infinity as None."""
         lowest = self._lowest if math.isfinite(self._lowest) else None

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from charlm.config import CHOSEN, Config, ModelConfig, file_layer, resolve
 from charlm.errors import CorpusError
 from charlm.generation import Ending, Piece
 from charlm.runs.listing import RunSummary
+from charlm.timing import counted_time
 
 RECIPE = """
 title = "A small text"

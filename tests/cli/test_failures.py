@@ -139,6 +139,20 @@ def test_bad_environment(variable, value, words, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("foo = 3", "file mine.toml: no setting 'foo'"),
+        ("dropout = 3", "file mine.toml: dropout must be a number in [0, 1), was 3"),
+        ("steps = -5", "file mine.toml: steps must be"),
+    ],
+)
+def test_a_settings_file_is_checked_before_a_run_is_resumed_with_it(line, words, capsys):
+    Path("mine.toml").write_text(line)
+    assert entry.run(["train", "--resume", "--run", "none", "--config", "mine.toml"]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("arguments", "code"),
     [
         (["train", "absent.txt"], 3),

@@ -6,7 +6,7 @@ import statistics
 import pytest
 
 from charlm.config import ModelConfig, TrainingConfig, settings_of
-from charlm.config.ranges import ENDS, draw_trials, parse_ranges
+from charlm.config.ranges import ENDS, WITHOUT_EFFECT, draw_trials, parse_ranges
 from charlm.errors import ConfigError
 
 KNOWN = settings_of(ModelConfig) | settings_of(TrainingConfig)
@@ -92,6 +92,7 @@ BAD = [
     ("hidden_size=8,8", "hidden_size must have two different values or more"),
     ("hidden_size=", "hidden_size must be a whole number"),
     ("hidden_size=1..", "hidden_size must be a whole number"),
+    *((f"{name}=1,2", f"range {name}: it changes nothing that a trial learns") for name in WITHOUT_EFFECT),
     *((f"{name}=1,2", f"range {name}: how long a trial is is set by") for name in ENDS),
 ]
 

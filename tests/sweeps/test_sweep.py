@@ -92,6 +92,21 @@ def test_the_winner_is_what_its_settings_train_in_one_go(killed):
     assert all((mine[name] == its[name]).all() for name in mine)
 
 
+def evaluated_at(run):
+    """The steps of a run at which it was evaluated."""
+    events = map(json.loads, (run.folder / "metrics.jsonl").read_text().splitlines())
+    return [event["step"] for event in events if event["kind"] == "evaluate"]
+
+
+def test_a_pause_is_no_moment_to_evaluate(place):
+    """Else the best checkpoint, patience and a plateau would be of other steps than in one go."""
+    found = place.start(trials=3, evaluate_every=4, steps=18)
+    list(found.events())
+    winner = found.best_run()
+    assert {one.step for one in found.outcomes if one.rung == 1} == {6}
+    assert evaluated_at(winner) == [4, 8, 12, 16, 18]
+
+
 def test_a_trial_is_a_run_and_its_figure_that_of_an_evaluation(killed):
     for one in killed.whole.ranking():
         model = load(killed.whole.folder / one.run)

@@ -190,6 +190,31 @@ def test_the_gradient_of_accumulated_windows_is_their_mean(make_learner):
         torch.testing.assert_close(mine, theirs - 0.5 * gradient)
 
 
+@pytest.mark.parametrize("queued", [False, True])
+def test_all_symbols_of_accumulated_windows_count_alike(make_learner, queued):
+    """Of windows of several lengths the gradient is that of all their symbols' mean loss, not the mean of means."""
+    settings = {"optimizer": "sgd", "clip_norm": 0, "window_jitter": 0.9, "accumulate": 3}
+    learner, reference = (make_learner({"dropout": 0.0}, queued=queued, **settings) for _ in range(2))
+    lengths = window_lengths(reference.config, reference._draws())
+    assert len(set(lengths)) == 3
+    learner.advance(0.5)
+    (result,) = learner.settle() or [None]
+
+    state, nats = reference.model.initial_state(4), []
+    for length in lengths:
+        inputs, targets = reference.lanes.next(length)
+        logits, state = reference.model(torch.from_numpy(inputs), state)
+        state = tuple(type(layer)(*(t.detach() for t in layer)) for layer in state)
+        nats.append(F.cross_entropy(logits.flatten(0, 1), torch.from_numpy(targets).flatten(), reduction="none"))
+    mean = torch.cat(nats).mean()
+    gradients = torch.autograd.grad(mean, reference.parameters)
+    rate = 0.5 * sum(lengths) / (8 * 3)
+    for mine, theirs, gradient in zip(learner.parameters, reference.parameters, gradients, strict=True):
+        torch.testing.assert_close(mine, theirs - rate * gradient)
+    if result is not None:
+        assert result.loss == pytest.approx(mean.item(), rel=1e-5)
+
+
 def test_state_is_carried_and_cut(make_learner):
     """The second window starts from the first one's state, and no gradient reaches back into the first."""
     learner = make_learner({"dropout": 0.0})

@@ -328,6 +328,7 @@ def test_a_changed_text_can_be_accepted(place):
     lanes, before = training.trainer.learner.lanes, was.learner.lanes
     assert lanes.state_dict()["predictions"] > before.state_dict()["predictions"]
     assert lanes.epoch == pytest.approx(before.epoch, abs=0.01)
+
     training.held.close()
     # killed right here it is the run's text already, and needs no flag
     training = go_on(place, steps=12)
@@ -338,6 +339,23 @@ def test_a_changed_text_can_be_accepted(place):
     best = [event.step for event in events if event.kind == "evaluate" and event.best][-1]
     assert find_run("tale", place / "runs").load().step == best
     assert training.summary().score.tokens == len(training.data.store.part("validation")) - 1
+
+
+def test_a_longer_text_is_evaluated_as_often_as_its_passes_ask_for(place):
+    """More text is a later end: the evaluations that the old one had are not those of the new one."""
+    list(begin(place, epochs=0.5, evaluate_every=None).events())
+    (place / "tale.txt").write_text((place / "tale.txt").read_text() * 4)
+    training = resume_training({}, run="tale", root=place / "runs", accept_change=True, samples=False)
+    kinds = [event.kind for event in training.events()]
+    assert kinds.count("evaluate") > 4
+
+
+def test_what_cannot_be_validated_makes_no_difference_and_is_told(place):
+    told = "there is nothing to validate on, so --patience and the schedule plateau have no effect"
+    for name, settings in {"a": {"patience": 1}, "b": {"schedule": "plateau"}}.items():
+        assert told in begin(place, run=name, steps=2, split="100/0", **settings).notices
+    assert told not in begin(place, run="c", steps=2, split="100/0").notices
+    assert told not in begin(place, run="d", steps=2, patience=1).notices
 
 
 def test_a_text_that_is_the_same_needs_no_acceptance_and_changes_nothing(place):
@@ -391,11 +409,25 @@ def test_a_plan_counts_and_times_without_a_run(place):
 
 @pytest.mark.parametrize("every", [None, 1])
 def test_a_plan_by_time_leaves_room_for_evaluations_and_the_last_scoring(place, every):
-    plan = plan_training(config(place, minutes=0.1, evaluate_every=every))
+    plan = plan_training(config(place, minutes=0.1, evaluate_every=every), clock=lambda: 0.0)
     assert 0 < plan.evaluating_seconds < plan.seconds
     per_step = 32 / plan.characters_per_second
     assert plan.steps * per_step == pytest.approx(plan.seconds - plan.evaluating_seconds)
     assert plan.seconds == pytest.approx(6.0, abs=2 * plan.seconds / plan.steps)
+
+
+def test_a_plan_takes_off_what_a_training_would_have_spent(place):
+    """Reading the text and trying machines come off the minutes."""
+    now = iter(range(0, 10**6, 2))
+    plan = plan_training(config(place, minutes=1), clock=lambda: float(next(now)), started=-30.0)
+    stepping = plan.steps * 32 / plan.characters_per_second
+    assert stepping + plan.evaluating_seconds < 30
+    assert 55 < plan.seconds < 62
+
+
+def test_a_plan_has_no_more_evaluations_than_steps(place):
+    few, many = (plan_training(config(place, steps=steps), clock=lambda: 0.0) for steps in (1, 10))
+    assert few.evaluating_seconds < many.evaluating_seconds
 
 
 def test_a_plan_by_steps_counts_the_evaluations(place):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from charlm.errors import DivergedError, OutputError, RunError, UnknownNameError
 from charlm.evaluation.score import Score
@@ -313,8 +314,8 @@ def poison(learner, at_step):
     """Make the loss nan at one step, once or every time it is reached."""
     window = learner._window
 
-    def poisoned(length):
-        loss, *others = window(length)
+    def poisoned(*arguments):
+        loss, *others = window(*arguments)
         return (math.nan if learner.steps == at_step else loss), *others
 
     learner._window = poisoned
@@ -327,8 +328,8 @@ def test_a_loss_that_is_not_finite_rolls_back_and_halves_the_rate(make_learner, 
     calls = []
     window = learner._window
 
-    def once(length):
-        loss, *others = window(length)
+    def once(*arguments):
+        loss, *others = window(*arguments)
         calls.append(learner.steps)
         return (math.nan if calls.count(11) == 1 and learner.steps == 11 else loss), *others
 
@@ -351,8 +352,8 @@ def test_a_training_that_went_back_is_resumed_to_the_same_numbers(make_learner, 
         learner = make_learner(steps=16, schedule="constant", optimizer="sgd", ema=0.9)
         window = learner._window
 
-        def poisoned(length):
-            loss, *others = window(length)
+        def poisoned(*arguments):
+            loss, *others = window(*arguments)
             full_rate = learner.optimizers[0].param_groups[0]["lr"] > 0.75 * learner.config.learning_rate
             return (math.nan if learner.steps == 9 and full_rate else loss), *others
 
@@ -425,6 +426,66 @@ def test_a_training_that_keeps_diverging_is_given_up(make_learner, make_trainer)
     assert keeper.events[-1].reason == "diverged"
     rates = [event.learning_rate for event in of_kind(keeper.events, "rollback")]
     assert all(later == pytest.approx(earlier / 2) for earlier, later in itertools.pairwise(rates))
+
+
+def explode(learner, step):
+    """The update of one step, the first time that it is done, leaves weights that know less than nothing."""
+    update, done = learner._update, []
+
+    def exploding(gradients, norm):
+        update(gradients, norm)
+        if learner.steps == step - 1 and not done:
+            done.append(True)
+            with torch.no_grad():
+                learner.model.output_weight.mul_(1e4)
+
+    learner._update = exploding
+
+
+@pytest.mark.parametrize("every", [{"evaluate_every": 4}, {"checkpoint_every": 4, "evaluate_every": 1000}])
+def test_weights_that_exploded_are_not_what_it_goes_back_to(make_learner, make_trainer, every):
+    """The loss of a step is of the weights before it: an evaluation right after a bad one was taken for good, and came
+    back to until all tries were spent."""
+    learner = make_learner(steps=12, schedule="constant", **every)
+    explode(learner, step=8)
+    keeper = Notebook()
+    events = list(make_trainer(learner, keeper=keeper, evaluate=scores(1.0)).run())
+    (rollback,) = of_kind(events, "rollback")
+    assert rollback.step == 4
+    assert "a step raised the loss of its own window from" in rollback.reason
+    assert events[-1].reason == "steps"
+    assert all(np.abs(capture.weights["output_weight"]).max() < 100 for capture, _ in keeper.captures)
+
+
+def test_a_training_that_is_stopped_behind_a_bad_step_does_not_save_it(make_learner, make_trainer):
+    learner = make_learner(steps=12, schedule="constant", evaluate_every=1000)
+    explode(learner, step=6)
+    keeper = Notebook()
+    trainer = make_trainer(learner, keeper=keeper, evaluate=scores(1.0))
+    update = learner._update
+
+    def stopped(gradients, norm):
+        update(gradients, norm)
+        if learner.steps == 5:
+            trainer.request_stop()
+
+    learner._update = stopped
+    events = list(trainer.run())
+    assert of_kind(events, "rollback")
+    assert all(np.abs(capture.weights["output_weight"]).max() < 100 for capture, _ in keeper.captures)
+
+
+def test_looking_back_changes_nothing(make_learner):
+    """Neither what is drawn nor what is carried: a training that was looked at ends with the numbers of one that was
+    not."""
+    settings = {"model": {"dropout": 0.2, "dropout_recurrent": 0.1}, "ema": 0.9}
+    alone, looked_at = make_learner(**settings), make_learner(**settings)
+    for _ in range(3):
+        alone.step(0.01)
+        result = looked_at.step(0.01)
+        assert abs(looked_at.loss_after() - result.loss) < 1.0
+    for name, array in alone.capture().training.items():
+        assert np.array_equal(array, looked_at.capture().training[name]), name
 
 
 def test_a_rate_far_too_high_is_noticed_and_survived(make_learner, make_trainer):
