@@ -12,7 +12,7 @@ from charlm.config import SamplingConfig
 from charlm.errors import ConfigError
 from charlm.generation.pieces import Ending, Engine, Piece
 from charlm.generation.sampler import widened
-from charlm.generation.text import Growth, Rules
+from charlm.generation.text import Growth, Rules, cut_prompt
 from charlm.generation.transforms import TRANSFORMS
 from charlm.runtime import select
 from charlm.tokenizers import Tokenizer
@@ -82,9 +82,10 @@ def _check(sampling: SamplingConfig) -> None:
 def _pieces(
     model: Engine, tokenizer: Tokenizer, sampling: SamplingConfig, rules: Rules, prompt: npt.NDArray[Any]
 ) -> Iterator[Piece]:
-    for sample, (written, text) in enumerate(_search(model, tokenizer, sampling, rules, prompt)):
-        if sampling.prompt:
-            yield Piece(sample=sample, text=sampling.prompt, is_prompt=True)
+    shown, given = cut_prompt(sampling.prompt) if rules.length else (sampling.prompt, b"")
+    for sample, (written, text) in enumerate(_search(model, tokenizer, sampling, rules, prompt, Growth(given=given))):
+        if shown:
+            yield Piece(sample=sample, text=shown, is_prompt=True)
         ending = Ending(
             reason=text.reason or "length", characters=text.growth.characters, tokens=text.tokens, nats=text.nats
         )
@@ -92,13 +93,18 @@ def _pieces(
 
 
 def _search(
-    model: Engine, tokenizer: Tokenizer, sampling: SamplingConfig, rules: Rules, prompt: npt.NDArray[Any]
+    model: Engine,
+    tokenizer: Tokenizer,
+    sampling: SamplingConfig,
+    rules: Rules,
+    prompt: npt.NDArray[Any],
+    begun: Growth,
 ) -> list[tuple[str, Text]]:
     wanted, width = sampling.samples, sampling.beam or 1
     if rules.length == 0:
         return [("", Text())]
     finished: list[tuple[str, Text]] = []
-    live, greedy = [Text()], True  # while `greedy`, live[0] is the greedy text
+    live, greedy = [Text(begun)], True  # while `greedy`, live[0] is the greedy text
     logits, state = model.prime(prompt)
     while live:
         after: list[Text] = []

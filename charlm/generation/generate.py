@@ -13,7 +13,7 @@ from charlm.generation.beam import beam_search
 from charlm.generation.pieces import DrawingEngine, Engine, Piece
 from charlm.generation.rows import Pieces, Row, in_chunks, one_by_one
 from charlm.generation.sampler import Sampler
-from charlm.generation.text import Rules
+from charlm.generation.text import Rules, cut_prompt
 from charlm.generation.transform import Learnt, Transform
 from charlm.generation.transforms import looked_back, rules_of, transforms_of
 from charlm.tokenizers import Tokenizer
@@ -36,7 +36,8 @@ def generate(
 
     Sample i depends on the model, the settings, `seed` and i alone: not on how many samples there are or
     how many run side by side. Memory is flat in `sampling.length`. Each sample begins with its prompt as a
-    piece of its own (none where the prompt is empty) and ends with a piece that has an `ending`.
+    piece of its own (none where the prompt is empty) and ends with a piece that has an `ending`. Bytes at the prompt's
+    end that begin a character come with the first piece of text, which may complete it.
 
     Args:
         sampling: its `seed` is not looked at, and a prompt of ``-`` is a dash.
@@ -89,13 +90,14 @@ def _sample(
     back = looked_back(transforms)
     recent = prompt[-back:].tolist() if back else []
     read: Callable[[list[Row]], Iterator[None]] | None = None
+    shown, given = cut_prompt(sampling.prompt) if rules.length else (sampling.prompt, b"")
     for start in range(0, sampling.samples, size):
         rows = [
-            Row(sample, Sampler(transforms, seed, sample, recent))
+            Row(sample, Sampler(transforms, seed, sample, recent), given)
             for sample in range(start, min(start + size, sampling.samples))
         ]
         read = read or _reader(model, pieces, rules, transforms, prompt)
-        yield from _batch(rows, sampling.prompt, read(rows))
+        yield from _batch(rows, shown, read(rows))
 
 
 def _reader(

@@ -25,10 +25,11 @@ CHUNK_SECONDS = 0.05
 class Row:
     """One sample under way."""
 
-    def __init__(self, sample: int, sampler: Sampler) -> None:
+    def __init__(self, sample: int, sampler: Sampler, given: bytes) -> None:
+        """`given`: as of `Growth`."""
         self.sample = sample
         self.sampler = sampler
-        self.growth = Growth()
+        self.growth = Growth(given=given)
         self.waiting: list[str] = []
         self.tokens = 0
         self.nats = 0.0

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from charlm.errors import ConfigError
 
+# How Python carries bytes that are not UTF-8.
+_BYTES = "".join(map(chr, range(0xDC80, 0xDD00)))
+
 
 class Growth(NamedTuple):
     """Where a text stands: a value, so that beam search can go on from it twice.
@@ -16,11 +19,26 @@ class Growth(NamedTuple):
         characters: given out so far.
         pending: bytes of a character that is not complete yet, at most three.
         tail: the last characters, as many as a stop string may have begun in.
+        given: bytes at the prompt's end that begin a character, which the text may complete; they come before
+            `pending`.
     """
 
     characters: int = 0
     pending: bytes = b""
     tail: str = ""
+    given: bytes = b""
+
+
+def cut_prompt(prompt: str) -> tuple[str, bytes]:
+    """A prompt without the bytes at its end that begin a character, and those bytes, at most three."""
+    whole = prompt.rstrip(_BYTES)
+    run = prompt[max(len(whole), len(prompt) - 3) :].encode("utf-8", "surrogateescape")
+    for length in range(len(run), 0, -1):
+        begun = run[len(run) - length :]
+        _, used = codecs.utf_8_decode(begun, "replace", False)
+        if not used:  # what is begun is not decoded yet
+            return prompt[: len(prompt) - length], begun
+    return prompt, b""
 
 
 class Rules:
@@ -40,7 +58,21 @@ class Rules:
 
     def grow(self, growth: Growth, piece: bytes) -> tuple[str, Growth, str | None]:
         """Add the bytes of one id: the characters it completes, where the text stands, and why it ends, if it does."""
-        data = growth.pending + piece
+        if not growth.given:
+            return self._grown(growth, growth.pending + piece)
+        data = growth.given + growth.pending + piece
+        text, used = codecs.utf_8_decode(data, "replace", False)
+        if not used:
+            return "", growth._replace(pending=growth.pending + piece), None
+        begun = growth._replace(given=b"", pending=b"")
+        if text[0].encode() == data[: len(text[0].encode())]:
+            return self._grown(begun, data)
+        # the prompt ends in bytes that begin no character: they stay what they are, and count for nothing
+        text, after, reason = self._grown(begun, growth.pending + piece)
+        return growth.given.decode("utf-8", "surrogateescape") + text, after, reason
+
+    def _grown(self, growth: Growth, data: bytes) -> tuple[str, Growth, str | None]:
+        """`grow` by bytes of which none was decoded yet."""
         text, used = codecs.utf_8_decode(data, "replace", False)
         reason = None
         if self.stop and text:

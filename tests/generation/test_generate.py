@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from charlm.config import SamplingConfig, TokenizerConfig
 from charlm.errors import ConfigError, RunError, TokenizerError
 from charlm.generation import Ending, Piece, generate
-from charlm.generation.text import Growth, Rules
+from charlm.generation.text import Growth, Rules, cut_prompt
 from charlm.tokenizers import ByteTokenizer, CharTokenizer, train_tokenizer
 
 BYTES = ByteTokenizer()
@@ -66,6 +66,52 @@ def test_bytes_that_are_no_character_become_replacement_characters(script, write
     model = script(b"a\xe2\x82b\x80c", 256)
     (text,) = texts(write(model, BYTES, length=5))
     assert text == "a\ufffdb\ufffdc"
+
+
+BEGUN = [
+    # prompt, what the model writes, all that is written with length 2
+    (b"ab\xd0", b"\xbex\xd0", b"ab\xd0\xbex"),
+    (b"\xf0\x9f", b"\x98\x80!!", b"\xf0\x9f\x98\x80!"),
+    (b"a\xf0", b"\x9f\x98\x80!!", b"a\xf0\x9f\x98\x80!"),
+    (b"a\xd0", b"xyz", b"a\xd0xy"),  # begun and not gone on with: the bytes are the prompt's own
+    (b"a\xe2\x82", b"xyz", b"a\xe2\x82xy"),
+    (b"a\xe2", b"\x82xyz", b"a\xe2\xef\xbf\xbdx"),
+    (b"a\x80", b"xyz", b"a\x80xy"),
+    (b"\xef\xbf", b"\xbdx", b"\xef\xbf\xbdx"),
+    ("é".encode(), b"xyz", "éxy".encode()),
+]
+
+
+@pytest.mark.parametrize(("prompt", "written", "expected"), BEGUN, ids=ascii)
+@pytest.mark.parametrize("options", [{}, {"greedy": True}, {"beam": 1}], ids=str)
+def test_a_character_that_the_prompt_begins_is_completed(script, write, prompt, written, expected, options):
+    """`head -c 200 play.txt | charlm generate --prompt -` may end within one."""
+    given = prompt.decode("utf-8", "surrogateescape")
+    model = script(written, 256)
+    pieces = write(model, BYTES, prompt=given, length=2, **options)
+    text = "".join(piece.text for piece in pieces)
+    assert text.encode("utf-8", "surrogateescape") == expected
+    assert pieces[-1].ending.characters == 2
+
+
+def test_a_prompt_alone_is_all_of_it(script, write):
+    pieces = write(script(b"x", 256), BYTES, prompt="a\udcd0", length=0)
+    assert [piece.text for piece in pieces] == ["a\udcd0", ""]
+
+
+# all bytes that a character of several begins with
+BEGINNINGS = {
+    chr(code).encode()[:length] for code in (*range(0x80, 0xD800), *range(0xE000, 0x110000, 64)) for length in (1, 2, 3)
+} - {chr(code).encode() for code in (*range(0x80, 0xD800), *range(0xE000, 0x10000))}
+
+
+@given(st.binary(max_size=6))
+def test_a_prompt_is_cut_before_what_begins_a_character_alone(data):
+    prompt = data.decode("utf-8", "surrogateescape")
+    shown, begun = cut_prompt(prompt)
+    assert shown + begun.decode("utf-8", "surrogateescape") == prompt
+    ends = [data[-length:] for length in (3, 2, 1) if data[-length:] in BEGINNINGS]
+    assert begun == (ends[0] if ends else b"")
 
 
 def test_characters_of_byte_ids_count_once_they_are_whole(script, write):
