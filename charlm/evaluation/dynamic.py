@@ -61,6 +61,8 @@ class Dynamic(Addition):
     def __init__(self, before: LaneReader, learning: Learning) -> None:
         super().__init__(before, learning)
         self._model = copy.deepcopy(before.model)
+        # a stretch has few rows of the table of n-grams, which is most of a small model
+        self._model.sparse_rows = next(before.model.parameters()).device.type == "cpu"
         self._trained = [weight.detach() for weight in before.model.parameters()]
         self._weights: list[Tensor] = list(self._model.parameters())
 
@@ -96,15 +98,20 @@ class Dynamic(Addition):
 
     def read(self, ids: Ids, advance: Advance = None, /) -> Iterator[Block]:
         self._begin()
-        divisors = [usual + FLOOR * self._mean for usual in self._usual]
-        pull = [(self.decay * usual / self._mean).clamp(max=1.0) for usual in self._usual]
-        predictions, state = len(ids) - 1, None
+        moves, predictions, state = self._moves(), len(ids) - 1, None
         with listening(self._model) as heard:
             for places, counted in lane_blocks(predictions, self.learning.lanes, STEPS):
                 nats, state = self._losses(ids, places, state)
                 yield block_of(places, counted, nats, heard.pop(), advance)
                 if self.rate > 0:
-                    self._step(self._gradients(nats, counted), divisors, pull)
+                    self._step(self._gradients(nats, counted), moves)
+
+    def _moves(self) -> list[_Move]:
+        """Of each weight, from where it was trained."""
+        return [
+            _Move(weight, trained, usual, self._mean, self.decay)
+            for weight, trained, usual in zip(self._weights, self._trained, self._usual, strict=True)
+        ]
 
     def _begin(self) -> None:
         """The copy as the model was trained."""
@@ -122,21 +129,17 @@ class Dynamic(Addition):
     def _gradients(self, nats: Tensor, counted: npt.NDArray[np.bool_]) -> list[Tensor]:
         inside = torch.from_numpy(counted).to(nats.device)
         loss = torch.where(inside, nats, 0.0).sum() / max(1, int(counted.sum()))
-        return list(torch.autograd.grad(loss, self._weights))
+        gradients = torch.autograd.grad(loss, self._weights)
+        return [gradient.coalesce() if gradient.is_sparse else gradient for gradient in gradients]
 
     @torch.no_grad()
-    def _step(self, gradients: list[Tensor], divisors: list[Tensor], pull: list[Tensor]) -> None:
-        length = _length(gradients)
+    def _step(self, gradients: list[Tensor], moves: list[_Move]) -> None:
+        length = _length([_values(gradient) for gradient in gradients])
         if not math.isfinite(length):
             return
         cut = min(1.0, LONGEST_GRADIENT * self._length / length) if length else 1.0
-        steps = torch._foreach_div(gradients, divisors)
-        torch._foreach_mul_(steps, cut)
-        torch._foreach_clamp_min_(steps, -FARTHEST_STEP)
-        torch._foreach_clamp_max_(steps, FARTHEST_STEP)
-        torch._foreach_add_(self._weights, steps, alpha=-self.rate)
-        if self.decay > 0:
-            torch._foreach_lerp_(self._weights, self._trained, pull)
+        for move, gradient in zip(moves, gradients, strict=True):
+            move.step(gradient, cut, self.rate)
 
     def _gather(self) -> None:
         """How long gradients usually are, weight by weight: from training text, in as many lanes."""
@@ -152,7 +155,8 @@ class Dynamic(Addition):
             nats, state = self._losses(ids, places, state)
             if index >= warming:
                 gradients = self._gradients(nats, counted)
-                torch._foreach_addcmul_(squares, gradients, gradients)
+                for square, gradient in zip(squares, gradients, strict=True):
+                    _add(square, gradient, _values(gradient).square())
         self._usual = [(square / (len(blocks) - warming)).sqrt() for square in squares]
         self._length = _length(self._usual)
         # most rows of n-grams have no gradients, and there are more of these than of all other weights
@@ -160,6 +164,51 @@ class Dynamic(Addition):
         ordinary = [usual for name, usual in zip(names, self._usual, strict=True) if name != NGRAM_TABLE]
         # a model that is sure of all its text has no gradients at all
         self._mean = max(1e-30, float(torch.cat([usual.flatten() for usual in ordinary]).mean()))
+
+
+class _Move:
+    """How one weight moves: by steps of its gradient, and back to where it was trained.
+
+    Args:
+        usual, mean, decay: G, mean(G) and decay of the module.
+    """
+
+    def __init__(self, weight: Tensor, trained: Tensor, usual: Tensor, mean: float, decay: float) -> None:
+        self._weight, self._divisor = weight, usual + FLOOR * mean
+        # rows that training moved in no stretch are not pulled: of a table of n-grams nearly all
+        self._rows = usual.flatten(1).any(1).nonzero().flatten() if usual.dim() > 1 else None
+        if self._rows is not None and 2 * len(self._rows) > len(usual):
+            self._rows = None
+        pull = (decay * self._own(usual) / mean).clamp(max=1.0)
+        self._trained, self._pull = self._own(trained), pull if decay > 0 else None
+
+    def _own(self, values: Tensor) -> Tensor:
+        return values if self._rows is None else values[self._rows]
+
+    def step(self, gradient: Tensor, cut: float, rate: float) -> None:
+        """One step; of a sparse gradient, which is coalesced, the rows that it has."""
+        divisor = self._divisor[gradient.indices()[0]] if gradient.is_sparse else self._divisor
+        steps = (_values(gradient) / divisor).mul_(cut).clamp_(-FARTHEST_STEP, FARTHEST_STEP)
+        _add(self._weight, gradient, steps.mul_(-rate))
+        if self._pull is None:
+            return
+        if self._rows is None:
+            self._weight.lerp_(self._trained, self._pull)
+        else:
+            self._weight[self._rows] = self._weight[self._rows].lerp_(self._trained, self._pull)
+
+
+def _values(gradient: Tensor) -> Tensor:
+    """The numbers of a gradient that need not be 0."""
+    return gradient.values() if gradient.is_sparse else gradient
+
+
+def _add(to: Tensor, gradient: Tensor, values: Tensor) -> None:
+    """Add `values`, which are of the places that `gradient` has."""
+    if gradient.is_sparse:
+        to.index_add_(0, gradient.indices()[0], values)
+    else:
+        to.add_(values)
 
 
 def downhill(grid: Sequence[float], first: float, loss: Callable[[float], float]) -> float:

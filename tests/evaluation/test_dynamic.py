@@ -102,12 +102,33 @@ def test_gradients_are_measured_on_training_text(model):
         torch.testing.assert_close(usual, (square / count).sqrt(), rtol=1e-3, atol=1e-9)
 
 
+@pytest.mark.parametrize("decay", [0.0, 4e-3, 10.0])
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_table_of_n_grams_moves_by_the_rows_that_occur_as_if_it_moved_whole(decay, lanes):
+    """What a stretch has is a few rows of many thousand; and most are where training left them."""
+    settings = {"hidden_size": 8, "layers": 1, "dropout": 0.0, "ngram_embedding_size": 4, "ngram_rows": 4096}
+    model = LanguageModel(ModelConfig(**settings), V, torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        model.ngram_output_weight.normal_(generator=torch.Generator().manual_seed(4))
+    found = {}
+    for sparse in (True, False):
+        addition = dynamic_of(model, lanes=lanes)
+        assert addition._model.sparse_rows
+        addition._model.sparse_rows = sparse
+        addition._gather()
+        addition.rate, addition.decay = 1.6e-3, decay
+        found[sparse] = nats_of(addition, cycle(900, 5)), addition._model.ngram_embedding.detach().clone()
+    np.testing.assert_allclose(found[True][0], found[False][0], atol=1e-4)
+    torch.testing.assert_close(found[True][1], found[False][1], atol=1e-5, rtol=1e-4)
+    assert not torch.equal(found[True][1], model.ngram_embedding)
+
+
 def test_a_gradient_that_is_no_number_moves_nothing(model):
     addition = dynamic_of(model)
     addition._gather()
     before = [weight.clone() for weight in addition._weights]
     bad = [torch.full_like(weight, torch.nan) for weight in addition._weights]
-    addition._step(bad, addition._usual, addition._usual)
+    addition._step(bad, addition._moves())
     assert all(torch.equal(now, then) for now, then in zip(addition._weights, before, strict=True))
 
 
@@ -118,7 +139,10 @@ def test_odd_text_cannot_throw_the_weights_away(model):
     ones = [torch.ones_like(weight) for weight in addition._weights]
     before = [weight.detach().clone() for weight in addition._weights]
     huge = [each * 1e6 for each in ones]
-    addition._step(huge, ones, ones)
+    moves = addition._moves()
+    for move, divisor in zip(moves, ones, strict=True):
+        move._divisor = divisor
+    addition._step(huge, moves)
     moved = torch.cat([(now - then).flatten() for now, then in zip(addition._weights, before, strict=True)])
     assert moved.norm().item() == pytest.approx(1e-3 * 4 * addition._length, rel=1e-3)
 
