@@ -19,7 +19,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charlm.config import PRESETS, Config, CorpusConfig, Layer, SamplingConfig, call_layer, resolve, settings_of
+from charlm.config import (
+    PRESETS,
+    Config,
+    CorpusConfig,
+    Layer,
+    SamplingConfig,
+    TrainingConfig,
+    call_layer,
+    resolve,
+    settings_of,
+)
 from charlm.errors import ConfigError, CorpusError
 from charlm.registry import lookup
 from charlm.runs import RunAt, checkpoints_folder, find_run, open_run_data
@@ -45,6 +55,10 @@ class Model:
 
     def __init__(self, at: RunAt) -> None:
         self._at = at
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Where it is, alone: a copy, in another process too, reads what it needs."""
+        return {"_at": self._at}
 
     @property
     def run(self) -> Run:
@@ -166,6 +180,7 @@ class Model:
         """
         from charlm.coding import Coder
 
+        _check_threads(threads)
         return Coder(
             self.config.model,
             self.checkpoint.weights,
@@ -231,6 +246,7 @@ class Model:
         """
         from charlm.evaluation.of_run import evaluate_run
 
+        _check_threads(threads)
         return evaluate_run(
             self.run,
             self.checkpoint,
@@ -273,6 +289,7 @@ class Model:
         """
         from charlm.evaluation.compare import compare_runs
 
+        _check_threads(threads)
         return compare_runs(
             ((self.run, self.checkpoint), (other.run, other.checkpoint)),
             corpus=CorpusConfig(corpus=(str(corpus),)) if isinstance(corpus, str | Path) else corpus,
@@ -282,6 +299,12 @@ class Model:
             progress=progress,
             on_compile=on_compile,
         )
+
+
+def _check_threads(threads: int | None) -> None:
+    """Raises `ConfigError` for a number that no machine has."""
+    if threads is not None:
+        settings_of(TrainingConfig)["threads"].check(threads)
 
 
 def load(run: str | Path | None = None, *, root: str | Path | None = None) -> Model:

@@ -65,8 +65,10 @@ def _interval(interval: tuple[float, float] | None) -> str:
 
 def _perplexity(found: Evaluation, tokenizer: str) -> str:
     score = found.score
-    if score.tokens == score.characters or score.nats_per_character is None:
+    if score.tokens == score.characters:
         return f"{figure(score.perplexity)} per character"
+    if score.nats_per_character is None:
+        return f"{figure(score.perplexity)} per token of {tokenizer}"
     # per token it can only be compared among models of one tokenizer
     per_character = figure(score.perplexity_per_character)
     return f"{figure(score.perplexity)} per token of {tokenizer}; {per_character} per character"

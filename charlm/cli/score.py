@@ -13,7 +13,7 @@ from charlm.cli.figures import figure
 from charlm.cli.layers import machine_settings
 from charlm.cli.options import given, json_option, run_option, setting_options
 from charlm.cli.progress import note_compiling
-from charlm.config import CorpusConfig, TrainingConfig
+from charlm.config import CorpusConfig, TokenizerConfig, TrainingConfig
 from charlm.config.settings import LARGEST
 from charlm.errors import ConfigError, CorpusError
 from charlm.registry import lookup
@@ -39,6 +39,7 @@ EXAMPLES = (
 )
 @click.option("--top", cls=Option, group="common", type=int, metavar="N", help="show the first N alone (at least 1)")
 @setting_options(CorpusConfig, without=("corpus", "split"))
+@setting_options(TokenizerConfig, "unknown", usual={"unknown": "the run's own"})
 @setting_options(TrainingConfig, "threads")
 @json_option("one line of JSON for each text")
 def score(
@@ -47,6 +48,7 @@ def score(
     lines: bool,
     sort: str | None,
     top: int | None,
+    unknown: str | None,
     threads: int | None,
     json: bool,
     **reading: Any,
@@ -64,6 +66,8 @@ def score(
     lookup(ORDERS, order, "order")
     if top is not None and not 1 <= top <= LARGEST:
         raise ConfigError(f"--top must be a whole number >= 1, was {top}")
+    if files.count("-") > 1:
+        raise ConfigError("- is standard input, which can be read once: name it once")
     corpora = [CorpusConfig(corpus=(file,), **given(reading)) for file in files]
     machine = machine_settings(given({"threads": threads}))
     model = load(run)
@@ -71,10 +75,11 @@ def score(
     for notice in (*model.checkpoint.notices, *scorer.notices):
         console.note(notice)
     with scorer.in_use():
-        scored = (score_lines if lines else score_files)(scorer.model, model.tokenizer, corpora, console.note)
+        ranked = score_lines if lines else score_files
+        scored = ranked(scorer.model, model.tokenizer, corpora, console.note, unknown)
         found = sort_ranked(scored, order, top)
     if not found:
-        raise CorpusError("nothing was scored: give texts of two characters and more")
+        raise CorpusError("nothing was scored: give texts of two characters and more that the model's vocabulary has")
     if json:
         for one in found:
             console.print_json(_record(one, lines))

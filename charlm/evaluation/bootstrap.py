@@ -39,6 +39,15 @@ def block_length(predictions: int) -> int:
     return max(short, -(-predictions // MOST_BLOCKS))
 
 
+def block_starts(predictions: int) -> npt.NDArray[np.int64]:
+    """Where the blocks of so many predictions begin; what is left behind the last one, alone too little, belongs to it.
+
+    Else a block of one byte might be drawn as often as others, or have no character to be an average of.
+    """
+    length = block_length(predictions)
+    return np.arange(max(min(predictions, 1), predictions // length), dtype=np.int64) * length
+
+
 def bootstrap_interval(nats: Numbers, characters: Numbers) -> tuple[float, float] | None:
     """95 % interval of nats per character.
 

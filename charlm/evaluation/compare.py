@@ -16,7 +16,7 @@ import numpy.typing as npt
 from charlm.config import CorpusConfig
 from charlm.corpora import NoProgress, Progress
 from charlm.errors import ConfigError, CorpusError, RunError
-from charlm.evaluation.bootstrap import block_length, bootstrap_interval
+from charlm.evaluation.bootstrap import block_starts, bootstrap_interval
 from charlm.evaluation.familiar import notices_of
 from charlm.evaluation.of_run import check_split, first_that_predicts, ids_of
 from charlm.evaluation.predictions import Ids, join_predictions
@@ -224,7 +224,7 @@ def _texts(
 
 def _interval(differences: Numbers) -> tuple[float, float] | None:
     """Of the mean of paired differences (n,), in their unit."""
-    starts = np.arange(0, len(differences), block_length(len(differences)))
+    starts = block_starts(len(differences))
     sizes = np.diff(np.append(starts, len(differences)))
     return bootstrap_interval(np.add.reduceat(differences, starts), sizes)
 

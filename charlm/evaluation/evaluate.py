@@ -58,6 +58,8 @@ class Evaluation:
         """Why there are no figures; empty where there are some."""
         if not self.score.tokens:
             return "0 predictions: the first symbol of a text is only read, so there is nothing to measure"
+        if not self.score.characters:
+            return "no character begins in what is predicted: it has figures by bytes and symbols alone"
         if not math.isfinite(self.score.total_nats):
             return "the model gives losses that are no finite numbers: there is nothing to measure"
         if math.inf in (self.score.perplexity, self.score.perplexity_per_character):

@@ -153,6 +153,8 @@ def parse_protocol(text: str) -> Protocol:
     Raises:
         ConfigError: no such protocol, or a number that is missing, malformed or out of range.
     """
+    if not isinstance(text, str):
+        raise ConfigError(f"protocol must be a text such as stream or windows:64, was {text!r:.60}")
     name, colon, digits = text.strip().partition(":")
     protocol = lookup(PROTOCOLS, name, "protocol")
     if not colon:

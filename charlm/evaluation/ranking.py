@@ -19,6 +19,7 @@ from charlm.evaluation.protocols import StreamProtocol
 from charlm.evaluation.score import Score
 from charlm.evaluation.tally import score_of_total
 from charlm.runs.data import refuse_bytes
+from charlm.runtime import select
 from charlm.tokenizers import Tokenizer
 
 # Lines that are sorted by length before they are scored: rows of one length waste nothing.
@@ -68,48 +69,100 @@ def sort_ranked(found: Iterable[Ranked], order: str = "likely", top: int | None 
 
 
 def score_files(
-    model: Any, tokenizer: Tokenizer, corpora: Iterable[CorpusConfig], notice: Callable[[str], None]
+    model: Any,
+    tokenizer: Tokenizer,
+    corpora: Iterable[CorpusConfig],
+    notice: Callable[[str], None],
+    unknown: str | None = None,
 ) -> Iterator[Ranked]:
     """Each text from the model's empty state; its first symbol is only read, as by `charlm eval`.
 
     What cannot be read, or has nothing to predict, is left out, and `notice` told.
+
+    Args:
+        unknown: what to do with characters outside the vocabulary; None for what the run does.
     """
     for corpus in corpora:
+        name = corpus.corpus[0]
         try:
             text = _opened(corpus, tokenizer, notice)
-            ids = np.concatenate(list(tokenizer.encode_chunks(text.chunks("all"))))
+            dropped = _Dropped(tokenizer, unknown)
+            ids = np.concatenate(list(tokenizer.encode_chunks(map(dropped.read, text.chunks("all")), unknown)))
+        except TokenizerError as error:
+            notice(f"left out: {name!r}: {error}")
+            continue
         except CorpusError as error:
             notice(f"left out: {error}")
             continue
+        dropped.kept(ids)
         score = evaluate(model, tokenizer, ids, split="all").score
         if score.characters:
-            yield Ranked(name=corpus.corpus[0], score=score)
+            dropped.tell(name, notice)
+            yield Ranked(name=name, score=score)
         else:
-            notice(f"left out: {corpus.corpus[0]!r} has 0 predictions")
+            notice(f"left out: {name!r} has no character to predict")
 
 
 def score_lines(
-    model: Any, tokenizer: Tokenizer, corpora: Iterable[CorpusConfig], notice: Callable[[str], None]
+    model: Any,
+    tokenizer: Tokenizer,
+    corpora: Iterable[CorpusConfig],
+    notice: Callable[[str], None],
+    unknown: str | None = None,
 ) -> Iterator[Ranked]:
-    """Each line by itself, every character of it predicted, as if an empty line stood before; no blank ones."""
+    """Each line by itself, every character of it predicted, as if an empty line stood before; no blank ones.
+
+    `unknown`: as of `score_files`.
+    """
     held: list[tuple[str, int, str, Ids]] = []
     before = tokenizer.line_end
     for corpus in corpora:
+        name, dropped = corpus.corpus[0], _Dropped(tokenizer, unknown)
         try:
             text = _opened(corpus, tokenizer, notice)
             for number, line in _lines(text.chunks("all")):
                 try:
-                    ids = tokenizer.encode(line)
+                    ids = tokenizer.encode(line, unknown)
                 except TokenizerError as error:
-                    notice(f"left out: line {number} of {corpus.corpus[0]!r}: {error}")
+                    notice(f"left out: line {number} of {name!r}: {error}")
                     continue
-                held.append((corpus.corpus[0], number, line, np.concatenate([before, ids])))
+                dropped.read(line)
+                dropped.kept(ids)
+                held.append((name, number, line, np.concatenate([before, ids])))
                 if len(held) == SORTED_TOGETHER:
                     yield from _scored(model, tokenizer, held)
                     held = []
         except CorpusError as error:
             notice(f"left out: {error}")
+        dropped.tell(name, notice)
     yield from _scored(model, tokenizer, held)
+
+
+class _Dropped:
+    """Counts the characters that a vocabulary without bytes leaves out, which no figure speaks of."""
+
+    def __init__(self, tokenizer: Tokenizer, unknown: str | None) -> None:
+        self._tokenizer = tokenizer
+        # bytes leave nothing out, and count no character where they stand for none
+        self._drops = (unknown or tokenizer.unknown) == "drop" and tokenizer.name != "byte"
+        self._read = self._kept = 0
+
+    def read(self, text: str) -> str:
+        """A piece of the text, which is returned."""
+        self._read += len(text)
+        return text
+
+    def kept(self, ids: Ids) -> None:
+        """What was made of it."""
+        self._kept += int(self._tokenizer.characters_per_id[ids].sum(dtype=np.int64))
+
+    def tell(self, name: str, notice: Callable[[str], None]) -> None:
+        """Say how many there are, if any."""
+        if self._drops and self._kept < self._read:
+            notice(
+                f"{name!r}: dropped, as the vocabulary has no such characters: {self._read - self._kept:,} of "
+                f"{self._read:,}; no figure speaks of them"
+            )
 
 
 def _opened(corpus: CorpusConfig, tokenizer: Tokenizer, notice: Callable[[str], None]) -> Corpus:
@@ -143,6 +196,11 @@ def _totals(model: Any, texts: list[Ids]) -> list[float]:
             ids[place, : lengths[place]] = texts[row]
         state = model.initial_state(len(rows))
         for start in range(0, ids.shape[1] - 1, STEPS):
+            # the lengths ascend: lines that have ended come first
+            over = int(np.searchsorted(lengths, start + 1, side="right"))
+            if over:
+                rows, lengths, ids = rows[over:], lengths[over:], ids[over:]
+                state = select(state, range(over, over + len(rows)))
             weighed, state = model.score(ids[:, start : start + STEPS + 1], state)
             inside = start + 1 + np.arange(weighed.nats.shape[1]) < lengths[:, None]
             totals[rows] += np.where(inside, weighed.nats, 0.0).sum(axis=1)
@@ -159,4 +217,4 @@ def _lines(chunks: Iterable[str]) -> Iterator[tuple[int, str]]:
                 yield number, line.removesuffix("\r")
             number += 1
     if rest.strip():
-        yield number, rest
+        yield number, rest.removesuffix("\r")

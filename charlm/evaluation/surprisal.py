@@ -18,8 +18,8 @@ class Surprisal:
 
     Attributes:
         position: its number in the text that was scored, from 0.
-        text: the characters that end with it, so that all texts together are the text; empty within a character
-            that is written as several bytes.
+        text: the characters that end with it, so that all texts together are the text, less a character that it
+            ends within; empty within a character that is written as several bytes.
         nats: its loss, -log p; None for the first symbol, which is only read.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from charlm.evaluation.bootstrap import block_length, bootstrap_interval
+from charlm.evaluation.bootstrap import block_length, block_starts, bootstrap_interval
 from charlm.evaluation.predictions import Ids, Predictions
 from charlm.evaluation.score import Score
 from charlm.streams import stretches
@@ -25,8 +25,7 @@ class Tally:
         self.tokens = 0
         self.right = 0
         self._bytes = 0
-        self._block = block_length(predictions)
-        blocks = -(-predictions // self._block)
+        self._block, blocks = block_length(predictions), len(block_starts(predictions))
         self._nats = np.zeros(blocks, np.float64)
         self._characters = np.zeros(blocks, np.int64)
 
@@ -37,7 +36,8 @@ class Tally:
 
     def add_at(self, places: Ids, nats: npt.NDArray[np.floating], targets: Ids) -> None:
         """Losses in any order: (n,) the numbers of the predictions, from 0; their `nats`; the ids that they are of."""
-        block, blocks = places // self._block, len(self._nats)
+        blocks = len(self._nats)
+        block = np.minimum(places // self._block, blocks - 1)
         self._nats += np.bincount(block, nats, minlength=blocks)
         characters = np.bincount(block, self.tokenizer.characters_per_id[targets], minlength=blocks)
         self._characters += characters.astype(np.int64)

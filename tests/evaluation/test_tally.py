@@ -10,7 +10,7 @@ from charlm.config import TokenizerConfig
 from charlm.evaluation import Predictions, Score, score_of
 from charlm.evaluation.bootstrap import bootstrap_interval
 from charlm.evaluation.tally import Tally, score_of_total
-from charlm.tokenizers import train_tokenizer
+from charlm.tokenizers import ByteTokenizer, train_tokenizer
 
 
 def predictions_of(nats) -> Predictions:
@@ -51,9 +51,29 @@ def test_piece_by_piece_is_the_whole(tokenizer, ids):
     assert tally.score == score_of(whole, ids[1:], tokenizer)
     assert tally.accuracy == pytest.approx((whole.nats < 1).mean())
     # blocks are of the text, not of the pieces
-    blocks = [whole.nats[start : start + 1000].sum(dtype=np.float64) for start in range(0, len(nats), 1000)]
-    sizes = np.array([min(1000, len(nats) - start) for start in range(0, len(nats), 1000)])
-    assert tally.interval == pytest.approx(bootstrap_interval(np.array(blocks), sizes))
+    starts = np.arange(0, len(nats) - 999, 1000)  # what is left belongs to the last one
+    sizes = np.diff([*starts, len(nats)])
+    blocks = np.add.reduceat(whole.nats.astype(np.float64), starts)
+    assert tally.interval == pytest.approx(bootstrap_interval(blocks, sizes))
+
+
+@pytest.mark.parametrize("behind", range(5))
+def test_a_text_that_ends_within_a_character_has_an_interval(behind):
+    """Bytes left over behind the last block may begin no character, whatever the text's length."""
+    tokenizer = ByteTokenizer()
+    ids = np.frombuffer(b"x" + b"abcde" * 600 + b"\x80" * behind, np.uint8)
+    tally = Tally(tokenizer, len(ids) - 1)
+    tally.add(predictions_of(np.random.default_rng(0).exponential(1.5, len(ids) - 1)), ids[1:])
+    low, high = tally.interval
+    assert low < tally.score.nats_per_character < high
+
+
+@pytest.mark.parametrize(("predictions", "there"), [(2499, False), (2500, True), (2501, True)])
+def test_an_interval_needs_ten_blocks(tokenizer, predictions, there):
+    tally = Tally(tokenizer, predictions)
+    nats = np.random.default_rng(0).exponential(1.5, predictions)
+    tally.add(predictions_of(nats), np.zeros(predictions, np.uint8))
+    assert (tally.interval is not None) == there
 
 
 def test_nothing_predicted(tokenizer):
