@@ -1,5 +1,7 @@
 """charlm from Python: train, load, generate, evaluate."""
 
+import copy
+import pickle
 import random
 import subprocess
 import sys
@@ -192,6 +194,28 @@ def test_a_model_is_that_of_the_training_wherever_it_lies(place, monkeypatch):
     mine = charlm.train("tale.txt", root=".", run="tale", seed=2, **small)
     assert (mine.run.folder.resolve(), mine.config.training.seed) == (place / "tale", 2)
     assert charlm.load("tale", root=str(place / "runs")).config.training.seed == 1
+
+
+def test_a_copy_of_a_model_is_where_it_is_whatever_was_done_with_it(model):
+    """For another process: what it has read, and loops in machine code, stay behind."""
+    text = model.generate("a cat", seed=1, length=20)
+    model.generate("a cat", beam=2, length=5)
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert not {"runtime", "checkpoint"} & set(vars(other))
+        assert other.generate("a cat", seed=1, length=20) == text
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2"])
+def test_threads_that_no_machine_has_are_refused(model, threads):
+    for ask in (
+        lambda: model.evaluate(threads=threads),
+        lambda: model.compare(model, threads=threads),
+        lambda: model.coder(threads=threads),
+    ):
+        with pytest.raises(ConfigError, match=r"^threads must be a whole number"):
+            ask()
+    with pytest.raises(ConfigError, match=r"^protocol must be a text such as stream"):
+        model.evaluate(protocol=None)
 
 
 def test_names_that_are_none_are_refused(model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import sys
 from pathlib import Path
@@ -32,7 +33,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     where = repr(str(path))
     try:
         with open(path, "rb") as file:
-            content = file.read(LARGEST + 1)
+            content = file.read(LARGEST + 1).removeprefix(codecs.BOM_UTF8)  # which some editors write
     except (OSError, ValueError) as error:  # a NUL in the name
         raise ConfigError(f"cannot read {where}: {getattr(error, 'strerror', None) or error}") from None
     if len(content) > LARGEST:
@@ -48,7 +49,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         if line.count(b".") > MOST_DOTS and not line.lstrip().startswith(b"#"):
             raise ConfigError(f"{where} is not valid TOML for charlm: line {number} has more than {MOST_DOTS} dots")
     try:
-        values: dict[str, Any] = tomllib.loads(content.decode("utf-8-sig"))  # some editors begin with a byte-order mark
+        values: dict[str, Any] = tomllib.loads(content.decode())
     # a number of many thousand digits is a plain ValueError
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where} is not valid TOML: {_brief(error)}") from None

@@ -58,6 +58,7 @@ def test_toml_keeps_awkward_text(tmp_path):
         ("layers = 0", r"file .*: layers must be a whole number in \[1, 64\], was 0"),
         ("learning_rate = nan", "learning_rate must be a number"),
         ("steps = 1979-05-27", "steps must be a whole number"),
+        ("steps = 5\n[training]\nsteps = 7", r"\[training\]: 'steps' stands before all sections too: leave one out"),
     ],
 )
 def test_a_files_mistake_is_named(tmp_path, content, message):
@@ -115,6 +116,16 @@ def test_dots_and_lengths_are_no_matter_in_strings(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text(to_toml(config), encoding="utf-8")
     assert resolve([file_layer(path)]).config == config
+
+
+def test_comments_and_a_byte_order_mark_are_no_matter(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"\xef\xbb\xbf# " + b"." * 200 + b"\n  #" + b". " * 200 + b"\r\nlayers = 3\r\n")
+    assert file_layer(path).values == {"layers": 3}
+
+
+def test_an_empty_variable_is_an_empty_list():
+    assert environment_layer({"CHARLM_INCLUDE": ""}).values == {"include": ()}
 
 
 def test_a_file_that_is_not_there_or_not_text(tmp_path):

@@ -43,6 +43,20 @@ def test_one_is_no_plural(tmp_path, content, words):
     assert [word for word in words if word not in notes] == []
 
 
+@pytest.mark.parametrize(
+    ("content", "ends"),
+    [
+        (b"a" * 89 + b"\r\n" + b"b" * 9, (1, 0)),
+        (b"a\r\nb\r\nc\rd\n" * 50, (100, 50)),
+        (b"a" * 89 + b"\r" + b"b" * 9, (0, 1)),
+    ],
+)
+def test_line_ends_that_the_split_cuts_are_counted_whole(tmp_path, content, ends):
+    (tmp_path / "t").write_bytes(content)
+    report = check(tmp_path / "t", split="90/5/5")
+    assert (report.crlf, report.cr) == ends
+
+
 def test_what_is_odd_is_found(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"one\r\ntwo\r\nthree\rfour\x00\x1b[0m\x1b" + "\u202e".encode() + b"Q\n")
     (tmp_path / "b.txt").write_bytes(b"same")

@@ -1,5 +1,6 @@
 """Documents joined, measured, split and cut into pieces."""
 
+import errno
 import hashlib
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from charlm.config import CorpusConfig
 from charlm.corpora import corpus as corpus_module
 from charlm.corpora import get_corpus, open_corpus, sources
 from charlm.corpora.corpus import pieces_of
+from charlm.corpora.patterns import matches
 from charlm.errors import ConfigError, CorpusError
 
 
@@ -72,6 +74,58 @@ def test_minutes_do_not_count_the_fetching(monkeypatch):
     with pytest.raises(CorpusError, match="no connection"):
         open_corpus(CorpusConfig(corpus=("shakespeare",)), fetch=True)
     assert (now[0], timing.counted_time()) == (30.0, begun)
+
+
+def test_what_charlm_wrote_itself_is_no_text(folder):
+    """A training on ``.`` would read its own run, and could not be resumed."""
+    for name, files in {"checkpoints/a": ("run.json", "tokenizer.json"), "s": ("sweep.json", "lock")}.items():
+        (folder / name / "steps" / "step-00000001").mkdir(parents=True)
+        for file in (*files, "metrics.jsonl", "steps/step-00000001/weights.safetensors"):
+            (folder / name / file).write_bytes(b"\xff\xa0")
+    (folder / "mine").mkdir()
+    (folder / "mine" / "run.json").write_text("a text of that name")
+    corpus = opened(folder)
+    assert "a text of that name" in text_of(corpus)
+    assert corpus.measure().documents == 5
+    (notice,) = corpus.notices
+    assert notice == f"left out, for charlm wrote it: '{folder}/checkpoints/a' and 1 more"
+
+
+def test_links_to_folders_are_told(folder, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "b.txt").write_text("elsewhere")
+    (folder / "link").symlink_to(tmp_path / "real")
+    (folder / "file.txt").symlink_to(tmp_path / "real" / "b.txt")
+    corpus = opened(folder)
+    assert text_of(corpus).count("elsewhere") == 1
+    assert corpus.notices == (f"links to folders are not followed, name what they lead to: '{folder}/link'",)
+    assert text_of(opened(folder / "link")) == "elsewhere"
+
+
+def test_what_may_not_be_looked_at_is_not_said_to_be_absent(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(sources.os, "lstat", refuse)
+    with pytest.raises(CorpusError, match=r"^cannot read 'locked/x\.txt': Permission denied$"):
+        opened("locked/x.txt")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("[+--]*", {"+a", ",a", "-a"}),
+        ("[a-c]*", {"ab", "ca"}),
+        ("[!a-c]*", {"+a", ",a", "-a", "]a", "^a", "da"}),
+        ("[]^]*", {"]a", "^a"}),
+        ("[a-]*", {"ab", "-a"}),
+        ("[&&-~]?", {"ab", "ca", "da", "]a", "^a", "+a", ",a", "-a"}),
+    ],
+)
+def test_sets_of_characters(pattern, names, recwarn):
+    all_names = ["+a", ",a", "-a", "]a", "^a", "ab", "ca", "da"]
+    assert {name for name in all_names if matches(name, pattern)} == names
+    assert not recwarn.list
 
 
 def test_include_that_fits_nothing(folder):

@@ -160,6 +160,8 @@ def test_a_damaged_gzip_file(tmp_path, content):
         (b"x" * 257 + b"ustar\x0000", "a tar archive"),
         (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
         (b"SQLite format 3\x00", "an SQLite database"),
+        (b"GIF89a\x01\x00", "a GIF picture"),
+        (b"PAR1\x15\x04", "a Parquet file"),
     ],
 )
 def test_what_is_no_text(tmp_path, content, looks_like):
@@ -171,6 +173,12 @@ def test_what_is_no_text(tmp_path, content, looks_like):
     (tmp_path / "twice.gz").write_bytes(gzip.compress(path.read_bytes()))
     with pytest.raises(CorpusError, match=f"twice.gz' looks like {looks_like.partition(',')[0]}"):
         open_corpus(CorpusConfig(corpus=(str(tmp_path / "twice.gz"),)))
+
+
+@pytest.mark.parametrize("content", ["GIF89a is a format.", "PAR1 is a gene: " + "ö" * 600])
+def test_a_text_may_begin_with_the_letters_of_a_mark(tmp_path, content):
+    (tmp_path / "input").write_text(content)
+    assert text_of(tmp_path / "input") == content
 
 
 ODD_NAMES = [b"a b", "Füße".encode(), b"line\nend", b"-rf", b"[/x]", b"x" * 255, b"\xff\xfe", b"\x1b[31m", b"%s{}"]

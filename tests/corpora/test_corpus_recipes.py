@@ -31,7 +31,13 @@ def test_our_recipes(name):
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (GOOD.replace("licence", "licnce"), r"licence is missing"),
+        (GOOD.replace("licence", "licnce"), r"licence is missing \(did you mean licnce\?\)"),
+        (
+            GOOD.replace("https://", "https://[::1/"),
+            r"\[source 1\]: url must be the address of a file, was 'https://\[",
+        ),
+        (re.sub("https://[^/]*/", "https://h:port/", GOOD), r"url must be the address of a file, was 'https://h:port"),
+        (re.sub('https://[^"]*', "https://host/?q", GOOD), r"url must be the address of a file, was 'https://host/"),
         (GOOD + 'sha266 = "x"', r"\[source 1\]: no key 'sha266' \(did you mean sha256\?\)"),
         ('colour = "red"\n' + GOOD, r"no key 'colour'"),
         (GOOD.replace('"T"', "7"), r"title must be text, was 7"),
@@ -87,6 +93,14 @@ def test_each_mistake_is_named(recipes, broken, message):
         load_recipe("demo")
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("behind", ["", "?sig=ab/cd", "#part/2", "/?a=/b#c/d"])
+def test_a_file_is_named_by_its_address_less_what_stands_behind(recipes, behind):
+    source = re.sub('https://[^"]*', f"https://host/a/x.tar.gz{behind}", GOOD)
+    assert load_recipe(recipes.write("demo", source=source.partition("[[source]]\n")[2]).parent.name).sources[
+        0
+    ].filename == ("x.tar.gz")
 
 
 def test_a_name_that_is_no_file_name(recipes):

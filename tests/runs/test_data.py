@@ -193,6 +193,16 @@ def test_one_text_of_several_that_is_gone_is_replaced_too(made, poem, monkeypatc
     assert data.notices[0].endswith("the ids kept from the first time are used")
 
 
+def test_a_pipe_is_not_waited_for_again(made, tmp_path, monkeypatch):
+    """Nobody writes to it any more: the ids are kept, as those of standard input are."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    monkeypatch.setattr(made, "config", dataclasses.replace(made.config, corpus=CorpusConfig(corpus=(str(pipe),))))
+    data = open_run_data(made)
+    assert data.tokenizer.decode(data.store.part("train")) == TEXT[: made.facts["corpus"]["parts"]["train"][1]]
+    assert data.notices[0].startswith(f"the text came from {str(pipe)!r}, which is not read again")
+
+
 def test_what_can_be_read_once_is_refused_by_who_reads_it_twice(poem, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -49,6 +49,23 @@ def test_too_large_says_what_fits_and_that_fits(kind: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("text", ["hello world\r\nfoo bar\r\n" * 60, "hello\0world\r\nfoo\0 bar\r\n" * 60, "zipf"])
+def test_all_sizes_up_to_the_largest_can_be_had(kind: str, text: str) -> None:
+    """Characters that take the place of pieces may take more of them: it was refused in between."""
+    if text == "zipf":
+        draws = random.Random(1)
+        signs = [chr(0x4E00 + number) for number in range(700)]
+        text = "".join(draws.choices(signs, [1 / (1 + number) for number in range(700)], k=3899))
+    with pytest.raises(ConfigError, match="largest that fits") as raised:
+        train(f"{kind}:60000", text)
+    largest = int(re.search(r"(\d+)$", str(raised.value)).group(1))
+    for size in sorted({257, 260, largest - 1, largest, *range(300, largest, max(97, largest // 8))}):
+        assert train(f"{kind}:{size}", text).vocab_size == size
+    with pytest.raises(ConfigError, match=f"largest that fits is {kind}:{largest}$"):
+        train(f"{kind}:{largest + 1}", text)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_pieces_are_learnt(kind: str) -> None:
     tokenizer = train(f"{kind}:400", RICH)
     ids = tokenizer.encode(RICH)
