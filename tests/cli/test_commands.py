@@ -1,5 +1,6 @@
 """What the smaller commands print, through the real entry."""
 
+import dataclasses
 import io
 import json
 import os
@@ -112,6 +113,22 @@ def test_runs_are_listed_shown_exported_and_removed(charlm, workplace, hostile_r
     assert charlm("runs", "list") == ""
 
 
+def test_a_run_of_many_texts_is_a_line_like_others(charlm, workplace):
+    names = tuple(f"chapters/{'x' * 60}-{number}.txt" for number in range(60))
+    found = RunSummary(name="many", folder=Path("many"), corpus=names)
+    assert runs._row(found)[1] == "..." + names[0][-27:] + " +59"
+    assert runs._row(dataclasses.replace(found, corpus=("a.txt",)))[1] == "a.txt"
+    assert runs._row(dataclasses.replace(found, corpus=()))[1] == "-"
+    assert json.loads(to_json_line(runs._record(found)))["corpus"] == list(names)
+
+
+def test_a_run_that_is_named_twice_is_removed_once(charlm, workplace, hostile_run):
+    place = workplace / "checkpoints" / "mine"
+    shutil.copytree(hostile_run, place)
+    charlm("runs", "rm", "--yes", "mine", str(place), "checkpoints/../checkpoints/mine")
+    assert not place.exists()
+
+
 def test_one_wrong_name_removes_nothing(charlm, workplace, hostile_run):
     shutil.copytree(hostile_run, workplace / "checkpoints" / "kept")
     charlm("runs", "rm", "kept", "absent", "--yes", code=4)
@@ -168,6 +185,12 @@ def test_tokenize_shows_pieces_and_ids(charlm, workplace):
     (workplace / "x.txt").write_text("ab")
     found = json.loads(charlm("tokenize", "--tokenizer", "byte", "--file", "x.txt", "--json"))
     assert found == {"tokenizer": "byte", "vocab_size": 256, "ids": [97, 98], "pieces": ["a", "b"]}
+
+
+def test_a_dash_is_standard_input_whatever_lies_there(charlm, workplace, monkeypatch):
+    (workplace / "-").write_text("file")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"in"), encoding="utf-8"))
+    assert charlm("tokenize", "--tokenizer", "byte", "--ids", "--file", "-") == "105 110\n"
 
 
 def test_tokenize_reads_a_file_as_a_training_does(charlm, workplace):

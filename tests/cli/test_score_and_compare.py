@@ -194,3 +194,8 @@ def test_what_has_to_be_compiled_is_told_before_seconds_pass(charlm, monkeypatch
     charlm(*command)
     assert "compiling for this processor: some seconds, once" in charlm.err
     assert "compiling" not in charlm.out
+
+
+def test_standard_input_is_scored_once(charlm):
+    charlm("score", "-", "text", "-", "--run", "plain", code=2)
+    assert "- is standard input, which can be read once: name it once" in charlm.err

@@ -68,6 +68,18 @@ def test_hostile_archives(server, recipes, tmp_path):
         assert {path for path in tmp_path.rglob("*") if path.is_file()} == before, filename
 
 
+def test_two_documents_of_one_name_are_refused(server, recipes):
+    """The first would be lost without a word."""
+    one, other = recipes.zip({"c.txt": b"first\n"}), recipes.zip({"b/c.txt": b"second\n"})
+    sources = [
+        recipes.url_source(server.serve(f"/{name}.zip", content), content, f'name = "{folder}"\nmembers = ["**/*.txt"]')
+        for name, content, folder in (("one", one, "a/b"), ("other", other, "a"))
+    ]
+    recipes.write("demo", source="\n[[source]]\n".join(sources))
+    with pytest.raises(CorpusError, match=r"two sources have a document 'a/b/c\.txt': give one another 'name'"):
+        get_corpus("demo", allow_loopback_http=True)
+
+
 def test_links_that_nobody_asked_for_do_no_harm(server, recipes):
     content = recipes.tar(GOOD, [special("docs/link", tarfile.SYMTYPE, "/etc/passwd")])
     source = recipes.url_source(server.serve("/demo.tar.gz", content), content, 'members = ["*.txt"]')

@@ -116,6 +116,13 @@ def endless(handler):
         handler.wfile.write(b"a" * 65536)
 
 
+def no_length(handler):
+    handler.send_response(200)
+    handler.send_header("Content-Length", "9" * 5000)
+    handler.end_headers()
+    handler.wfile.write(b"a")
+
+
 def too_long(handler):
     handler.send_response(200)
     handler.send_header("Content-Length", str(10**15))
@@ -145,6 +152,7 @@ def silent(handler):
         (broken_chunks, "cut short or malformed"),
         (endless, r"longer than the 2000 bytes .*\(max_bytes\)"),
         (too_long, r"longer than the 2000 bytes .*\(max_bytes\)"),
+        (no_length, "cut short or malformed|should be 000"),
         (refused, "answered 503"),
         (silent, "no connection to host '127.0.0.1'"),
     ],

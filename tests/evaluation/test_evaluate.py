@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from charlm.cli.evaluation_facts import evaluation_facts
 from charlm.config import ModelConfig, TokenizerConfig
 from charlm.evaluation import BASELINES, PROTOCOLS, baseline_scores, evaluate, parse_protocol, score_stream
 from charlm.models import LanguageModel
@@ -110,6 +111,16 @@ def test_nothing_to_predict(model, tokenizer, ids, length, name):
     assert record["baselines"] == dict.fromkeys(BASELINES)
     assert record["note"].startswith("0 predictions")
     assert list(record) == [*KEYS, "note"]
+
+
+def test_bytes_of_which_none_begins_a_character_say_why_there_are_no_figures(model, tokenizer):
+    ids = tokenizer.encode("\udc80\udc81\udc80\udc81\udc80")
+    found = evaluate(model, tokenizer, ids, split="all")
+    assert found.to_json()["nats_per_character"] is None
+    assert found.to_json()["bits_per_byte"] > 0
+    assert found.note == "no character begins in what is predicted: it has figures by bytes and symbols alone"
+    facts = dict(evaluation_facts(found, "char"))
+    assert facts["perplexity"].endswith(" per token of char")
 
 
 @pytest.mark.parametrize("broken", [torch.nan, torch.inf])

@@ -278,3 +278,12 @@ def test_a_folder_that_may_not_be_looked_into_is_no_run(new_run, root, monkeypat
     (root / "round").symlink_to("round")
     assert [one.name for one in list_runs(root)] == ["a"]
     assert find_run(None, root).run.folder.name == "a"
+
+
+def test_a_run_that_may_not_be_looked_at_is_not_said_to_be_absent(root, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    with pytest.raises(RunError, match="^run locked/run cannot be read: no permission"):
+        find_run("locked/run", root)

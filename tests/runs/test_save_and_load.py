@@ -11,7 +11,7 @@ import safetensors.numpy
 
 from charlm.config import Config, ModelConfig
 from charlm.errors import OutputError, RunError
-from charlm.runs import create_run, files, open_run
+from charlm.runs import create_run, files, open_run, opening
 from charlm.runs.arrays import DTYPES
 from charlm.streams import replacement
 
@@ -252,3 +252,15 @@ def test_a_run_that_cannot_be_made_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="broken"):
         create_run(tmp_path / "a", config=Config(), facts={}, tokenizer=Broken())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOTEMPTY, errno.EEXIST])
+def test_a_name_that_another_process_took_meanwhile_is_taken(tmp_path, tokenizer, monkeypatch, number):
+    """XFS says that it exists where ext4 says that it is not empty; whoever asks takes the next name."""
+
+    def taken(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(opening, "_create", taken)
+    with pytest.raises(RunError, match="is there already: choose another name, or resume it"):
+        create_run(tmp_path / "a", config=Config(), facts={}, tokenizer=tokenizer)
