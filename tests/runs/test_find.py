@@ -285,5 +285,5 @@ def test_a_run_that_may_not_be_looked_at_is_not_said_to_be_absent(root, monkeypa
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Path, "is_dir", refuse)
-    with pytest.raises(RunError, match="^run locked/run cannot be read: no permission"):
+    with pytest.raises(RunError, match=r"^run locked/run cannot be read: no permission"):
         find_run("locked/run", root)
