@@ -12,7 +12,7 @@ import torch
 
 from charlm import timing
 from charlm.api import load
-from charlm.config import Config, Layer, file_layer, resolve, to_toml
+from charlm.config import Config, Layer, TrainingConfig, file_layer, resolve, to_toml
 from charlm.config.ranges import SweepConfig
 from charlm.errors import ConfigError, CorpusError, DivergedError, OutputError, RunError, UnknownNameError
 from charlm.evaluation import scorer
@@ -26,6 +26,7 @@ from charlm.simd.processor import HAS_INT8
 from charlm.sweeps import start_sweep
 from charlm.training import plan_training, precision, resume_training, start, start_training
 from charlm.training.events import Stopped
+from charlm.training.pace import Pace
 from charlm.training.plan import CUDA_BYTES, memory_estimate
 from charlm.training.precision import note_precision
 from charlm.training.scoring import RUN_ON, scoring_timer
@@ -425,9 +426,11 @@ def test_a_plan_takes_off_what_a_training_would_have_spent(place):
     assert 55 < plan.seconds < 62
 
 
-def test_a_plan_has_no_more_evaluations_than_steps(place):
-    few, many = (plan_training(config(place, steps=steps), clock=lambda: 0.0) for steps in (1, 10))
-    assert few.evaluating_seconds < many.evaluating_seconds
+@pytest.mark.parametrize(
+    ("steps", "every", "evaluations"), [(1, None, 1), (4, None, 4), (40, None, 10), (40, 8, 5), (3, 8, 1)]
+)
+def test_there_are_no_more_evaluations_than_steps(steps, every, evaluations):
+    assert Pace.of(TrainingConfig(steps=steps), 1000).evaluations_of(steps, every) == evaluations
 
 
 def test_a_plan_by_steps_counts_the_evaluations(place):
