@@ -170,7 +170,7 @@ def _count(text: str, counts: npt.NDArray[np.int64]) -> None:
 def _unknown_character(code: int, position: int, has_bytes: bool) -> TokenizerError:
     """`has_bytes`: whether the vocabulary has byte ids; without them, `unknown` cannot be bytes any more."""
     shown = f"{chr(code)!r} (U+{code:04X})" if not 0xD800 <= code < 0xE000 else f"U+{code:04X}"
-    as_bytes = "--unknown bytes writes it as bytes" if has_bytes else "a run trained with --unknown bytes can have it"
+    as_bytes = "--unknown bytes writes it as bytes" if has_bytes else "a run trained with --unknown bytes can write it"
     return TokenizerError(
         f"character {shown} at position {position} is not in the vocabulary; {as_bytes}, --unknown drop leaves it out",
         position,
