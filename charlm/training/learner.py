@@ -108,8 +108,8 @@ class Learner:
         self.optimizers = make_optimizers(dict(model.named_parameters()), config, machine.device, rate)
         self.steps = 0
         self.characters = 0
-        # the last window, as `LanguageModel.loss` takes it
-        self._read: tuple[torch.Tensor, torch.Tensor, State, None, int | None] | None = None
+        # the last window, as `LanguageModel.loss` takes it, and its loss then
+        self._read: tuple[tuple[torch.Tensor, torch.Tensor, State, None, int | None], float] | None = None
 
     def advance(self, learning_rate: float) -> list[StepResult]:
         """One `step`; the results that are known by now and were not given before, oldest first."""
@@ -177,16 +177,15 @@ class Learner:
         self.characters += characters
         return StepResult(loss=loss, gradient_norm=norm, characters=characters, applied=bool(applied))
 
-    def loss_after(self) -> float | None:
-        """Mean loss per token, in nats, of the last window with the weights after its step, without dropout.
-
-        A step's own loss is of the weights before it. None before the first one, and where steps are queued.
-        """
+    def last_window(self) -> tuple[float, float] | None:
+        """Mean loss per token, in nats, of the last window in its step, which is of the weights before that, and with
+        those after it, without dropout. None before the first step, and where steps are queued."""
         if self._read is None:
             return None
+        window, before = self._read
         with torch.no_grad(), self.machine.stepping(self.model), self.machine.autocast():
-            loss, _ = self.model.loss(*self._read)
-        return loss.item()
+            loss, _ = self.model.loss(*window)
+        return before, loss.item()
 
     def _draws(self) -> np.random.Generator:
         """What is random in the next step: nothing of it needs saving."""
@@ -205,11 +204,12 @@ class Learner:
         with self.machine.autocast():
             ids = torch.from_numpy(inputs).to(self.machine.device)
             loss, state = self.model.loss(ids, wanted, self.state, self.masks, symbols)
-        self._read = ids, wanted, self.state, None, symbols
+        before = self.state
         # truncated backpropagation: the state goes on into the next window, its gradient does not
         self.state = detach(state)
         (loss / divisor).backward()  # type: ignore[no-untyped-call]
-        return loss.item(), int(self.characters_per_id[targets].sum()), symbols
+        self._read = (ids, wanted, before, None, symbols), loss.item()
+        return self._read[1], int(self.characters_per_id[targets].sum()), symbols
 
     def _symbols(self, targets: np.ndarray[Any, Any]) -> int | None:
         """How many symbols stand in the loss of a window of this step; None for all."""

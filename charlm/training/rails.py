@@ -41,9 +41,9 @@ class Rails:
                 return trouble
         return None
 
-    def look_back(self, loss: float | None) -> str | None:
-        """What is wrong with the weights after the last step, in words; `loss`: as of `Learner.loss_after`."""
-        return None if loss is None or self.last is None else self.watch.judge_step(self.last.loss, loss)
+    def look_back(self, window: tuple[float, float] | None) -> str | None:
+        """What is wrong with the weights after the last step, in words; `window`: as of `Learner.last_window`."""
+        return None if window is None else self.watch.judge_step(*window)
 
     def renew(self, capture: Callable[[], Capture]) -> Capture:
         """Keep what `capture` gives, and return it. The one before goes first: two take more than all else there is."""

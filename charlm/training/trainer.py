@@ -146,7 +146,7 @@ class Trainer:
 
     def _unseen(self) -> str | None:
         """What is wrong with steps whose losses were not known, and with the weights after the last one."""
-        return self.rails.judge(self.learner.settle()) or self.rails.look_back(self.learner.loss_after())
+        return self.rails.judge(self.learner.settle()) or self.rails.look_back(self.learner.last_window())
 
     def _ending(self) -> str | None:
         if self.stop_requested:
@@ -183,7 +183,7 @@ class Trainer:
     ) -> Generator[Event, None, str | None]:
         """Between two steps: evaluate, save and sample where it is time to. Returns what went wrong, in words."""
         best, best_before = False, self.standing.best_nats
-        if (evaluated or saved) and (trouble := self.rails.look_back(self.learner.loss_after())):
+        if (evaluated or saved) and (trouble := self.rails.look_back(self.learner.last_window())):
             return trouble  # these weights are none to save, or to come back to
         if evaluated:
             self.standing.evaluations = done_by(self.pace, self.standing, self.position())

@@ -42,8 +42,8 @@ class LossWatch:
         """What is wrong with a step, in words, or None.
 
         Args:
-            before: its loss, which is of the weights before it.
-            after: the loss of the same window with the weights that it made.
+            before: the loss of a window of it, which is of the weights before it.
+            after: that of the same window with the weights that it made.
         """
         if not math.isfinite(after):
             return f"the loss became {after}"

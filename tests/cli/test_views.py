@@ -206,7 +206,9 @@ def test_a_notice_is_folded_at_words_on_a_terminal(narrow, capsys):
     assert capsys.readouterr().err == "saved in\n/a/path/that/nobody/would/like/to/type/anew\n"
 
 
-def test_what_may_be_copied_from_a_terminal_stays_one_line(narrow, capsys):
+def test_what_may_be_copied_from_a_terminal_stays_one_line(narrow, capsys, monkeypatch):
+    monkeypatch.setattr(entry, "_end_on_signals", lambda: None)  # handlers of this process are not the test's
+    monkeypatch.setattr(console, "prepare_streams", lambda: None)
     assert entry.run(["train", "no such text anywhere", "--steps", "1", "--run", "a-name-of-some-length"]) != 0
     line = capsys.readouterr().err
     assert line.count("\n") == 1
