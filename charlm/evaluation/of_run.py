@@ -11,6 +11,7 @@ from charlm.corpora import NoProgress, Progress
 from charlm.errors import CorpusError
 from charlm.evaluation.added import check_additions, score_added
 from charlm.evaluation.baselines import baseline_scores
+from charlm.evaluation.dropped import drops, words_of_dropped
 from charlm.evaluation.evaluate import Evaluation, evaluate
 from charlm.evaluation.familiar import NOT_AT_ALL, Familiar, familiar
 from charlm.evaluation.predictions import Ids
@@ -99,15 +100,12 @@ def evaluate_run(
 
 def _left_out(run: Run, data: Data, split: str, ids: Ids, found: Evaluation, unknown: str | None) -> tuple[str, ...]:
     """A notice of the characters that a vocabulary without bytes drops, which no figure speaks of."""
-    # bytes leave nothing out, and count no character where they stand for none
-    if (unknown or run.tokenizer.unknown) != "drop" or run.config.tokenizer.tokenizer == "byte":
+    if not drops(run.tokenizer, unknown):
         return ()
     start, end = (0, data.facts["characters"]) if split == "all" else data.facts["parts"][split]
     kept = found.score.characters + int(run.tokenizer.characters_per_id[ids[:1]].sum())
-    if kept == end - start:
-        return ()
-    dropped, whole = end - start - kept, end - start
-    return (f"dropped, as the vocabulary has no such characters: {dropped:,} of {whole:,}; no figure speaks of them",)
+    said = words_of_dropped(end - start, kept)
+    return (said,) if said else ()
 
 
 def _home(run: Run, data: Data, own: bool, progress: Progress | None) -> Data | CorpusError:

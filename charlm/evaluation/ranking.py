@@ -13,6 +13,7 @@ from charlm.config import CorpusConfig
 from charlm.corpora import Corpus, open_corpus
 from charlm.errors import CorpusError, TokenizerError
 from charlm.evaluation.compiled import MOST_ROWS, ScoringEngine
+from charlm.evaluation.dropped import drops, words_of_dropped
 from charlm.evaluation.evaluate import evaluate
 from charlm.evaluation.predictions import Ids
 from charlm.evaluation.protocols import StreamProtocol
@@ -139,12 +140,11 @@ def score_lines(
 
 
 class _Dropped:
-    """Counts the characters that a vocabulary without bytes leaves out, which no figure speaks of."""
+    """Counts the characters of a text that comes in pieces."""
 
     def __init__(self, tokenizer: Tokenizer, unknown: str | None) -> None:
         self._tokenizer = tokenizer
-        # bytes leave nothing out, and count no character where they stand for none
-        self._drops = (unknown or tokenizer.unknown) == "drop" and tokenizer.name != "byte"
+        self._drops = drops(tokenizer, unknown)
         self._read = self._kept = 0
 
     def read(self, text: str) -> str:
@@ -158,11 +158,8 @@ class _Dropped:
 
     def tell(self, name: str, notice: Callable[[str], None]) -> None:
         """Say how many there are, if any."""
-        if self._drops and self._kept < self._read:
-            notice(
-                f"{name!r}: dropped, as the vocabulary has no such characters: {self._read - self._kept:,} of "
-                f"{self._read:,}; no figure speaks of them"
-            )
+        if self._drops and (said := words_of_dropped(self._read, self._kept)):
+            notice(f"{name!r}: {said}")
 
 
 def _opened(corpus: CorpusConfig, tokenizer: Tokenizer, notice: Callable[[str], None]) -> Corpus:
