@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench soak ranges clean
+.PHONY: help install demo test lint check format bench soak ranges clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,10 +43,12 @@ SIDE_BY_SIDE := -n 2 --dist loadfile
 test: $(READY)  ## run the whole test suite
 	$(BIN)/pytest $(SIDE_BY_SIDE)
 
-check: $(READY)  ## format, lint, types and the fast tests
+lint: $(READY)  ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+check: lint  ## lint, and the fast tests
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m 'not slow'
 
 format: $(READY)  ## put the code into its format

@@ -186,7 +186,8 @@ def check_first_losses(case: Case, losses: dict[str, list[float]], chosen: str) 
 
 def add_share(case: Case, shape: Shape, V: int, peaks: dict[str, float]) -> None:
     """What the rate is of the fastest product that this machine was seen to do."""
-    needed = per_character(shape.cell, shape.layers, shape.hidden_size, V, shape.batch_size * shape.window_length)
+    model = ModelConfig(cell=shape.cell, layers=shape.layers, hidden_size=shape.hidden_size)
+    needed = per_character(model, V, shape.batch_size * shape.window_length)
     for name, peak in peaks.items():
         case.figures[f"product peak {name}, GF/s"] = peak / 1e9
     case.figures["operations a character, MF"] = needed / 1e6

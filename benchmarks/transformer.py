@@ -82,7 +82,7 @@ def charlm_side(case: Case, data: Data, config: Config, folder: Path) -> ModelCo
 
 def operations_of(model: ModelConfig, training: TrainingConfig, V: int) -> float:
     """That charlm's model needs for a character."""
-    return per_character(model.cell, model.layers, model.hidden_size, V, training.batch_size * training.window_length)
+    return per_character(model, V, training.batch_size * training.window_length)
 
 
 def transformer_of(V: int, window: int, operations: float) -> Transformer:

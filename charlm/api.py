@@ -230,14 +230,16 @@ class Model:
             corpus: a named corpus, file or folder, or settings that say how to read it; None for the run's own.
             split: train, validation, test or all; None for the run's test split (validation where it has none),
                 and for all of another text.
-            protocol: ``stream`` or ``windows:LENGTH``.
+            protocol: ``stream``, ``stream:LANES`` or ``windows:LENGTH``.
             unknown: what to do with characters outside the vocabulary; None for what the run does.
             baselines: compare with what the run's training split teaches simpler models.
             device: auto, cpu, cuda or mps.
+            threads: at most so many compute; None for all processors.
             engine: auto, numba (on a CPU) or torch.
             precision: exact, int16, int8 or auto, with numba; all but exact move the result a little.
             additions: of `charlm.evaluation.ADDITIONS`: what to put on the model, for figures beside its own.
             surprisal: told of every symbol of the text, in order, under the model itself.
+            progress: told of what takes long.
             on_compile: told when a loop has to be compiled, which takes seconds, once on a machine.
 
         Raises:
@@ -250,7 +252,7 @@ class Model:
         return evaluate_run(
             self.run,
             self.checkpoint,
-            corpus=CorpusConfig(corpus=(str(corpus),)) if isinstance(corpus, str | Path) else corpus,
+            corpus=_corpus_of(corpus),
             split=split,
             protocol=protocol,
             unknown=unknown,
@@ -267,7 +269,7 @@ class Model:
 
     def compare(
         self,
-        other: Model,
+        other: Model | str | Path,
         corpus: CorpusConfig | str | Path | None = None,
         *,
         split: str | None = None,
@@ -279,8 +281,10 @@ class Model:
         """Score one text with this model and another, and say where which one is better.
 
         Args:
+            other: a model, or a run: its name, if it lies beside this one, or its folder.
             corpus: a text; None for the runs' own, which must be the same.
             split: of it; None for test (validation where there is none), and for all of another text.
+            device, threads, progress: as of `evaluate`.
             on_compile: told when a loop has to be compiled, which takes seconds, once on a machine.
 
         Raises:
@@ -290,15 +294,25 @@ class Model:
         from charlm.evaluation.compare import compare_runs
 
         _check_threads(threads)
+        rival = other if isinstance(other, Model) else load(other, root=self.run.folder.parent)
         return compare_runs(
-            ((self.run, self.checkpoint), (other.run, other.checkpoint)),
-            corpus=CorpusConfig(corpus=(str(corpus),)) if isinstance(corpus, str | Path) else corpus,
+            ((self.run, self.checkpoint), (rival.run, rival.checkpoint)),
+            corpus=_corpus_of(corpus),
             split=split,
             device=device,
             threads=threads,
             progress=progress,
             on_compile=on_compile,
         )
+
+
+def _corpus_of(corpus: CorpusConfig | str | Path | None) -> CorpusConfig | None:
+    """How to read a text that is named; raises `ConfigError` for what names none."""
+    if isinstance(corpus, str | Path):
+        return CorpusConfig(corpus=(str(corpus),))
+    if corpus is None or isinstance(corpus, CorpusConfig):
+        return corpus
+    raise ConfigError(f"corpus must be a name, a path or a CorpusConfig, was {corpus!r:.60}")
 
 
 def _check_threads(threads: int | None) -> None:
@@ -334,6 +348,7 @@ def train(
     Args:
         texts: named corpora (fetched when absent), files or folders; none for ``shakespeare``.
         run: the new run's name; None makes one of corpus and time.
+        root: the folder of runs; None for ./checkpoints or what CHARLM_CHECKPOINTS names.
         preset: a name in `charlm.config.PRESETS`.
         on_event: called with each event of `charlm.training.events` as it happens; without it no samples are written.
         settings: any setting of `Config` by its name: minutes, hidden_size, dropout, ...

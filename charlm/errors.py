@@ -83,6 +83,14 @@ class RunError(CharlmError):
 
     exit_code = 4
 
+    @classmethod
+    def of_ids(cls, least: int, most: int, vocab_size: int) -> RunError:
+        """Ids from `least` to `most` were put before a model that does not have them all."""
+        return cls(
+            f"ids from {least} to {most} do not fit a vocabulary of {vocab_size}: "
+            "this text was encoded for another model"
+        )
+
 
 class OutputError(CharlmError):
     """A file that cannot be written."""

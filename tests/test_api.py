@@ -218,6 +218,41 @@ def test_threads_that_no_machine_has_are_refused(model, threads):
         model.evaluate(protocol=None)
 
 
+def test_another_run_can_be_named_to_be_compared_with(model, place):
+    assert model.compare(model.run.name, place / "tale.txt").difference == 0
+    with pytest.raises(RunError, match="no run 'nobody'"):
+        model.compare("nobody")
+
+
+def test_what_names_no_text_is_refused(model):
+    for ask in (model.evaluate, lambda text: model.compare(model, text)):
+        with pytest.raises(ConfigError, match=r"corpus must be a name, a path or a CorpusConfig, was \['a.txt'\]"):
+            ask(["a.txt"])
+
+
+def test_a_text_of_characters_that_the_vocabulary_lacks_is_told(model, place):
+    """Its figures say more of the vocabulary than of the model."""
+    other = place / "other.txt"
+    other.write_text("日本語の文章。" * 20 + "a cat sat. " * 10)
+    said = "140 of 250 characters are not in the vocabulary: each is predicted as its bytes"
+    assert said in model.evaluate(other).notices
+    assert f"{model.run.name}: {said}" in model.compare(model, other).notices
+    assert not any("vocabulary" in notice for notice in model.evaluate(place / "tale.txt").notices)
+
+
+def test_figures_say_of_which_text_they_are(model, place):
+    (place / "other.txt").write_text("a cat sat. " * 10)
+    assert model.evaluate(place / "other.txt").to_json()["text"] == "other"
+    assert model.evaluate().to_json()["text"] == "tale"
+    assert model.compare(model, place / "other.txt").to_json()["text"] == "other"
+
+
+def test_what_two_runs_were_trained_on_says_little_of_them(model):
+    said = f"{model.run.name} was trained on this text (train), so its figure says little"
+    assert said in model.compare(model, split="train").notices
+    assert said not in model.compare(model, split="validation").notices
+
+
 def test_names_that_are_none_are_refused(model):
     with pytest.raises(UnknownNameError, match="no precision 'bf16': choose auto, exact, int16, int8"):
         model.evaluate(precision="bf16")

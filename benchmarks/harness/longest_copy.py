@@ -61,7 +61,7 @@ def _code_points(text: str) -> npt.NDArray[np.uint32]:
 
 
 @compiled
-def build(codes, after, link, depth, state_of):  # type: ignore[no-untyped-def]
+def build(codes, after, link, depth, state_of):
     """The automaton of `codes` (n,); returns its number of states.
 
     Args:
@@ -102,7 +102,7 @@ def build(codes, after, link, depth, state_of):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def pass_through(codes, after, link, depth, best, standing):  # type: ignore[no-untyped-def]
+def pass_through(codes, after, link, depth, best, standing):
     """Read `codes`, -1 for what no sample has; best[s] becomes the longest run that ended in state s.
 
     standing: state and length of the run that the text so far ends with; changed.
@@ -120,7 +120,7 @@ def pass_through(codes, after, link, depth, best, standing):  # type: ignore[no-
 
 
 @compiled
-def spread(link, depth, order, best):  # type: ignore[no-untyped-def]
+def spread(link, depth, order, best):
     """(states,) the longest run of the text that a state's text ends with. order: states, the shallowest first."""
     for at in range(len(order) - 1, 0, -1):
         state = order[at]

@@ -13,13 +13,13 @@ from charlm.training import start_training
 NEVER = datetime(2000, 1, 1)
 
 
-def save_run(root: Path, text: Path, name: str, model: ModelConfig, threads: int | None = None) -> Run:
+def save_run(root: Path, text: Path, name: str, model: ModelConfig) -> Run:
     """The run `name` in the folder `root`, trained on `text` for one step: its weights are all but random."""
     config = Config(
         corpus=CorpusConfig(corpus=(str(text),)),
         tokenizer=TokenizerConfig(unknown="error"),
         model=model,
-        training=TrainingConfig(steps=1, batch_size=8, window_length=32, device="cpu", threads=threads),
+        training=TrainingConfig(steps=1, batch_size=8, window_length=32, device="cpu"),
     )
     training = start_training(config, run=name, root=root, now=NEVER, samples=False)
     for _ in training.events():

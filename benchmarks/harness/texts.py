@@ -50,6 +50,6 @@ def write_text(folder: Path, characters: int) -> Path:
     return path
 
 
-def open_data(corpus: str, split: str = "90/10") -> Data:
+def open_data(corpus: str) -> Data:
     """The ids of a text, by the way that `charlm train` takes, with a vocabulary of its characters alone."""
-    return prepare(CorpusConfig(corpus=(corpus,), split=split), TokenizerConfig(unknown="error"))
+    return prepare(CorpusConfig(corpus=(corpus,), split="90/10"), TokenizerConfig(unknown="error"))

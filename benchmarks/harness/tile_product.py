@@ -38,7 +38,7 @@ def tile_product(dtype: torch.dtype, shape: tuple[int, int, int]) -> Callable[[i
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(lambda part, out: multiply(part, weights, out, K, N, count), parts, results))
 
-    run.results = results  # type: ignore[attr-defined]
+    run.results = results
     return run
 
 

@@ -49,8 +49,8 @@ def put_watch(training: Training) -> Watch:
     learner.lanes.next = watch.on("data", learner.lanes.next)
     trainer.evaluate = watch.on("evaluating", trainer.evaluate) if trainer.evaluate else None
     trainer.sample = watch.on("sampling", trainer.sample) if trainer.sample else None
-    trainer.capture = watch.on("checkpoints", trainer.capture)  # type: ignore[method-assign]
-    trainer.keeper.save_capture = watch.on("checkpoints", trainer.keeper.save_capture)  # type: ignore[method-assign]
+    trainer.capture = watch.on("checkpoints", trainer.capture)
+    trainer.keeper.save_capture = watch.on("checkpoints", trainer.keeper.save_capture)
     return watch
 
 

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from harness.record import Case
+from torch import Tensor
 
 from charlm.config import SamplingConfig
 from charlm.generation.transforms import rules_of, transforms_of
+from charlm.kernels import cudnn
 from charlm.models.torch_engine import TorchModel
 from charlm.runtime import RECENT, Drawing, NumpyModel, select
 from charlm.training.learner import Learner
@@ -29,6 +31,16 @@ EVERYTHING = (
     {"dropout": 0.2, "dropout_recurrent": 0.2, "dropout_input": 0.1, "dropout_embedding": 0.1},
     {"ema": 0.99, "accumulate": 2},
 )
+# beside the usual model: what its text holds, other layers, other optimisers
+VARIANTS: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
+    ("n-grams", {"ngram_embedding_size": 32, "ngram_order": 4}, {}),
+    ("tied weights", {"tie_weights": True, "embedding_size": 32}, {}),
+    ("attention", {"attention_window": 32}, {}),
+    ("layer norm and residual", {"layer_norm": True, "residual": True}, {}),
+    ("Muon", {}, {"optimizer": "muon"}),
+)
+# Units at which cuDNN changes its ways.
+WIDTHS = (64, 160, 192, 512, 1024)
 # Rounding takes trainings apart, slowly; so much in nats is allowed between losses of the first `STEPS`.
 ALLOWED = {"float32": 5e-3, "bfloat16": 5e-2}
 
@@ -70,12 +82,47 @@ def check_training(make: Maker, device: str) -> Case:
     model, training = EVERYTHING
     both = [losses(make(device, "bfloat16", model, training), graph=graph) for graph in (True, False)]
     case.checks["with masks, graph against none, nats"] = (gap(*both), 1e-3)
+    for name, model, training in VARIANTS:
+        reference = losses(make("cpu", "float32", {"dropout": 0.0, **model}, training))
+        made = [make(device, "float32", {"dropout": 0.0, **model}, training) for _ in range(2)]
+        recorded, as_it_stands = losses(made[0]), losses(made[1], graph=False)
+        case.checks[f"{name} float32, nats"] = (gap(as_it_stands, reference), ALLOWED["float32"])
+        case.checks[f"{name} float32, graph against none, nats"] = (gap(recorded, as_it_stands), 1e-3)
     for optimizer in ("adam", "rmsprop", "sgd"):
         settings = {"optimizer": optimizer}
         reference = losses(make("cpu", "float32", {"dropout": 0.0}, settings))
         found = losses(make(device, "float32", {"dropout": 0.0}, settings))
         case.checks[f"{optimizer} float32, nats"] = (gap(found, reference), ALLOWED["float32"])
     return case
+
+
+def check_gradients(make: Maker, device: str) -> Case:
+    """Outputs and all gradients of three layers against those of a CPU, at sizes that cuDNN computes differently."""
+    case = Case(title=f"gradients of three layers on {device}: the largest difference, beside the largest number")
+    for H in WIDTHS[:1] if device == "cpu" else WIDTHS:
+        for B in (16, 256):
+            expected = layer_gradients(H, B, torch.device("cpu"), torch.float32)
+            for dtype, allowed in ((torch.float32, 1e-3), (torch.bfloat16, 0.05)):
+                found = layer_gradients(H, B, torch.device(device), dtype)
+                gaps = [float((a - b).abs().max() / b.abs().max()) for a, b in zip(found, expected, strict=True)]
+                case.checks[f"{H} units, {B} lanes, {str(dtype).removeprefix('torch.')}"] = (max(gaps), allowed)
+    return case
+
+
+def layer_gradients(H: int, B: int, device: torch.device, dtype: torch.dtype) -> list[Tensor]:
+    """What three layers of an LSTM give over 16 steps, and the gradients of their input and weights; on the CPU."""
+    draws = torch.Generator().manual_seed(H + B)
+    shapes = [(4 * H, H), (4 * H, H), (4 * H,), (4 * H,)]
+    weights = [[(torch.rand(shape, generator=draws) - 0.5) * 2 * H**-0.5 for shape in shapes] for _ in range(3)]
+    x, wanted = (torch.randn(B, 16, H, generator=draws) for _ in range(2))
+    moved = [[weight.to(device).requires_grad_() for weight in layer] for layer in weights]
+    given = x.to(device).requires_grad_()
+    states = [(torch.zeros(B, H, device=device),) * 2] * 3
+    with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+        y, _ = cudnn.layers("lstm", given, states, [tuple(layer) for layer in moved])
+    y.float().backward(wanted.to(device))
+    grads = [given.grad, *(weight.grad for layer in moved for weight in layer)]
+    return [y.detach().float().cpu(), *(grad.float().cpu() for grad in grads if grad is not None)]
 
 
 def check_resume(make: Maker, device: str) -> Case:
@@ -150,4 +197,10 @@ def _texts(engine: TorchModel, prompt: np.ndarray[Any, Any], sampling: Mapping[s
     return engine.draw(texts, np.random.default_rng(2).random((4, 100)))[0]
 
 
-CHECKS = {"training": check_training, "resume": check_resume, "left-out": check_left_out, "text": check_text}
+CHECKS = {
+    "training": check_training,
+    "gradients": check_gradients,
+    "resume": check_resume,
+    "left-out": check_left_out,
+    "text": check_text,
+}

@@ -11,15 +11,16 @@ from charlm.evaluation.ngram import NGramModel
 from charlm.runtime import State
 
 Ids = npt.NDArray[Any]
+ORDER = 5
 
 
 class NGramEngine:
-    """Interpolated Kneser-Ney behind the interface of an engine. Its state are the last `order` - 1 ids."""
+    """Interpolated Kneser-Ney behind the interface of an engine. Its state are the last `ORDER` - 1 ids."""
 
-    def __init__(self, ids: Ids, vocab_size: int, order: int = 5) -> None:
+    def __init__(self, ids: Ids, vocab_size: int) -> None:
         self.vocab_size = vocab_size
-        self._model = NGramModel(ids, vocab_size, order)
-        self._before = order - 1
+        self._model = NGramModel(ids, vocab_size, ORDER)
+        self._before = ORDER - 1
         self._known: dict[bytes, npt.NDArray[np.float32]] = {}
 
     def step(self, ids: Ids, state: State) -> tuple[npt.NDArray[np.float32], State]:
@@ -37,7 +38,7 @@ class NGramEngine:
         return np.repeat(self._logits(context.astype(np.int64))[None], n, axis=0), ((state,),)
 
     def _logits(self, context: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """(V,) log p of every id after a context (order - 1,)."""
+        """(V,) log p of every id after a context (ORDER - 1,)."""
         key = context.tobytes()
         if key not in self._known:
             rows = np.empty((self.vocab_size, self._before + 1), dtype=np.int64)

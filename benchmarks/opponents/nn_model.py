@@ -121,7 +121,7 @@ class TrainingLoop:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
             loss, state = self.model.loss(x, y, self.state)
         self.state = detached(state)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.optimizer.step()
         return loss.item()

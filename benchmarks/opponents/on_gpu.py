@@ -42,6 +42,9 @@ def bare_layers(
     """Forward and backward of nn.LSTM alone: all layers in one call, or a call for each."""
     shapes = [layers] if together else [1] * layers
     modules = [nn.LSTM(H, H, number, device=device, dtype=dtype) for number in shapes]
+    if device.type == "cuda":
+        for module in modules:
+            flatten(module)
     x = torch.randn(T, B, H, device=device, dtype=dtype, requires_grad=True)
     state = [torch.zeros(layers, B, H, device=device, dtype=dtype) for _ in range(2)]
     gradient = torch.randn(T, B, H, device=device, dtype=dtype)
@@ -56,6 +59,15 @@ def bare_layers(
         torch.autograd.grad(y, wanted, gradient)
 
     return replayed(compute, device)
+
+
+def flatten(lstm: nn.LSTM) -> None:
+    """Put the weights where cuDNN wants them, once; in bfloat16 torch's own layers would pack them at each call."""
+    with torch.no_grad():
+        # weights of a layer, input size, cell, H, no projection, layers, batch_first, bidirectional
+        torch._cudnn_rnn_flatten_weight(
+            lstm._flat_weights, 4, lstm.input_size, 2, lstm.hidden_size, 0, lstm.num_layers, False, False
+        )
 
 
 class DeviceLoop(TrainingLoop):

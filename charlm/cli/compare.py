@@ -86,7 +86,7 @@ def _show(found: RunComparison) -> None:
     interval = ""
     if found.interval is not None:
         interval = f" (95 % interval {_signed(found.interval[0])} to {_signed(found.interval[1])})"
-    part = "all of it" if found.split == "all" else f"{found.split} split"
+    part = f"all of {found.text}" if found.split == "all" else f"{found.split} split of {found.text}"
     print_facts(
         [
             ("text", f"{part}, {counted(found.characters, 'character')} predicted by both"),

@@ -132,19 +132,26 @@ class JsonLine:
         self.begun = False
 
 
-def print_table(rows: Iterable[Sequence[str]], heading: Sequence[str] | None = None) -> None:
-    """Rows in aligned columns; the last one is as wide as it is. Numbers stand to the right."""
+def print_table(rows: Iterable[Sequence[str]], heading: Sequence[str] | None = None, spare: Sequence[str] = ()) -> None:
+    """Rows in aligned columns; the last one is as wide as it is. Numbers stand to the right.
+
+    Args:
+        spare: headings of columns that a terminal too narrow for all goes without, the first one first.
+    """
     cells = [[escape(cell).replace("\n", "\\n") for cell in row] for row in rows]
     shown = ([list(heading)] if heading else []) + cells
     if not cells:
         return
     widths = [max(width_of(row[i]) for row in shown) for i in range(len(shown[0]))]
     right = [all(_is_figure(row[i]) for row in cells) for i in range(len(widths))]
+    kept = list(range(len(widths)))
+    for name in spare if is_terminal(sys.stdout) else ():
+        if sum(widths[i] for i in kept) + 2 * (len(kept) - 1) <= terminal_width(sys.stdout):
+            break
+        kept.remove(shown[0].index(name))
     for row in shown:
-        padded = [
-            " " * (width - width_of(cell)) + cell if to_right else cell + " " * (width - width_of(cell))
-            for cell, width, to_right in zip(row, widths, right, strict=True)
-        ]
+        gaps = [" " * (widths[i] - width_of(row[i])) for i in kept]
+        padded = [gap + row[i] if right[i] else row[i] + gap for gap, i in zip(gaps, kept, strict=True)]
         print_line("  ".join(padded).rstrip())
 
 

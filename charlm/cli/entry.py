@@ -16,6 +16,7 @@ from charlm import __version__
 from charlm.cli import COMMANDS, MEANT, console, failure
 from charlm.cli.command import DEBUG, Group
 from charlm.cli.signals import postponed
+from charlm.errors import ConfigError
 
 COMPLETION_VARIABLE = "_CHARLM_COMPLETE"
 
@@ -51,6 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         # not group.main(): it turns a broken pipe into exit code 1 and lets other errors of output through
         with group.make_context("charlm", _whole(arguments)) as context:
+            _refuse_lost_folder()
             code = group.invoke(context)
         console.flush()
         return code if isinstance(code, int) else 0
@@ -78,6 +80,14 @@ def _whole(arguments: Sequence[str]) -> list[str]:
                 f"{argument!r} holds half of a surrogate pair at character {half.start()}: leave it out"
             )
     return list(arguments)
+
+
+def _refuse_lost_folder() -> None:
+    """Raises `ConfigError` where the current folder was removed: libraries would end the process when they load."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise ConfigError("the current folder is not there any more: change to another one") from None
 
 
 def _report(error: BaseException, *, debug: bool) -> int:

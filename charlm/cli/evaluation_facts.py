@@ -39,9 +39,10 @@ def evaluation_facts(found: Evaluation, tokenizer: str) -> list[Fact]:
 
 
 def _part(found: Evaluation) -> str:
+    text = found.text or "it"
     if found.split == "all":
-        return "all of it"
-    return f"{found.split} split" + (f" ({found.division})" if found.division else "")
+        return f"all of {text}"
+    return f"{found.split} split of {text}" + (f" ({found.division})" if found.division else "")
 
 
 def _addition(name: str, added: Added, static: Score) -> list[Fact]:
@@ -68,10 +69,10 @@ def _perplexity(found: Evaluation, tokenizer: str) -> str:
     if score.tokens == score.characters:
         return f"{figure(score.perplexity)} per character"
     if score.nats_per_character is None:
-        return f"{figure(score.perplexity)} per token of {tokenizer}"
+        return f"{figure(score.perplexity)} per token ({tokenizer})"
     # per token it can only be compared among models of one tokenizer
     per_character = figure(score.perplexity_per_character)
-    return f"{figure(score.perplexity)} per token of {tokenizer}; {per_character} per character"
+    return f"{figure(score.perplexity)} per token ({tokenizer}); {per_character} per character"
 
 
 def _baselines(found: Evaluation) -> str:

@@ -81,6 +81,6 @@ def refuse_missing(corpus: CorpusConfig) -> None:
     named_paths(corpus, [])
 
 
-def machine_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> TrainingConfig:
+def machine_settings(flags: Mapping[str, Any]) -> TrainingConfig:
     """Device, number format and threads for a command that does not train: environment < flags."""
-    return resolve([environment_layer(environment), Layer(origin="flag", values=flags)]).config.training
+    return resolve([environment_layer(os.environ), Layer(origin="flag", values=flags)]).config.training

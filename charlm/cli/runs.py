@@ -55,7 +55,7 @@ def list_(json: bool) -> None:
             console.print_json(_record(one))
     elif found:
         heading = ("run", "text", "model", "step", "nats/char", "bits/char", "size", "saved")
-        console.print_table([_row(one) for one in found], heading)
+        console.print_table([_row(one) for one in found], heading, spare=("bits/char", "size", "text", "saved"))
     else:
         console.note(f"no runs yet in {checkpoints_folder()}; charlm train makes one")
 
@@ -156,7 +156,8 @@ def _record(found: RunSummary) -> dict[str, object]:
 
 
 def _row(found: RunSummary) -> list[str]:
-    step = "-" if found.step is None else f"{found.step:,}"
+    best = "" if found.best_step in (None, found.step) else f" (best {found.best_step:,})"
+    step = "-" if found.step is None else f"{found.step:,}{best}"
     saved = "in use" if found.owner else "damaged" if found.problem else _when(found) or "-"
     figures = [figure(_nats(found)), figure(found.bits_per_character), size(found.size)]
     return [escape_line(found.name), escape_line(_texts(found)), _model(found) or "-", step, *figures, saved]

@@ -80,10 +80,12 @@ def score(
         found = sort_ranked(scored, order, top)
     if not found:
         raise CorpusError("nothing was scored: give texts of two characters and more that the model's vocabulary has")
+    by = {"run": model.run.name, "checkpoint": model.checkpoint.folder.name}
     if json:
         for one in found:
-            console.print_json(_record(one, lines))
+            console.print_json(_record(one, lines) | by)
         return
+    console.note(f"by {', '.join(by.values())}")
     heading = ("bits/char", "characters", "line", "text") if lines else ("bits/char", "characters", "text")
     console.print_table([_row(one, len(files) > 1) for one in found], heading)
 

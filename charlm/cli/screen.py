@@ -23,7 +23,6 @@ class Screen:
     def __init__(self) -> None:
         self._console = Console(file=sys.stderr, markup=False, emoji=False, highlight=False, soft_wrap=False)
         self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
-
         self._gone = False
 
     def open(self) -> None:
@@ -51,10 +50,11 @@ class Screen:
         width, height = self._console.size
         # the last column stays free: some terminals wrap when it is written
         lines = draw(max(1, width - 1), height)[: max(1, height - 1)]
-        self._live.update(Text("\n", no_wrap=True).join([self._text(line, width - 1) for line in lines]), refresh=True)
+        self._live.update(Text("\n", no_wrap=True).join([self.text(line, width - 1) for line in lines]), refresh=True)
 
     @staticmethod
-    def _text(line: Line, width: int) -> Text:
+    def text(line: Line, width: int) -> Text:
+        """A line of so many columns at most, as it is drawn."""
         text = Text(no_wrap=True, end="")
         for piece, style in line:
             text.append(piece, style=style)

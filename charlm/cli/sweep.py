@@ -15,7 +15,6 @@ from charlm.cli.options import given, help_line, json_option, setting_options
 from charlm.config import flag_of
 from charlm.config.ranges import SweepConfig, parse_ranges
 from charlm.config.resolve import all_settings
-from charlm.config.sections import ADAMW_DECAY, NGRAM_SETTINGS
 from charlm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ def sweep(
     else:
         found = start_sweep(
             resolved.config, ranges, SweepConfig(**kept), folder=folder, root=root, now=datetime.now(),
-            fit_batch="batch_size" in resolved.free, progress=progress,
+            free=resolved.free, progress=progress,
         )  # fmt: skip
     return sweep_run.watch(found, json=json, quiet=quiet)
 
@@ -120,15 +119,9 @@ def _resolved(flags: dict[str, Any], ranges: tuple[str, ...], config_file: str |
     return resolved
 
 
-def _unchosen(name: str) -> str:
-    """The help of a setting that a training chooses, and a sweep does not."""
-    _, known = all_settings()[name]
-    usual = f"{ADAMW_DECAY:g} for adamw, else 0" if name == "weight_decay" else None
-    return help_line(dataclasses.replace(known, help=known.help.partition(" [")[0]), usual)
-
-
-UNCHOSEN = ("hidden_size", "learning_rate", "dropout", "weight_decay", *NGRAM_SETTINGS)
-HELP |= {name: _unchosen(name) for name in UNCHOSEN}
+# a training chooses it, a trial does not
+SIZE = all_settings()["hidden_size"][1]
+HELP["hidden_size"] = help_line(dataclasses.replace(SIZE, help=SIZE.help.partition(" [")[0]))
 for parameter in sweep.params:
     if isinstance(parameter, Option) and parameter.name in HELP:
         parameter.help = HELP[parameter.name]

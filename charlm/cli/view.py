@@ -134,7 +134,7 @@ def warning_line(event: Event) -> str:
         return f"step {event.step:,}  {event.reason}"
     if isinstance(event, RolledBack):
         return (
-            f"back to step {event.step:,}: {event.reason}; learning rate now {event.learning_rate:.2g},"
+            f"back to step {event.step:,}: {event.reason}; the learning rate is halved from here on,"
             f" {event.retries_left} more {'try' if event.retries_left == 1 else 'tries'}"
         )
     if isinstance(event, Stopped):

@@ -14,14 +14,13 @@ from charlm.coding.call import KINDS, NUMBERS, Room
 from charlm.coding.lanes import Advance, Lanes
 from charlm.coding.layout import lay_out
 from charlm.coding.whole import WholeModel
+from charlm.runtime.numba_model import STEP_WORK
 from charlm.runtime.packing import aligned
 from charlm.simd import MOST_ROWS, PANEL, WIDTH
 from charlm.simd.entries import Entry
 
 # Products of a lane in one call of the compiled loop: about a tenth of a second, in which nothing else is heard.
 WORK = 2**30
-# What a step costs beside its products, counted in products.
-STEP_WORK = 2**17
 
 
 class CompiledEngine:

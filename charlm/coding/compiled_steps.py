@@ -15,13 +15,12 @@ from numba.extending import register_jitable
 from charlm.coding.plan import CELL, DEPTH, NORM, REAL_WIDTH, H, P, S, X
 from charlm.coding.reference import EPSILON, GATE, NORM_DIGITS, ROOT_DIGITS
 from charlm.coding.tables import FRACTION, ONE, TANH_END, TANH_STEPS
-from charlm.coding.whole import ACTIVATION_DIGITS, CELLS, LARGEST_ACTIVATION, LIMIT, NORM_FRACTION
-from charlm.runtime.layout import CELL_NUMBERS
+from charlm.coding.whole import ACTIVATION_DIGITS, LARGEST_ACTIVATION, LIMIT, NORM_FRACTION
+from charlm.runtime.layout import ELMAN, ELMAN_RELU, GRU, GRU_RESET_BEFORE, LSTM
 from charlm.runtime.packing import PLACE
 from charlm.simd import MOST_ROWS, PANEL, WIDTH
 from charlm.simd.integers import accumulate_integers
 
-ELMAN, ELMAN_RELU, GRU, GRU_RESET_BEFORE, LSTM = (CELL_NUMBERS[name] for name in CELLS)
 WIDE, PLACES = PANEL * WIDTH, len(PLACE)
 TANH_DIGITS, TANH_LAST = FRACTION - TANH_STEPS, (TANH_END << TANH_STEPS) - 1
 

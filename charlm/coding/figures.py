@@ -13,8 +13,8 @@ import numpy.typing as npt
 from charlm.coding.pieces import make_piece, read_pieces
 from charlm.config import ModelConfig
 from charlm.evaluation.baselines import XZ_PRESET
-from charlm.evaluation.compiled import ScoringEngine
 from charlm.evaluation.evaluate import evaluate
+from charlm.evaluation.scoring_engine import ScoringEngine
 from charlm.runtime import open_engine
 from charlm.tokenizers import Tokenizer
 

@@ -53,7 +53,7 @@ def lay_out(model: WholeModel, panel: int) -> Packed:
     projection = parts.add_matrix(model.projection, E, H, 1) if model.projection else -1
     output = parts.add_matrix(model.output, V, padded(model.output.weights.shape[1]), 1)
     bias = parts.add(_grid(model.output_bias[None], 1, V))
-    carried = CARRIED.get(config.cell, 1)
+    carried = CARRIED[config.cell]
     D = config.ngram_embedding_size
     # multiplied for themselves n-grams begin at a whole vector, as one vector with the embedding right behind it
     ngrams_at = config.embedding if model.ngram_input is None else E

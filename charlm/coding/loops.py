@@ -56,12 +56,11 @@ from charlm.coding.plan import (
 from charlm.coding.tables import FRACTION, HIGHEST
 from charlm.coding.weights import LOG_DIGITS, REST
 from charlm.coding.whole import LIMIT
-from charlm.runtime.layout import CELL_NUMBERS
+from charlm.runtime.layout import GRU, GRU_RESET_BEFORE
 from charlm.simd.words import array
 from charlm.streams.ngrams import MASK, MULTIPLIER, SHIFT
 
 WIDTHS_COUNT, LAYER_COUNT = len(WIDTHS), len(LAYER)
-GRU, GRU_RESET_BEFORE = CELL_NUMBERS["gru"], CELL_NUMBERS["gru-reset-before"]
 CODER = ranges.NUMBERS
 
 encode, aim, decode = map(register_jitable, (ranges.encode, ranges.aim, ranges.decode))

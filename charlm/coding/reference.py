@@ -39,7 +39,7 @@ class ReferenceModel:
 
     def __init__(self, model: WholeModel) -> None:
         self.model = model
-        self._carried = CARRIED.get(model.config.cell, 1)
+        self._carried = CARRIED[model.config.cell]
 
     def initial_state(self, N: int) -> list[Whole]:
         """Zeros; of the last symbols too, which is `charlm.streams.NO_SYMBOL`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,4 +15,4 @@ def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
         return Path(environment["CHARLM_CACHE"])
     if environment.get("XDG_CACHE_HOME"):
         return Path(environment["XDG_CACHE_HOME"]) / "charlm"
-    return Path(environment.get("HOME") or os.path.expanduser("~")) / ".cache" / "charlm"
+    return Path(environment.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir) / ".cache" / "charlm"

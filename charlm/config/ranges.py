@@ -8,13 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from charlm.config.parts import ENDS
 from charlm.config.sections import ModelConfig, TrainingConfig
 from charlm.config.settings import Section, Setting, setting, settings_of
 from charlm.errors import ConfigError
 from charlm.registry import suggestion
 
-# How long a training is, which is what a search divides; it cannot be searched for as well.
-ENDS = ("minutes", "epochs", "steps")
 # What is kept of a training and shown of it, which its losses do not depend on.
 WITHOUT_EFFECT = ("keep", "sample_every")
 # From this ratio of its ends on, a range is drawn from on a logarithmic scale unless it says otherwise.
@@ -117,7 +116,7 @@ def parse_range(name: str, text: str) -> Range:
         ConfigError: as of `parse_ranges`.
     """
     known = settings_of(ModelConfig) | settings_of(TrainingConfig)
-    if name in ENDS:
+    if name in ENDS:  # what a search divides
         raise ConfigError(f"range {name}: how long a trial is is set by --minutes, --steps or --epochs alone")
     if name in WITHOUT_EFFECT:
         raise ConfigError(f"range {name}: it changes nothing that a trial learns")

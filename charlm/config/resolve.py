@@ -6,7 +6,7 @@ Later layers win: default < preset < file < environment (CHARLM_*) < flag.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,22 +43,27 @@ class Resolved:
     def free(self) -> tuple[str, ...]:
         """Settings that nobody asked for and a training may choose; a preset is fixed but for what cannot be."""
         origins = {name: ("default", "preset") if name == "batch_size" else ("default",) for name in CHOSEN}
-        found = [name for name in CHOSEN if self.origins[name].startswith(origins[name])]
-        training = self.config.training
-        by_steps = training.steps is not None or training.epochs is not None
-        if "hidden_size" in found and by_steps and training.minutes is None:
-            found.remove("hidden_size")  # what fits into the time
-        if "epochs" in found and (by_steps or "hidden_size" not in found):
-            found.remove("epochs")  # when a size that was chosen has learnt the text
-        by_rule = training.optimizer in ("adamw", "muon")
-        if "learning_rate" in found and not (by_rule and training.schedule in ("cosine", "linear")):
-            found.remove("learning_rate")  # steps of another size, or that stay as large as they begin
-        for name in ("weight_decay", "ngram_embedding_size"):
-            if name in found and not by_rule:
-                found.remove(name)
-        if not (self.config.model.ngram_embedding_size or "ngram_embedding_size" in found):
-            found = [name for name in found if name not in ("ngram_order", "ngram_rows")]
-        return tuple(found)
+        return choosable(self.config, [name for name in CHOSEN if self.origins[name].startswith(origins[name])])
+
+
+def choosable(config: Config, names: Collection[str]) -> tuple[str, ...]:
+    """Of settings that nobody asked for those that a training of the others may choose."""
+    found = list(names)
+    training = config.training
+    by_steps = training.steps is not None or training.epochs is not None
+    if "hidden_size" in found and by_steps and training.minutes is None:
+        found.remove("hidden_size")  # what fits into the time
+    if "epochs" in found and (by_steps or "hidden_size" not in found):
+        found.remove("epochs")  # when a size that was chosen has learnt the text
+    by_rule = training.optimizer in ("adamw", "muon")
+    if "learning_rate" in found and not (by_rule and training.schedule in ("cosine", "linear")):
+        found.remove("learning_rate")  # steps of another size, or that stay as large as they begin
+    for name in ("weight_decay", "ngram_embedding_size"):
+        if name in found and not by_rule:
+            found.remove(name)
+    if not (config.model.ngram_embedding_size or "ngram_embedding_size" in found):
+        found = [name for name in found if name not in ("ngram_order", "ngram_rows")]
+    return tuple(found)
 
 
 def all_settings() -> dict[str, tuple[str, Setting]]:

@@ -226,7 +226,7 @@ class TrainingConfig(Section):
         "the highest rate of the schedule [adamw, muon with a rate that falls: by units and steps]",
         group="optimisation",
         common=True,
-        above=0,
+        minimum=1e-30,
         maximum=1e6,
     )
     schedule: str = setting(

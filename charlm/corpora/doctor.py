@@ -18,6 +18,10 @@ _SHOWN = 12
 
 # By training characters: the fixed size whose parameters, 0.2, 1.2, 4.6 and 26 million, are nearest to as many.
 _PRESETS = ((520_000, "tiny"), (2_400_000, "small"), (11_000_000, "medium"))
+# Training characters below which the smallest of them still has too many.
+_SMALLEST = 100_000
+# Characters of a validation part of which no interval is given.
+_FEW = 2_500
 # By characters: a validation part large enough to measure on, and no larger than that takes.
 _SPLITS = ((200_000, "80/20"), (20_000_000, "90/5/5"), (1_000_000_000, "98/1/1"))
 
@@ -64,7 +68,6 @@ def check_corpus(
     least_count: Callable[[Mapping[str, int]], int],
     *,
     progress: Progress | None = None,
-    fetch: bool = False,
 ) -> CorpusReport:
     """Examine the texts that `config` names.
 
@@ -77,7 +80,7 @@ def check_corpus(
     from charlm.corpora.overlap import WINDOW, Seen, codes_of  # needs numpy, which nothing else here does
 
     progress = progress or NoProgress()
-    corpus = open_corpus(config, progress=progress, fetch=fetch)
+    corpus = open_corpus(config, progress=progress)
     facts = corpus.measure()
     counts: dict[str, dict[str, int]] = {}
     shares: dict[str, float] = {}
@@ -184,7 +187,7 @@ def _notes(report: CorpusReport) -> list[str]:
         f"split {found.split}: {sizes}",
     ]
     notes += [
-        f"{share:.1%} of {part} stands in train word for word (runs of 32 characters)"
+        f"{100 * share:.1f} % of {part} stands in train word for word (runs of 32 characters)"
         + ("; figures on it will look better than on new text" if share > _MUCH_SHARED else "")
         for part, share in report.shared.items()
     ]
@@ -210,17 +213,25 @@ def _notes(report: CorpusReport) -> list[str]:
 
 def _suggestions(report: CorpusReport) -> list[str]:
     train = report.facts.parts["train"][1]
-    notes = [
-        f"charlm train chooses the model's size by its minutes; a fixed one of about as many parameters as the "
-        f"{train:,} characters to train on: --preset {report.preset}"
-    ]
+    about = (
+        "the smallest"
+        if train < _SMALLEST
+        else f"one of about as many parameters as the {train:,} characters to train on"
+    )
+    notes = [f"charlm train chooses the model's size by its minutes; {about} of fixed size: --preset {report.preset}"]
+    start, end = report.facts.parts["validation"]
+    if end - start < _FEW:
+        notes.append(
+            f"validation has {counted(end - start, 'character')}: figures of so short a text say little; "
+            "more text, or a larger share for it in --split, makes them surer"
+        )
     if not report.facts.split.startswith(("by document", report.split)):
         notes.append(f"a split that fits this length: --split {report.split}")
     if report.min_count > 1:
         kinds, share = report.rare
         notes.append(
             f"{counted(kinds, 'character occurs', 'characters occur')} fewer than {report.min_count:,} times in train"
-            f" ({share:.2%} of it): charlm train writes them as bytes; --min-count 1 gives each an id"
+            f" ({100 * share:.2f} % of it): charlm train writes them as bytes; --min-count 1 gives each an id"
         )
     return notes
 

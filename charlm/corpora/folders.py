@@ -26,10 +26,10 @@ def recipe_folders(environment: Mapping[str, str] | None = None) -> list[Path]:
     return [*named, Path("corpora"), _CHECKOUT, _SHIPPED]
 
 
-def recipe_paths(environment: Mapping[str, str] | None = None) -> dict[str, Path]:
+def recipe_paths() -> dict[str, Path]:
     """Every recipe's name and `corpus.toml`, sorted by name; nothing is read."""
     found: dict[str, Path] = {}
-    for folder in recipe_folders(environment):
+    for folder in recipe_folders():
         try:
             names = sorted(os.listdir(folder))
         except OSError:

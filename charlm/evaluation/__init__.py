@@ -6,22 +6,17 @@ something that is put on a model: a class and a line in `ADDITIONS`.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from charlm.evaluation.additions import ADDITIONS
 from charlm.evaluation.baselines import BASELINES, Baseline, baseline_scores
 from charlm.evaluation.bootstrap import bootstrap_interval
 from charlm.evaluation.evaluate import Evaluation, evaluate
 from charlm.evaluation.predictions import Predictions
 from charlm.evaluation.protocols import PROTOCOLS, Protocol, parse_protocol
+from charlm.evaluation.remembered import remembered_baselines
 from charlm.evaluation.score import Score
+from charlm.evaluation.stream import score_stream
 from charlm.evaluation.tally import score_of
-
-if TYPE_CHECKING:
-    from charlm.evaluation.remembered import remembered_baselines
-    from charlm.evaluation.stream import score_stream
-    from charlm.evaluation.windows import score_windows
+from charlm.evaluation.windows import score_windows
 
 __all__ = [
     "ADDITIONS",
@@ -41,12 +36,3 @@ __all__ = [
     "score_stream",
     "score_windows",
 ]
-
-# Opened on first use: the scorers import torch, which baselines and reports do without.
-_MODULE_OF = {"remembered_baselines": "remembered", "score_stream": "stream", "score_windows": "windows"}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULE_OF:
-        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

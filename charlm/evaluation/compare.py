@@ -22,6 +22,7 @@ from charlm.evaluation.of_run import check_split, first_that_predicts, ids_of
 from charlm.evaluation.predictions import Ids, join_predictions
 from charlm.evaluation.protocols import StreamProtocol
 from charlm.evaluation.scorers import open_scorer
+from charlm.evaluation.unknown import words_of_spelled
 from charlm.runs import Checkpoint, Data, Run, open_run_data, prepare
 from charlm.runs.data import refuse_read_once, text_change
 from charlm.tokenizers import Tokenizer
@@ -66,6 +67,7 @@ class RunComparison:
 
     Attributes:
         runs, checkpoints: by name.
+        text: what it is called.
         split: of the runs' own text, or all of another.
         characters: that both predicted.
         bits: of each run.
@@ -78,6 +80,7 @@ class RunComparison:
 
     runs: tuple[str, str]
     checkpoints: tuple[str, str]
+    text: str
     split: str
     characters: int
     bits: tuple[float, float]
@@ -92,6 +95,7 @@ class RunComparison:
         return {
             "runs": list(self.runs),
             "checkpoints": list(self.checkpoints),
+            "text": self.text,
             "split": self.split,
             "characters": self.characters,
             "bits_per_character": list(self.bits),
@@ -135,7 +139,10 @@ def compare_runs(
         raise CorpusError("the tokenizers of the two runs do not keep the same characters: one of them drops some")
     for (run, checkpoint), part in zip(pair, ids, strict=True):
         if corpus is not None:
-            notices += [f"{run.name}: {line}" for line in notices_of(run, part, progress)]
+            said = [*notices_of(run, part, progress), words_of_spelled(run.tokenizer, part)]
+            notices += [f"{run.name}: {line}" for line in said if line]
+        elif split in ("train", "all"):
+            notices.append(f"{run.name} was trained on this text ({split}), so its figure says little")
         scorer = open_scorer(run, checkpoint, device, threads, "auto", "exact", on_compile)
         report = progress or NoProgress()
         report.start(f"scoring with {run.name}", max(0, len(part) - 1))
@@ -146,21 +153,34 @@ def compare_runs(
             raise RunError(f"run {run.name} gives this text losses that are no finite numbers: nothing to compare")
         nats.append(per_character(run.tokenizer, part, found.nats.astype(np.float64), len(texts[0])))
         notices += scorer.notices
-    names = (pair[0][0].name, pair[1][0].name)
-    checkpoints = (pair[0][1].folder.name, pair[1][1].folder.name)
-    return compare_losses(texts[0], nats[0], nats[1], names, checkpoints, split, tuple(dict.fromkeys(notices)))
+    return compare_losses(
+        texts[0],
+        nats[0],
+        nats[1],
+        runs=(pair[0][0].name, pair[1][0].name),
+        checkpoints=(pair[0][1].folder.name, pair[1][1].folder.name),
+        name=data[0].corpus_name,
+        split=split,
+        notices=tuple(dict.fromkeys(notices)),
+    )
 
 
 def compare_losses(
     text: str,
     one: Numbers,
     other: Numbers,
+    *,
     runs: tuple[str, str],
     checkpoints: tuple[str, str],
+    name: str,
     split: str,
     notices: tuple[str, ...] = (),
 ) -> RunComparison:
     """Compare losses (N,), in nats, of the characters of a text; nan where a run predicted nothing.
+
+    Args:
+        runs, checkpoints, split, notices: as `RunComparison` has them.
+        name: what the text is called.
 
     Raises:
         CorpusError: no character that both predicted.
@@ -174,6 +194,7 @@ def compare_losses(
     return RunComparison(
         runs=runs,
         checkpoints=checkpoints,
+        text=name,
         split=split,
         characters=len(text),
         bits=(low, high),

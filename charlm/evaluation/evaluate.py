@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from charlm.evaluation.baselines import baseline_scores
-from charlm.evaluation.compiled import ScoringEngine
 from charlm.evaluation.predictions import Ids
 from charlm.evaluation.protocols import Protocol, StreamProtocol
 from charlm.evaluation.score import Score
+from charlm.evaluation.scoring_engine import ScoringEngine
 from charlm.evaluation.surprisal import Surprisal, Surprisals, Watch
 from charlm.evaluation.tally import Tally
 from charlm.streams import give_back
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from charlm.evaluation.added import Added
-    from charlm.evaluation.scorer import Model
+    from charlm.evaluation.torch_scoring import Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +32,8 @@ class Evaluation:
         accuracy: share of the predicted tokens that were the model's first choice; None for none.
         interval: 95 % interval of nats per character; None for a text too short for one.
         protocol: how the text was put before the model.
-        split: which part of which text this is: train, validation, test or all.
+        split: which part of the text this is: train, validation, test or all.
+        text: what it is called; None where it has no name.
         division: how the text was split, in words; empty where that is not known.
         additions: figures with what was added to the model, by name; each on top of those before it.
         run, checkpoint: what was measured, by name; None where it has none.
@@ -50,6 +50,7 @@ class Evaluation:
     checkpoint: str | None = None
     baselines: Mapping[str, Score] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    text: str | None = None
     division: str = ""
     additions: Mapping[str, Added] = field(default_factory=dict)
 
@@ -80,6 +81,7 @@ class Evaluation:
             "bytes": score.bytes,
             "interval": None if self.interval is None else list(self.interval),
             "protocol": self.protocol.name,
+            "text": self.text,
             "split": self.split,
             "run": self.run,
             "checkpoint": self.checkpoint,
@@ -97,11 +99,9 @@ def evaluate(
     split: str,
     protocol: Protocol | None = None,
     baselines: Mapping[str, Score] | None = None,
-    train_ids: Ids | None = None,
     run: str | None = None,
     checkpoint: str | None = None,
     device: torch.device | str | None = None,
-    dtype: torch.dtype | None = None,
     advance: Callable[[int], None] | None = None,
     surprisal: Watch | None = None,
 ) -> Evaluation:
@@ -110,11 +110,9 @@ def evaluate(
     Args:
         split: what `ids` are, for the report.
         protocol: None for the stream.
-        baselines: scores known already, of these `ids`.
-        train_ids: what the baselines learn from where `baselines` are not given; without either there are none.
+        baselines: those of these `ids`, see `baseline_scores`.
         run, checkpoint: names for the report.
-        device: where the model is; None asks its parameters.
-        dtype: format of the products; None for float32.
+        device: where a torch model is; None asks its parameters.
         advance: told how many predictions were done since it was last told.
         surprisal: told of every symbol, in text order.
     """
@@ -123,14 +121,12 @@ def evaluate(
     surprisals = Surprisals(tokenizer)
     if surprisal is not None:
         _tell(surprisal, surprisals.first(ids))
-    for piece in protocol.pieces(model, ids, device=device, dtype=dtype, advance=advance):
+    for piece in protocol.pieces(model, ids, device=device, advance=advance):
         targets = ids[tally.tokens + 1 : tally.tokens + 1 + len(piece)]
         tally.add(piece, targets)
         if surprisal is not None:
             _tell(surprisal, surprisals.following(targets, piece.nats))
         give_back(ids)
-    if baselines is None:
-        baselines = {} if train_ids is None else baseline_scores(train_ids, ids, tokenizer)
     return Evaluation(
         score=tally.score,
         accuracy=tally.accuracy,
@@ -139,7 +135,7 @@ def evaluate(
         split=split,
         run=run,
         checkpoint=checkpoint,
-        baselines=baselines,
+        baselines=baselines or {},
     )
 
 

@@ -43,7 +43,7 @@ class Familiar:
         if self.train <= FEW:
             return ()
         return (
-            f"{self.train:.0%} of this text stands word for word in what the run was trained on: "
+            f"{100 * self.train:.0f} % of this text stands word for word in what the run was trained on: "
             "no figure says how good the model is on new text",
         )
 

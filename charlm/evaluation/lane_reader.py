@@ -13,7 +13,7 @@ from torch import Tensor
 
 from charlm.evaluation.predictions import Ids
 from charlm.evaluation.reading import Advance, Block, Integers, lane_blocks
-from charlm.evaluation.scorer import block_length, home_of
+from charlm.evaluation.torch_scoring import block_length, home_of
 
 if TYPE_CHECKING:
     from charlm.models import LanguageModel

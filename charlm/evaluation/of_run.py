@@ -11,7 +11,6 @@ from charlm.corpora import NoProgress, Progress
 from charlm.errors import CorpusError
 from charlm.evaluation.added import check_additions, score_added
 from charlm.evaluation.baselines import baseline_scores
-from charlm.evaluation.dropped import drops, words_of_dropped
 from charlm.evaluation.evaluate import Evaluation, evaluate
 from charlm.evaluation.familiar import NOT_AT_ALL, Familiar, familiar
 from charlm.evaluation.predictions import Ids
@@ -21,6 +20,7 @@ from charlm.evaluation.score import Score
 from charlm.evaluation.scorers import open_scorer, torch_scorer
 from charlm.evaluation.surprisal import Watch
 from charlm.evaluation.tuning import TuningText, choose_tuning_text
+from charlm.evaluation.unknown import drops, words_of_dropped, words_of_spelled
 from charlm.registry import lookup
 from charlm.runs import Checkpoint, Data, Run, open_run_data, prepare
 
@@ -94,8 +94,10 @@ def evaluate_run(
         )
         found = dataclasses.replace(found, additions=added)
     left_out = _left_out(run, data, split, ids, found, None if own else unknown)
+    if not own and (said := words_of_spelled(run.tokenizer, ids)):
+        left_out = (*left_out, said)
     notices = (*data.notices, *known.notices, *left_out, *notices, *scorer.notices)
-    return dataclasses.replace(found, notices=notices, division=data.facts["split"])
+    return dataclasses.replace(found, notices=notices, text=data.corpus_name, division=data.facts["split"])
 
 
 def _left_out(run: Run, data: Data, split: str, ids: Ids, found: Evaluation, unknown: str | None) -> tuple[str, ...]:

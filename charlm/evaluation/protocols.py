@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from charlm.errors import ConfigError
-from charlm.evaluation import compiled
-from charlm.evaluation.compiled import ScoringEngine
 from charlm.evaluation.predictions import Ids, Predictions
+from charlm.evaluation.scoring_engine import Feed, ScoringEngine
+from charlm.evaluation.stream import stream_pieces
+from charlm.evaluation.windows import window_pieces
 from charlm.registry import lookup
 
 if TYPE_CHECKING:
     import torch
 
-    from charlm.evaluation.scorer import Model
+    from charlm.evaluation.torch_scoring import Model
 
 LONGEST_WINDOW = 2**20
 MOST_LANES = 2**16
@@ -42,14 +43,12 @@ class Protocol(ABC):
         ids: Ids,
         *,
         device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
         advance: Callable[[int], None] | None = None,
     ) -> Iterator[Predictions]:
         """Predictions of every symbol of `ids` (N,) but the first, in text order, some at a time.
 
         Args:
-            device: where the model is; None asks its parameters. An engine that scores by itself needs neither.
-            dtype: None for float32.
+            device: where a torch model is; None asks its parameters.
             advance: told how many predictions were done since it was last told.
         """
 
@@ -85,14 +84,9 @@ class StreamProtocol(Protocol):
         ids: Ids,
         *,
         device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
         advance: Callable[[int], None] | None = None,
     ) -> Iterator[Predictions]:
-        if isinstance(model, ScoringEngine):
-            return compiled.stream_pieces(model, ids, self.lanes, advance)
-        from charlm.evaluation.stream import stream_pieces
-
-        return stream_pieces(model, ids, device=device, dtype=dtype, lanes=self.lanes, advance=advance)
+        return stream_pieces(Feed.of(model, device), ids, self.lanes, advance)
 
 
 @dataclass(frozen=True)
@@ -131,14 +125,9 @@ class WindowsProtocol(Protocol):
         ids: Ids,
         *,
         device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
         advance: Callable[[int], None] | None = None,
     ) -> Iterator[Predictions]:
-        if isinstance(model, ScoringEngine):
-            return compiled.window_pieces(model, ids, self.length, advance)
-        from charlm.evaluation.windows import window_pieces
-
-        return window_pieces(model, ids, self.length, device=device, dtype=dtype, advance=advance)
+        return window_pieces(Feed.of(model, device), ids, self.length, advance)
 
 
 PROTOCOLS: dict[str, type[StreamProtocol] | type[WindowsProtocol]] = {

@@ -12,13 +12,13 @@ import numpy as np
 from charlm.config import CorpusConfig
 from charlm.corpora import Corpus, open_corpus
 from charlm.errors import CorpusError, TokenizerError
-from charlm.evaluation.compiled import MOST_ROWS, ScoringEngine
-from charlm.evaluation.dropped import drops, words_of_dropped
 from charlm.evaluation.evaluate import evaluate
 from charlm.evaluation.predictions import Ids
 from charlm.evaluation.protocols import StreamProtocol
 from charlm.evaluation.score import Score
+from charlm.evaluation.scoring_engine import MOST_ROWS, ScoringEngine
 from charlm.evaluation.tally import score_of_total
+from charlm.evaluation.unknown import drops, words_of_dropped
 from charlm.runs.data import refuse_bytes
 from charlm.runtime import select
 from charlm.tokenizers import Tokenizer

@@ -107,7 +107,7 @@ def _in_use(threads: int | None) -> Iterator[None]:
     """While in here torch computes in float32 with so many threads; None for as many as before."""
     import torch
 
-    from charlm.evaluation.scorer import exact_products
+    from charlm.evaluation.torch_scoring import exact_products
 
     before = torch.get_num_threads()
     torch.set_num_threads(before if threads is None else threads)

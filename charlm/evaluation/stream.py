@@ -9,41 +9,38 @@ difference how the next lane began. What comes out is the long pass, for about t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
 from charlm.errors import ConfigError
-from charlm.evaluation.agreement import (
-    AGREEMENT,
-    BLOCK_LENGTH,
-    LONGEST_RUN_ON,
-    PIECE,
-    ROUGH_AGREEMENT,
-    SHORTEST_LANE,
-)
+from charlm.evaluation.agreement import BLOCK_LENGTH, LONGEST_RUN_ON, PIECE, SHORTEST_LANE
 from charlm.evaluation.predictions import Ids, Predictions, join_predictions
-from charlm.evaluation.scorer import Model, block_length, home_of, map_state, most_lanes, scoring, weigh
+from charlm.evaluation.scoring_engine import Advance, Feed, ScoringEngine, map_state
+
+if TYPE_CHECKING:
+    import torch
+
+    from charlm.evaluation.torch_scoring import Model
 
 
 def score_stream(
-    model: Model,
+    model: Model | ScoringEngine,
     ids: Ids,
     *,
     device: torch.device | str | None = None,
-    dtype: torch.dtype | None = None,
+    rough: bool = False,
     lanes: int | None = None,
 ) -> Predictions:
     """Score one long text with carried state and no dropout.
 
     Args:
-        model: `logits, state = model(ids (B, T), state)`.
+        model: an engine that scores by itself, or `logits, state = model(ids (B, T), state)` of torch.
         ids: (N,) integers, an array or a memory map.
-        device: where the model is; None asks its parameters.
-        dtype: bfloat16 for faster, rougher products; None for float32.
+        device: where a torch model is; None asks its parameters.
+        rough: let torch multiply in bfloat16: faster, and less exact.
         lanes: how many stretches to read side by side: 1 for exactly one long pass, None to choose by length.
 
     Returns:
@@ -52,45 +49,28 @@ def score_stream(
     Raises:
         ConfigError: `lanes` is below 1.
     """
-    return join_predictions(stream_pieces(model, ids, device=device, dtype=dtype, lanes=lanes))
+    return join_predictions(stream_pieces(Feed.of(model, device, rough), ids, lanes))
 
 
 def stream_pieces(
-    model: Model,
-    ids: Ids,
-    *,
-    device: torch.device | str | None = None,
-    dtype: torch.dtype | None = None,
-    lanes: int | None = None,
-    advance: Callable[[int], None] | None = None,
-    piece: int = PIECE,
+    feed: Feed, ids: Ids, lanes: int | None = None, advance: Advance = None, piece: int = PIECE
 ) -> Iterator[Predictions]:
-    """`score_stream` for a text of any length: the same predictions, at most `piece` at a time.
-
-    `advance` is told how many predictions were done since it was last told.
-    """
+    """`score_stream` for a text of any length: the same predictions, at most `piece` at a time."""
     if lanes is not None and lanes < 1:
         raise ConfigError(f"lanes must be at least 1, was {lanes}")
-    home = home_of(model, device)
-    agreement = ROUGH_AGREEMENT if dtype == torch.bfloat16 else AGREEMENT
-    state = None
+    state = feed.engine.initial_state(1)
     start, end = 0, len(ids) - 1
     while start < end:
         count = min(piece, end - start)
+        wanted = lanes or max(1, min(feed.most_rows, count // SHORTEST_LANE))
         # subtle: lanes shorter than a block would write over one another's predictions
-        rows = max(1, min(lanes or choose_lanes(count, home), count // BLOCK_LENGTH))
+        rows = max(1, min(wanted, count // BLOCK_LENGTH))
         if start + count < end:
             count -= count % rows  # lanes of one length, so that all end where the next piece begins
-        with scoring(home, dtype):
-            text = _Lanes(model, np.asarray(ids[start : start + count + 1]), rows, home)
-            predictions, state = text.score(state, agreement, advance)
+        text = _Lanes(feed, np.asarray(ids[start : start + count + 1], dtype=np.int64), rows)
+        predictions, state = text.score(state, advance)
         yield predictions
         start += count
-
-
-def choose_lanes(predictions: int, device: torch.device) -> int:
-    """As many lanes as keep the device busy, none shorter than SHORTEST_LANE."""
-    return max(1, min(most_lanes(device), predictions // SHORTEST_LANE))
 
 
 class _Lanes:
@@ -99,56 +79,54 @@ class _Lanes:
     Prediction p is of symbol p + 1, from those before it; lane b begins at p = b M.
     """
 
-    def __init__(self, model: Model, ids: Ids, lanes: int, device: torch.device) -> None:
-        self.model = model
-        self.ids = torch.from_numpy(ids.astype(np.int64)).to(device)
+    def __init__(self, feed: Feed, ids: npt.NDArray[np.int64], lanes: int) -> None:
+        self.feed, self.ids = feed, ids
         self.predictions = len(ids) - 1
         self.M = -(-self.predictions // lanes)
         self.B = -(-self.predictions // self.M)
-        self.steps = block_length(model, self.B)
         # one more entry, for what a short last lane reads past its end
-        self.nats = torch.zeros(self.predictions + 1, dtype=torch.float32, device=device)
-        self.correct = torch.zeros(self.predictions + 1, dtype=torch.bool, device=device)
+        self.nats = np.zeros(self.predictions + 1, dtype=np.float32)
+        self.correct = np.zeros(self.predictions + 1, dtype=np.bool_)
 
-    def score(self, state: Any, agreement: float, advance: Callable[[int], None] | None) -> tuple[Predictions, Any]:
-        """Score the piece from `state` (of one lane; None at the start of a text); also the state after it."""
-        if state is not None and self.B > 1:
-            cold = self.model.initial_state(self.B - 1)
-            state = map_state(lambda first, others: torch.cat([first, others]), state, cold)
-        starts = torch.arange(self.B, device=self.ids.device) * self.M
-        for offset in range(0, self.M, self.steps):
-            steps = min(self.steps, self.M - offset)
+    def score(self, first: Any, advance: Advance) -> tuple[Predictions, Any]:
+        """Score the piece, its first lane from the state `first`, of one row; also the state after it."""
+        state = map_state(_with_first_row, self.feed.engine.initial_state(self.B), first)
+        starts = np.arange(self.B) * self.M
+        for offset in range(0, self.M, BLOCK_LENGTH):
+            steps = min(BLOCK_LENGTH, self.M - offset)
             state, _ = self._block(starts + offset, steps, state)
             if advance is not None:
                 # a short last lane is done before the others
-                advance(int((self.predictions - starts - offset).clamp(0, steps).sum()))
-        self._run_on(starts[1:], map_state(lambda rows: rows[:-1], state), agreement)
-        predictions = Predictions(
-            nats=self.nats[: self.predictions].cpu().numpy(),
-            correct=self.correct[: self.predictions].cpu().numpy(),
-        )
+                advance(int((self.predictions - starts - offset).clip(0, steps).sum()))
+        self._run_on(starts[1:], map_state(lambda rows: rows[:-1], state))
+        predictions = Predictions(nats=self.nats[: self.predictions], correct=self.correct[: self.predictions])
         return predictions, map_state(lambda rows: rows[-1:], state)
 
-    def _run_on(self, starts: Tensor, state: Any, agreement: float) -> None:
+    def _run_on(self, starts: npt.NDArray[np.int64], state: Any) -> None:
         """Score on from the ends of the lanes, over what their successors made of a cold start."""
         most = LONGEST_RUN_ON
         while len(starts) and most > 0:
-            most -= self.steps
-            state, moved = self._block(starts, self.steps, state)
-            if not moved > agreement:  # written so that it ends on NaN too
+            most -= BLOCK_LENGTH
+            state, moved = self._block(starts, BLOCK_LENGTH, state)
+            if not moved > self.feed.agreement:  # written so that it ends on nan too
                 return
-            starts = starts + self.steps
+            starts = starts + BLOCK_LENGTH
             left = int((starts < self.predictions).sum())
             starts, state = starts[:left], map_state(lambda rows, left=left: rows[:left], state)
 
-    def _block(self, starts: Tensor, steps: int, state: Any) -> tuple[Any, Tensor]:
+    def _block(self, starts: npt.NDArray[np.int64], steps: int, state: Any) -> tuple[Any, float]:
         """Score `steps` predictions from each of `starts` (B,); by how much they differ from what was there."""
-        places = starts[:, None] + torch.arange(steps, device=starts.device)  # (B, T)
-        inside = places < self.predictions
-        places = places.clamp(max=self.predictions)
-        logits, state = self.model(self.ids[places], state)
-        nats, correct = weigh(logits, self.ids[(places + 1).clamp(max=self.predictions)])
-        before = self.nats[places]
-        self.nats[places] = nats.float()
-        self.correct[places] = correct
-        return state, ((nats - before).abs() * inside).sum() / inside.sum()
+        places = starts[:, None] + np.arange(steps + 1)  # (B, T + 1)
+        weighed, state = self.feed.engine.score(self.ids[places.clip(max=self.predictions)], state)
+        inside, places = places[:, :-1] < self.predictions, places[:, :-1].clip(max=self.predictions)
+        with np.errstate(invalid="ignore"):  # of a model that has exploded
+            moved = float((np.abs(weighed.nats - self.nats[places]) * inside).sum() / inside.sum())
+        self.nats[places], self.correct[places] = weighed.nats, weighed.right
+        return state, moved
+
+
+def _with_first_row(rows: Any, first: Any) -> Any:
+    """`rows`, of NumPy or torch, with another first row; a new array, for parts of a state may be one in memory."""
+    rows = rows + 0
+    rows[:1] = first
+    return rows

@@ -54,8 +54,8 @@ def choose_tuning_text(run: Data, scored: Data, split: str, known: Familiar = NO
         )
     if known.is_training_text:
         raise ConfigError(
-            f"{known.train:.0%} of this text stands word for word in what the run was trained on, and additions learn "
-            "from that: choose another text"
+            f"{100 * known.train:.0f} % of this text stands word for word in what the run was trained on, "
+            "and additions learn from that: choose another text"
         )
     train, validation = (run.store.part(part) for part in ("train", "validation"))
     scored_itself = _overlap(taken, _bounds(run.facts, "validation")) or known.is_validation_text

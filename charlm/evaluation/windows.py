@@ -7,25 +7,24 @@ first symbols of each window are predicted from next to nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from charlm.errors import ConfigError
-from charlm.evaluation.agreement import PIECE
+from charlm.evaluation.agreement import BLOCK_LENGTH, PIECE
 from charlm.evaluation.predictions import Ids, Predictions, join_predictions
-from charlm.evaluation.scorer import Model, block_length, home_of, most_lanes, scoring, weigh
+from charlm.evaluation.scoring_engine import Advance, Feed, ScoringEngine
+
+if TYPE_CHECKING:
+    import torch
+
+    from charlm.evaluation.torch_scoring import Model
 
 
 def score_windows(
-    model: Model,
-    ids: Ids,
-    length: int,
-    *,
-    device: torch.device | str | None = None,
-    dtype: torch.dtype | None = None,
+    model: Model | ScoringEngine, ids: Ids, length: int, *, device: torch.device | str | None = None
 ) -> Predictions:
     """Score a text in windows that do not overlap, the state zero at the start of each.
 
@@ -33,51 +32,34 @@ def score_windows(
     may be shorter. Every symbol but the first is predicted exactly once.
 
     Args:
-        model, ids, device, dtype: as for `score_stream`.
+        model, ids, device: as for `score_stream`.
         length: L, symbols in a window.
 
     Raises:
         ConfigError: `length` is below 1.
     """
-    return join_predictions(window_pieces(model, ids, length, device=device, dtype=dtype))
+    return join_predictions(window_pieces(Feed.of(model, device), ids, length))
 
 
-def window_pieces(
-    model: Model,
-    ids: Ids,
-    length: int,
-    *,
-    device: torch.device | str | None = None,
-    dtype: torch.dtype | None = None,
-    advance: Callable[[int], None] | None = None,
-) -> Iterator[Predictions]:
-    """`score_windows` for a text of any length: the same predictions, some windows at a time.
-
-    `advance` is told how many predictions were done since it was last told.
-    """
+def window_pieces(feed: Feed, ids: Ids, length: int, advance: Advance = None) -> Iterator[Predictions]:
+    """`score_windows` for a text of any length: the same predictions, some windows at a time."""
     if length < 1:
         raise ConfigError(f"the length of a window must be at least 1, was {length}")
-    home = home_of(model, device)
-    start, end = 0, len(ids) - 1
+    engine, start, end = feed.engine, 0, len(ids) - 1
     while start < end:
         steps = min(length, end - start)
         # whole windows together, a shorter last one by itself
-        rows = max(1, min(most_lanes(home), (end - start) // length, PIECE // length))
-        text = torch.from_numpy(np.asarray(ids[start : start + rows * steps + 1], dtype=np.int64)).to(home)
-        with scoring(home, dtype):
-            predictions = _score(model, text[:-1].view(rows, steps), text[1:].view(rows, steps))
-        yield predictions
+        rows = max(1, min(feed.most_rows, (end - start) // length, PIECE // length))
+        text = np.asarray(ids[start : start + rows * steps + 1], dtype=np.int64)
+        places = np.arange(rows)[:, None] * steps + np.arange(steps + 1)
+        state, parts = engine.initial_state(rows), []
+        for first in range(0, steps, BLOCK_LENGTH):
+            weighed, state = engine.score(text[places[:, first : first + BLOCK_LENGTH + 1]], state)
+            parts.append(weighed)
+        yield Predictions(
+            nats=np.concatenate([part.nats for part in parts], axis=1).reshape(-1).astype(np.float32),
+            correct=np.concatenate([part.right for part in parts], axis=1).reshape(-1),
+        )
         start += rows * steps
         if advance is not None:
             advance(rows * steps)
-
-
-def _score(model: Model, inputs: Tensor, targets: Tensor) -> Predictions:
-    """Windows (B, L) side by side, some time steps at a time; their predictions one window after the other."""
-    steps = block_length(model, len(inputs))
-    state, blocks = None, []
-    for x, target in zip(torch.split(inputs, steps, dim=1), torch.split(targets, steps, dim=1), strict=True):
-        logits, state = model(x, state)
-        blocks.append(weigh(logits, target))
-    nats, correct = (torch.cat(parts, dim=1).flatten().cpu() for parts in zip(*blocks, strict=True))
-    return Predictions(nats=nats.float().numpy(), correct=correct.numpy())

@@ -75,6 +75,10 @@ def invert(logits: Logits, uniform: float) -> int:
 
 def notices(sampling: SamplingConfig, vocab_size: int) -> list[str]:
     """What a user should know about settings that are taken otherwise than written; one line each."""
+    found, usual = [], SamplingConfig()
     if sampling.top_k is not None and sampling.top_k > vocab_size:
-        return [f"top_k {sampling.top_k} is above the vocabulary of {vocab_size}: all symbols are kept"]
-    return []
+        found.append(f"top_k {sampling.top_k} is above the vocabulary of {vocab_size}: all symbols are kept")
+    if sampling.greedy or sampling.beam is not None:
+        idle = [name for name in ("temperature", "seed") if getattr(sampling, name) != getattr(usual, name)]
+        found += [f"{name} plays no part where the likeliest text is looked for" for name in idle]
+    return found

@@ -17,9 +17,7 @@ import numpy.typing as npt
 from charlm.config import SamplingConfig
 from charlm.generation.max_copy import MaxCopy
 from charlm.generation.transform import Learnt, Logits, Transform
-from charlm.runtime.drawing import RECENT, RULES
-
-LARGEST = float(np.finfo(np.float64).max) / 4
+from charlm.runtime.drawing import LARGEST_LOGIT, RECENT, RULES
 
 
 class RepetitionPenalty(Transform):
@@ -38,7 +36,7 @@ class RepetitionPenalty(Transform):
         with np.errstate(over="ignore"):
             penalised = np.where(logits[seen] > 0, logits[seen] / self.value, logits[seen] * self.value)
         # subtle: the most extreme penalties must leave no infinity for the next transform to subtract
-        changed[seen] = np.clip(penalised, -LARGEST, LARGEST)
+        changed[seen] = np.clip(penalised, -LARGEST_LOGIT, LARGEST_LOGIT)
         return changed
 
 

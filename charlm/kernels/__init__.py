@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -57,7 +58,15 @@ KERNELS: dict[str, dict[str, Kernel]] = {
     "readable": {},
 }
 
-_in_use: list[tuple[str]] = [("torch",)]
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A family that somebody asked for; equal to no other, however many ask for it."""
+
+    family: str
+
+
+_in_use = [_Asked("torch")]
 
 
 @contextlib.contextmanager
@@ -66,18 +75,17 @@ def using(family: str) -> Iterator[None]:
 
     For the whole process.
     """
-    asked = (family,)
+    asked = _Asked(family)
     _in_use.append(asked)
     try:
         yield
     finally:
-        # whoever asked later may still be at work
-        del _in_use[next(place for place, each in enumerate(_in_use) if each is asked)]
+        _in_use.remove(asked)  # whoever asked later may still be at work
 
 
 def find_kernel(cell: str, weight: Tensor) -> Kernel | None:
     """The kernel in use for a cell with weights like this one, or None: step it as it reads."""
-    (family,) = _in_use[-1]
+    family = _in_use[-1].family
     if family == "compiled" and not _compiled_fits(weight):
         family = "torch"
     if family == "torch" and weight.device.type == "cuda":
@@ -91,7 +99,7 @@ def find_window_loss(weight: Tensor) -> WindowLoss | None:
 
     `charlm.kernels.compiled_window.window_loss` says what it takes.
     """
-    if _in_use[-1] != ("compiled",) or not torch.is_grad_enabled() or not _compiled_fits(weight):
+    if _in_use[-1].family != "compiled" or not torch.is_grad_enabled() or not _compiled_fits(weight):
         return None
     from charlm.kernels.compiled_window import window_loss
 
@@ -100,7 +108,7 @@ def find_window_loss(weight: Tensor) -> WindowLoss | None:
 
 def random_words(seed: int, count: int) -> Words:
     """`charlm.kernels.words.words`, by the kernels in use."""
-    if _in_use[-1] == ("compiled",):
+    if _in_use[-1].family == "compiled":
         from charlm.kernels import word_loops
 
         return word_loops.words(seed, count)

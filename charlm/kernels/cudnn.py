@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from charlm.config.cells import GATES
 from charlm.kernels.inputs import Inputs, gathered
 
 Tensors = tuple[Tensor, ...]
@@ -36,12 +37,32 @@ CELLS: dict[str, tuple[Callable[..., Any], int]] = {
 FIRST_WITH_BFLOAT16 = 91300
 
 
-def takes_bfloat16(device: torch.device) -> bool:
-    """Whether torch hands bfloat16 layers on this device to cuDNN; else they are slow or missing."""
+@functools.cache
+def takes_bfloat16(device: torch.device, cell: str, H: int) -> bool:
+    """Whether cuDNN has layers of H units in bfloat16 on this device, there and back; else they are slow or missing."""
     version = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
     if device.type != "cuda" or version is None or version < FIRST_WITH_BFLOAT16:
         return False
-    return torch.cudnn_is_acceptable(torch.empty(1, dtype=torch.bfloat16, device=device))
+    if not torch.cudnn_is_acceptable(torch.empty(1, dtype=torch.bfloat16, device=device)):
+        return False
+    try:
+        # which of its ways cuDNN takes depends on H, and not each of them has every format
+        _try(device, cell, H, torch.bfloat16)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _try(device: torch.device, cell: str, H: int, dtype: torch.dtype) -> None:
+    """A layer there and back over two steps. Raises `RuntimeError` where it cannot be computed."""
+    G = GATES[cell]
+    shapes = [(G * H, H), (G * H, H), (G * H,), (G * H,)]
+    weights = tuple(torch.zeros(shape, dtype=dtype, device=device, requires_grad=True) for shape in shapes)
+    states = (torch.zeros(8, H, dtype=dtype, device=device),) * (2 if cell == "lstm" else 1)
+    outputs, _ = layers(cell, torch.zeros(8, 2, H, dtype=dtype, device=device), [states], [weights])
+    torch.autograd.grad(outputs.sum(), weights)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def layers(

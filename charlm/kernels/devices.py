@@ -6,6 +6,9 @@ import torch
 
 from charlm.errors import UnavailableError
 
+# Steps before a graph is recorded: libraries set themselves up in them, which may not happen while recording.
+STEPS_BEFORE_GRAPH = 3
+
 
 def choose_device(wanted: str) -> torch.device:
     """The device called `wanted`: cpu, cuda or mps; ``auto`` takes the fastest there is.

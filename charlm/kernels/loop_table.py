@@ -14,7 +14,6 @@ class Loops:
     """A cell's loops, and how its weights lie in the planes that they keep.
 
     Attributes:
-        gates: blocks of H rows that each weight matrix has.
         planes: numbers kept for every unit and step.
         input_order: the block of the input weights that adds to plane 0, to plane 1, and so on.
         recurrent_plane: the plane that the first block of the recurrent weights adds to; the others follow.
@@ -24,19 +23,22 @@ class Loops:
 
     forward: Callable[..., None]
     backward: Callable[..., None]
-    gates: int
     planes: int
     input_order: tuple[int, ...]
     recurrent_plane: int = 0
     block: int = WIDTH
     memory: str = "none"
 
+    @property
+    def gates(self) -> int:
+        """Blocks of H rows that each weight matrix has."""
+        return len(self.input_order)
+
 
 LOOPS = {
     "elman": Loops(
         forward=elman_loops.forward_tanh,
         backward=elman_loops.backward_tanh,
-        gates=1,
         planes=1,
         input_order=(0,),
         block=PANEL * WIDTH,
@@ -44,7 +46,6 @@ LOOPS = {
     "elman-relu": Loops(
         forward=elman_loops.forward_rectified,
         backward=elman_loops.backward_rectified,
-        gates=1,
         planes=1,
         input_order=(0,),
         block=PANEL * WIDTH,
@@ -52,7 +53,6 @@ LOOPS = {
     "gru": Loops(
         forward=gru_loops.forward,
         backward=gru_loops.backward,
-        gates=3,
         planes=4,
         input_order=(2, 0, 1),
         recurrent_plane=1,
@@ -61,7 +61,6 @@ LOOPS = {
     "lstm": Loops(
         forward=lstm_loops.forward,
         backward=lstm_loops.backward,
-        gates=4,
         planes=4,
         input_order=(0, 1, 2, 3),
         memory="state",

@@ -27,6 +27,8 @@ from charlm.models.state import AttentionState, NgramState, State
 from charlm.registry import lookup
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
+# what arrays that do not fit are said to be
+WEIGHTS = "weights"
 
 
 class LanguageModel(nn.Module):
@@ -63,18 +65,20 @@ class LanguageModel(nn.Module):
         self._initialise(torch.Generator().manual_seed(0) if generator is None else generator)
 
     @classmethod
-    def from_arrays(cls, config: ModelConfig, vocab_size: int, arrays: Arrays, where: str = "weights") -> LanguageModel:
+    def from_arrays(cls, config: ModelConfig, vocab_size: int, arrays: Arrays) -> LanguageModel:
         """The model that `to_arrays` came from. Allocates only once names and shapes are known to be right.
 
         Raises:
             RunError: naming a tensor that is missing, one too many, misshapen, not of floats or not finite.
             UnknownNameError: `config.cell` is no cell.
         """
-        check_shapes({name: array.shape for name, array in arrays.items()}, parameter_shapes(config, vocab_size), where)
+        check_shapes(
+            {name: array.shape for name, array in arrays.items()}, parameter_shapes(config, vocab_size), WEIGHTS
+        )
         model = cls.__new__(cls)
         nn.Module.__init__(model)
         model._allocate(config, vocab_size)
-        model.load_arrays(arrays, where)
+        model.load_arrays(arrays)
         return model
 
     def _allocate(self, config: ModelConfig, vocab_size: int) -> None:
@@ -223,10 +227,7 @@ class LanguageModel(nn.Module):
             return
         least, most = ids.aminmax()
         if least < 0 or most >= self.vocab_size:
-            raise RunError(
-                f"ids from {least} to {most} do not fit a vocabulary of {self.vocab_size}: "
-                "this text was encoded for another model"
-            )
+            raise RunError.of_ids(int(least), int(most), self.vocab_size)
         if symbols is not None and most >= symbols:
             raise RunError(f"a target is {most}, but only the first {symbols} symbols are thought possible")
 
@@ -246,7 +247,8 @@ class LanguageModel(nn.Module):
         weight, bias, *of_ngrams = self.head_of(symbols)
         if ngrams is not None:
             # subtle: one product, for with many symbols logits are what takes most memory
-            y, weight = torch.cat([y, ngrams.transpose(0, 1)], dim=2), torch.cat([weight, *of_ngrams], dim=1)
+            y = torch.cat([y, ngrams.transpose(0, 1).to(y.dtype)], dim=2)
+            weight = torch.cat([weight, *of_ngrams], dim=1)
         # under autocast the product is in bfloat16 as well: twice as fast, and the mean loss stays within 2e-4 nats
         return F.linear(y, weight, bias).to(bias.dtype)
 
@@ -272,14 +274,14 @@ class LanguageModel(nn.Module):
         """All weights by name, copied, float32; a tied matrix once."""
         return {name: array_of(parameter) for name, parameter in self.named_parameters()}
 
-    def load_arrays(self, arrays: Arrays, where: str = "weights") -> None:
+    def load_arrays(self, arrays: Arrays) -> None:
         """Take over weights that `to_arrays` gave. All or nothing: after an error the model is as before.
 
         Raises:
             RunError: naming a tensor that is missing, one too many, misshapen, not of floats or not finite.
         """
         own = dict(self.named_parameters())
-        new = tensors_of(arrays, own, where)
+        new = tensors_of(arrays, own, WEIGHTS)
         with torch.no_grad():
             for name, parameter in own.items():
                 parameter.copy_(new[name])

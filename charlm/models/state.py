@@ -55,18 +55,17 @@ def state_to_arrays(state: State) -> dict[str, np.ndarray[Any, Any]]:
     return {name: array_of(tensor) for name, tensor in _named(state).items()}
 
 
-def state_from_arrays(arrays: Mapping[str, np.ndarray[Any, Any]], like: State, where: str = "carried state") -> State:
+def state_from_arrays(arrays: Mapping[str, np.ndarray[Any, Any]], like: State) -> State:
     """The state that `state_to_arrays` wrote.
 
     Args:
         like: a state of the model and lanes that are to go on, such as ``model.initial_state(B)``; gives
             the shapes expected, the number format and the device.
-        where: what was read, for the messages.
 
     Raises:
         RunError: a tensor is missing, one too many, misshapen, not of floats or not finite.
     """
-    tensors = iter(tensors_of(arrays, _named(like), where).values())
+    tensors = iter(tensors_of(arrays, _named(like), "carried state").values())
     return tuple(type(part)(*(next(tensors) for _ in part)) for part in like)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from charlm.config import ModelConfig
 from charlm.errors import ConfigError, RunError
+from charlm.kernels.devices import STEPS_BEFORE_GRAPH
 from charlm.models.device_draws import LONGEST_BLOCK, Draws, Rules, Texts
 from charlm.models.language_model import LanguageModel
 from charlm.models.ngrams import embed_ngrams
@@ -26,9 +27,6 @@ from charlm.models.state import AttentionState, NgramState
 
 Array = npt.NDArray[Any]
 EngineState = Sequence[Sequence[Tensor]]  # of each layer, of attention and n-grams, tensors (N, ...)
-
-# Steps before a graph is recorded: libraries set themselves up in them, which may not happen while recording.
-STEPS_BEFORE_GRAPH = 3
 
 
 class TorchModel:
@@ -142,10 +140,7 @@ class TorchModel:
     def _read(self, ids: Array) -> None:
         """Go from the beginning through ids (T,), T >= 1, in the first row."""
         if int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size:
-            raise RunError(
-                f"ids from {ids.min()} to {ids.max()} do not fit a vocabulary of {self.vocab_size}: "
-                "this text was encoded for another model"
-            )
+            raise RunError.of_ids(int(ids.min()), int(ids.max()), self.vocab_size)
         self._take(ids[:1], self.initial_state(1))
         read = torch.from_numpy(ids.astype(np.int64)).to(self.device)
         for index in range(len(ids)):

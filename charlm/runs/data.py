@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,9 +127,10 @@ def _encode(
     store = open_store(_stores(), key)
     if store is None:
         with _told(progress, text.name, facts["characters"]) as advance:
+            again = _ReadAgain(text, facts, advance)
             parts = {
-                part: tokenizer.encode_chunks(_advancing(text.chunks(part), advance), unknown, start)
-                for part, (start, _) in bounds.items()
+                part: tokenizer.encode_chunks(again.chunks(part, end), unknown, start)
+                for part, (start, end) in bounds.items()
             }
             store = write_store(_stores(), key, vocab_size=tokenizer.vocab_size, parts=parts, facts=facts)
     else:
@@ -137,11 +138,25 @@ def _encode(
     return Data(corpus_name=text.name, facts=facts, tokenizer=tokenizer, store=store, notices=notices)
 
 
-def _advancing(chunks: Iterable[str], advance: Callable[[int], None]) -> Iterator[str]:
-    """The chunks; `advance` is told the characters of each when the next one is asked for."""
-    for chunk in chunks:
-        yield chunk
-        advance(len(chunk))
+class _ReadAgain:
+    """A text read a second time, part by part in order: it has to be what was measured, whose digest its ids bear.
+
+    Args:
+        advance: told the characters of each chunk when the next one is asked for.
+    """
+
+    def __init__(self, text: Corpus, facts: Mapping[str, Any], advance: Callable[[int], None]) -> None:
+        self._text, self._facts, self._advance = text, facts, advance
+        self._digest = hashlib.sha256()
+
+    def chunks(self, part: str, end: int) -> Iterator[str]:
+        """Those of a part that ends at so many characters. Raises `CorpusError` at the end of another text."""
+        for chunk in self._text.chunks(part):
+            self._digest.update(chunk.encode("utf-8", "surrogateescape"))
+            yield chunk
+            self._advance(len(chunk))
+        if end == self._facts["characters"] and self._digest.hexdigest() != self._facts["sha256"]:
+            raise CorpusError(f"the text of {self._text.name} was changed while charlm was reading it: start again")
 
 
 @contextmanager
@@ -157,9 +172,7 @@ def _told(progress: Progress | None, corpus: str, characters: int) -> Iterator[C
         report.finish()
 
 
-def open_run_data(
-    run: Run, *, progress: Progress | None = None, fetch: bool = False, accept_change: bool = False
-) -> Data:
+def open_run_data(run: Run, *, progress: Progress | None = None, accept_change: bool = False) -> Data:
     """The text that `run` was made with, encoded with its own tokenizer.
 
     Where the text is gone (standard input, a file removed, a corpus not fetched), the ids kept from the
@@ -179,7 +192,7 @@ def open_run_data(
         for name in filter(_is_read_once, config.corpus):
             source = "standard input" if name == "-" else repr(name)
             raise CorpusError(f"the text came from {source}, which is not read again")
-        text = open_corpus(config, progress=progress, fetch=fetch)
+        text = open_corpus(config, progress=progress)
         facts = _facts(text.measure())
     except CorpusError as error:
         if not any(_is_read_once(name) or not os.path.lexists(name) for name in config.corpus):

@@ -27,8 +27,24 @@ ATTEMPTS = 5
 PAUSE = 0.02
 
 
+class Held:
+    """A lock that this process holds, by its open file."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def check(self, folder: Folder) -> None:
+        """Raise `OutputError` where the folder is not the one that was locked, but another at its path: then it has
+        a writer of its own, or its lock was removed and anybody may become one."""
+        if not _is_in(folder, self._descriptor):
+            raise OutputError(
+                f"{shown(folder.path.name)} is not the folder that was locked: it was made anew, or its file {LOCK}"
+                " removed; nothing more is written there"
+            )
+
+
 @contextmanager
-def hold(path: Path, clock: Clock) -> Iterator[None]:
+def hold(path: Path, clock: Clock) -> Iterator[Held]:
     """Hold the run folder at `path` for writing.
 
     Raises:
@@ -45,7 +61,7 @@ def hold(path: Path, clock: Clock) -> Iterator[None]:
         with suppress(OSError):
             os.ftruncate(descriptor, 0)
             write_all(descriptor, json.dumps(_myself(clock)).encode("ascii"))
-        yield
+        yield Held(descriptor)
     finally:
         # whatever close says, the kernel has let go of the lock
         with suppress(OSError):
@@ -78,7 +94,7 @@ def _acquire(folder: Folder) -> int:
         descriptor = os.open(LOCK, flags, 0o666, dir_fd=folder.descriptor)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mine, there = os.fstat(descriptor), folder.status(LOCK)
+            in_place, alone = _is_in(folder, descriptor), os.fstat(descriptor).st_nlink == 1
         except BlockingIOError:
             owner = _read_owner(descriptor)
             os.close(descriptor)
@@ -87,14 +103,19 @@ def _acquire(folder: Folder) -> int:
         except OSError:
             os.close(descriptor)
             raise
-        in_place = there is not None and (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
-        if in_place and mine.st_nlink == 1:
+        if in_place and alone:
             return descriptor
         # subtle: a copy of the run made of hard links shares this file, and would share the lock
         if in_place:
             folder.discard(LOCK)
         os.close(descriptor)
     raise RunInUseError(f"run {shown(folder.path.name)} is in use by {owner or 'another process'}")
+
+
+def _is_in(folder: Folder, descriptor: int) -> bool:
+    """Whether the lock of that folder is the open file."""
+    mine, there = os.fstat(descriptor), folder.status(LOCK)
+    return there is not None and (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
 
 
 def _myself(clock: Clock) -> dict[str, str | int]:

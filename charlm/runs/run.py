@@ -55,7 +55,7 @@ class Run:
         self.fingerprint = fingerprint
         self._files = files
         self._clock = clock
-        self._held = False
+        self._held: lock.Held | None = None
         self._leftovers: list[str] = []
 
     @cached_property
@@ -83,17 +83,16 @@ class Run:
             RunInUseError: another live process holds it.
             OutputError: the folder cannot be written to.
         """
-        if self._held:
+        if self._held is not None:
             yield self
             return
-        with lock.hold(self.folder, self._clock):
-            self._held = True
+        with lock.hold(self.folder, self._clock) as self._held:
             try:
                 with self._writing() as folder:
                     self._leftovers = pruning.clean(folder)
                 yield self
             finally:
-                self._held = False
+                self._held = None
 
     def change_facts(self, changes: Mapping[str, Any]) -> None:
         """Put `changes` over `facts`, here and in run.json, which is replaced in one step.
@@ -237,6 +236,8 @@ class Run:
     def _writing(self) -> Iterator[Folder]:
         try:
             with Folder.open(self.folder) as folder:
+                if self._held is not None:
+                    self._held.check(folder)
                 yield folder
         except OSError as error:
             raise OutputError(f"run folder {shown(self.folder)} cannot be written: {in_words(error)}") from None

@@ -30,27 +30,22 @@ def check_ids(ids: npt.NDArray[Any], vocab_size: int) -> npt.NDArray[Any]:
 def check_range(ids: npt.NDArray[Any], vocab_size: int) -> None:
     """Raise `RunError` where an id is outside the vocabulary."""
     if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= vocab_size):
-        raise RunError(
-            f"ids from {ids.min()} to {ids.max()} do not fit a vocabulary of {vocab_size}: "
-            "this text was encoded for another model"
-        )
+        raise RunError.of_ids(int(ids.min()), int(ids.max()), vocab_size)
 
 
-def checked(
-    arrays: Mapping[str, npt.NDArray[Any]], config: ModelConfig, vocab_size: int, where: str = "weights"
-) -> dict[str, Array]:
+def checked(arrays: Mapping[str, npt.NDArray[Any]], config: ModelConfig, vocab_size: int) -> dict[str, Array]:
     """The tensors as float32, held against the shapes that `config` calls for.
 
     Raises:
         RunError: naming a tensor that is missing, one too many, misshapen, not of floats or not finite.
     """
-    check_shapes({name: array.shape for name, array in arrays.items()}, parameter_shapes(config, vocab_size), where)
+    check_shapes({name: array.shape for name, array in arrays.items()}, parameter_shapes(config, vocab_size), "weights")
     found = {}
     for name, array in arrays.items():
         if array.dtype.kind != "f":
-            raise RunError(f"{where}: tensor {name!r} holds {array.dtype}, must hold floating-point numbers")
+            raise RunError(f"weights: tensor {name!r} holds {array.dtype}, must hold floating-point numbers")
         with np.errstate(over="ignore"):
             found[name] = np.asarray(array, dtype=np.float32)
         if not np.isfinite(found[name]).all():
-            raise RunError(f"{where}: tensor {name!r} holds a number that is not finite")
+            raise RunError(f"weights: tensor {name!r} holds a number that is not finite")
     return found

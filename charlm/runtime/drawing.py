@@ -14,6 +14,9 @@ RECENT = 256
 """How many of the last ids the repetition penalty looks back on: bounded, so that endless texts need no
 endless memory."""
 
+LARGEST_LOGIT = float(np.finfo(np.float64).max) / 4
+"""What a penalty takes a logit to at most: differences of two stay finite."""
+
 RULES = ("repetition_penalty", "temperature", "top_k", "top_p", "min_p")
 """The settings of a draw; 1, 1, 0, 1 and 0 change nothing, and a temperature of 0 takes the likeliest."""
 

@@ -14,12 +14,11 @@ import math
 import numpy as np
 from numba.extending import register_jitable
 
-from charlm.runtime.drawing import RECENT, RULES
+from charlm.runtime.drawing import LARGEST_LOGIT, RECENT, RULES
 from charlm.simd import WIDTH, exp, fill, largest, load, store, total
 from charlm.simd.integers import greatest
 
 PENALTY, TEMPERATURE, TOP_K, TOP_P, MIN_P = range(len(RULES))
-LARGEST = float(np.finfo(np.float64).max) / 4
 LEAST_POWER = np.float32(-87.0)
 
 
@@ -76,7 +75,7 @@ def penalise(wide, marks, penalty, recent, row, count):
         symbol = recent[place]
         if marks[symbol] == 0 and np.isfinite(wide[symbol]):
             changed = wide[symbol] / penalty if wide[symbol] > 0 else wide[symbol] * penalty
-            wide[symbol] = min(max(changed, -LARGEST), LARGEST)
+            wide[symbol] = min(max(changed, -LARGEST_LOGIT), LARGEST_LOGIT)
         marks[symbol] = 1
 
 

@@ -12,10 +12,8 @@ from __future__ import annotations
 
 from numba.extending import register_jitable
 
-from charlm.runtime.layout import CELL_NUMBERS
+from charlm.runtime.layout import ELMAN, ELMAN_RELU, GRU, GRU_RESET_BEFORE, LSTM
 from charlm.simd import WIDTH, fill, largest, load, sigmoid, store, tanh
-
-ELMAN, ELMAN_RELU, GRU, GRU_RESET_BEFORE, LSTM = CELL_NUMBERS.values()
 
 
 @register_jitable

@@ -45,7 +45,14 @@ LAYER = (
     *("input", "recurrent", "candidate", "state"),
 )
 
-CELL_NUMBERS = {"elman": 0, "elman-relu": 1, "gru": 2, "gru-reset-before": 3, "lstm": 4}
+ELMAN, ELMAN_RELU, GRU, GRU_RESET_BEFORE, LSTM = range(5)
+CELL_NUMBERS = {
+    "elman": ELMAN,
+    "elman-relu": ELMAN_RELU,
+    "gru": GRU,
+    "gru-reset-before": GRU_RESET_BEFORE,
+    "lstm": LSTM,
+}
 # Which gate each plane is, in the order of the planes.
 PLANES = {
     "elman": (0,),
@@ -58,7 +65,8 @@ PLANES = {
 INPUT = {"gru": (0, 3)}
 RECURRENT = {"gru": (1, 4), "gru-reset-before": (0, 2)}
 CANDIDATE = {"gru-reset-before": (2, 3)}
-CARRIED = {"lstm": 2}
+# Vectors of H that a layer carries.
+CARRIED = {"elman": 1, "elman-relu": 1, "gru": 1, "gru-reset-before": 1, "lstm": 2}
 
 
 class Packed(NamedTuple):
@@ -104,7 +112,7 @@ def lay_out(config: ModelConfig, weights: Mapping[str, Array], vocab_size: int, 
         raise ConfigError(f"the compiled loop does not compute {missing}")
     number = lookup(CELL_NUMBERS, config.cell, "cell")
     H, E, V = padded(config.hidden_size), padded(config.embedding), padded(vocab_size)
-    carried = CARRIED.get(config.cell, 1)
+    carried = CARRIED[config.cell]
     floats = _Floats()
     small = vocab_size * len(weights["layers.0.input_bias"]) <= LARGEST_TABLE
     D = config.ngram_embedding_size

@@ -16,6 +16,7 @@ from numba.extending import register_jitable
 from charlm.runtime.call import NUMBERS, READ, WRITE, Room, whole_kind
 from charlm.runtime.draws import draw, nats_of
 from charlm.runtime.gates import reset, squash
+from charlm.runtime.layer import EPSILON
 from charlm.runtime.layout import LAYER, WIDTHS, Packed
 from charlm.runtime.order import CANDIDATE, INPUT, NGRAM_SHARE, OUTPUT, PROJECTION, UPDATE
 from charlm.runtime.products import add_products
@@ -261,7 +262,7 @@ def normalise(rows, model, at, vectors, operand):
         mean /= np.float32(width)
         for place in range(begin, begin + width):
             variance += (vectors[place] - mean) * (vectors[place] - mean)
-        factor = np.float32(1) / np.sqrt(variance / np.float32(width) + np.float32(1e-5))
+        factor = np.float32(1) / np.sqrt(variance / np.float32(width) + EPSILON)
         for place in range(depth):
             value = (vectors[begin + place] - mean) * factor * floats[norm + place] + floats[norm + depth + place]
             vectors[to + place] = value if place < width else np.float32(0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from charlm.runtime.layout import lay_out
 from charlm.runtime.packing import Matrices, aligned
 from charlm.runtime.priming import Ids, Priming
 from charlm.runtime.quantised import HALVES, PRECISIONS
-from charlm.runtime.state import Array, State
+from charlm.runtime.state import Array, State, Weighed
 from charlm.simd import HAS_AMX, MOST_ROWS, PANEL, WIDTH
 from charlm.simd.entries import Entry
 from charlm.simd.halves import filled_depth
@@ -35,13 +35,6 @@ STEP_WORK = 2**17
 _NO_NUMBERS = np.empty(0)
 _NO_BYTES = np.empty(0, dtype=np.uint8)
 _NO_DRAWING = (_NO_NUMBERS, np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
-
-
-class Weighed(NamedTuple):
-    """How the model weighs ids (N, T): their losses (N, T) in nats, and whether each was the likeliest."""
-
-    nats: Numbers
-    right: npt.NDArray[np.bool_]
 
 
 class NumbaModel(Priming):

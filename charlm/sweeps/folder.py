@@ -16,7 +16,7 @@ from charlm.errors import ConfigError, OutputError, RunError
 from charlm.runs import metrics, records
 from charlm.runs.facts import checked_facts
 from charlm.runs.files import Folder, in_words, make_folders, shown, temporary_of
-from charlm.runs.lock import LOCK, hold
+from charlm.runs.lock import LOCK, Held, hold
 from charlm.runs.manifest import is_count, read_file
 from charlm.runs.opening import SWEEP
 from charlm.sweeps.plan import Plan
@@ -47,7 +47,7 @@ class Search:
         trials: the values of each trial, which are drawn once.
         plan: the rungs.
         corpus: `charlm.runs.Data.facts` of the text.
-        fit_batch: whether a trial may have a smaller batch where the text is short.
+        free: settings that nobody asked for and no range has: each trial chooses them as a training of its own would.
     """
 
     config: Config
@@ -55,7 +55,7 @@ class Search:
     trials: tuple[Mapping[str, Any], ...]
     plan: Plan
     corpus: Mapping[str, Any]
-    fit_batch: bool
+    free: tuple[str, ...]
 
     def config_of(self, trial: int) -> Config:
         """The settings of trial number `trial`, from 1, with the end of the last rung. Raises `ConfigError`."""
@@ -73,7 +73,7 @@ class Search:
             "trials": [dict(values) for values in self.trials],
             "plan": dataclasses.asdict(self.plan),
             "corpus": dict(self.corpus),
-            "fit_batch": self.fit_batch,
+            "free": list(self.free),
         }
 
     @classmethod
@@ -88,7 +88,7 @@ class Search:
                 trials=tuple(dict(values) for values in record["trials"]),
                 plan=Plan.from_record(record["plan"]),
                 corpus=checked_facts({"corpus": record["corpus"]})["corpus"],
-                fit_batch=bool(record["fit_batch"]),
+                free=tuple(map(_text, record["free"])),
             )
             for trial in range(1, len(search.trials) + 1):
                 search.config_of(trial)
@@ -201,10 +201,11 @@ def read(folder: Path) -> tuple[Search, list[Outcome], list[str]]:
     return search, outcomes, log.notices
 
 
-def append(folder: Path, outcome: Outcome) -> None:
-    """Add a line to the results. Raises `OutputError`; the file is then as it was."""
+def append(folder: Path, outcome: Outcome, held: Held) -> None:
+    """Add a line to the results of a folder that is held. Raises `OutputError`; the file is then as it was."""
     try:
         with Folder.open(folder) as opened:
+            held.check(opened)
             metrics.append(opened, outcome.to_record(), RESULTS)
     except OSError as error:
         raise OutputError(f"sweep folder {shown(folder)} cannot be written: {in_words(error)}") from None

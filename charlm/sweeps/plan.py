@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from charlm.config import TrainingConfig
-from charlm.config.ranges import ENDS, SweepConfig
+from charlm.config.parts import ENDS
+from charlm.config.ranges import SweepConfig
 from charlm.errors import ConfigError
 from charlm.training.pace import DEFAULT_MINUTES, Pace
 

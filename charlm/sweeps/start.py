@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from charlm.config import PRESETS, Config, Layer, call_layer, resolve
 from charlm.config.ranges import Range, SweepConfig, draw_trials, parse_ranges
+from charlm.config.sections import NGRAM_SETTINGS
 from charlm.corpora import Progress
 from charlm.errors import ConfigError, CorpusError, RunError
 from charlm.registry import lookup, suggestion
@@ -28,6 +29,9 @@ from charlm.timing import counted_time
 from charlm.training.device import choose_machine
 from charlm.training.run_folder import check_folder
 
+# What a trial chooses as any training does. Not its size, by the speed of the moment: trials would not be of one.
+FREE = ("batch_size", "learning_rate", "dropout", "weight_decay", *NGRAM_SETTINGS)
+
 
 def start_sweep(
     config: Config,
@@ -37,7 +41,7 @@ def start_sweep(
     folder: str | None = None,
     root: Path,
     now: datetime,
-    fit_batch: bool = False,
+    free: Collection[str] = (),
     progress: Progress | None = None,
     clock: Callable[[], float] = counted_time,
     started: float | None = None,
@@ -50,7 +54,7 @@ def start_sweep(
         ranges: what is searched, ``NAME=LOW..HIGH`` or ``NAME=A,B,C`` (`charlm.config.ranges`).
         wanted: how many trials, and how fast they are given up.
         folder: the sweep's name under `root`, or its path; None makes one of corpus and time.
-        fit_batch: whether a trial may have a smaller batch where the text is short.
+        free: names of settings that nobody asked for, as `Resolved.free` has them; each trial chooses those of `FREE`.
         started: when the time budget began, on `clock`; None for now.
 
     Raises:
@@ -70,15 +74,13 @@ def start_sweep(
         raise CorpusError(f"the validation split of {data.corpus_name} has nothing to compare trials by: give --split")
     # what a first use compiles is not to be the first trial's loss; and a device that is not there is found out here
     choose_machine(config.training, config.model, data.tokenizer.vocab_size, progress=progress)
-    search = _search(config, found, wanted, data, clock() - started, fit_batch)
+    search = _search(config, found, wanted, data, clock() - started, free)
     place = named or root / new_run_name(f"{data.corpus_name}-sweep", now, root)
     files.create(place, search)
     return Sweep(place, search, notices=data.notices, progress=progress, clock=clock)
 
 
-def resume_sweep(
-    name: str, *, root: Path, progress: Progress | None = None, clock: Callable[[], float] = counted_time
-) -> Sweep:
+def resume_sweep(name: str, *, root: Path, progress: Progress | None = None) -> Sweep:
     """A sweep that goes on where it was stopped or killed; of one that is complete, nothing is left but its ranking.
 
     Args:
@@ -92,7 +94,7 @@ def resume_sweep(
         near = suggestion(name, [path.parent.name for path in root.glob(f"*/{SWEEP}")])
         raise RunError(f"no sweep {name!r} in {shown(root)}{near}; charlm sweep makes one")
     search, outcomes, notices = files.read(place)
-    return Sweep(place, search, outcomes, notices=notices, progress=progress, clock=clock)
+    return Sweep(place, search, outcomes, notices=notices, progress=progress, clock=counted_time)
 
 
 def _place(name: str, root: Path) -> Path | None:
@@ -138,14 +140,15 @@ def sweep(
     if twice := sorted(set(ranges) & set(settings)):
         raise ConfigError(f"{twice[0]} is given beside its range: give one of them")
     layers.append(call_layer(texts, settings))
+    resolved = resolve(layers)
     found = start_sweep(
-        resolve(layers).config,
+        resolved.config,
         [f"{name}={text}" for name, text in ranges.items()],
         SweepConfig(trials=trials, halving=halving),
         folder=folder,
         root=checkpoints_folder() if root is None else Path(root),
         now=datetime.now(),
-        fit_batch="batch_size" not in settings,
+        free=resolved.free,
     )
     for event in found.events():
         if on_event is not None:
@@ -154,7 +157,7 @@ def sweep(
 
 
 def _search(
-    config: Config, ranges: dict[str, Range], wanted: SweepConfig, data: Data, spent: float, fit_batch: bool
+    config: Config, ranges: dict[str, Range], wanted: SweepConfig, data: Data, spent: float, free: Collection[str]
 ) -> Search:
     """The trials, each of them a configuration that can be; fewer where the ranges hold no more."""
     trials = draw_trials(ranges, make_plan(config.training, wanted, spent).sizes[0], config.training.seed)
@@ -164,7 +167,7 @@ def _search(
         trials=tuple(trials),
         plan=make_plan(config.training, dataclasses.replace(wanted, trials=len(trials)), spent),
         corpus=data.facts,
-        fit_batch=fit_batch and "batch_size" not in ranges,
+        free=tuple(name for name in FREE if name in free and name not in ranges),
     )
     for trial in range(1, len(trials) + 1):
         search.config_of(trial)

@@ -13,7 +13,7 @@ from charlm.errors import ConfigError, DivergedError, RunError, UnavailableError
 from charlm.evaluation.score import Score
 from charlm.runs import Run, open_run
 from charlm.runs.files import shown
-from charlm.runs.lock import hold
+from charlm.runs.lock import Held, hold
 from charlm.sweeps import folder as files
 from charlm.sweeps.events import RungBegan, SweepEnded, SweepEvent, TrialBegan, TrialEnded, TrialEvent
 from charlm.sweeps.folder import Outcome, Search, run_name
@@ -86,14 +86,14 @@ class Sweep:
             CharlmError: what ends a training ends a sweep too, but for a divergence and settings that do not fit.
         """
         done = {(one.trial, one.rung) for one in self.outcomes}
-        with hold(self.folder, time.time):
+        with hold(self.folder, time.time) as held:
             for rung, end in enumerate(self.search.plan.ends, start=1):
                 trials = self._trials_of(rung)
                 yield RungBegan(rung=rung, trials=trials, end=end)
                 for place, trial in enumerate(trials, start=1):
                     if (trial, rung) in done:
                         continue
-                    if self._stop_requested or not (yield from self._train(trial, rung, place, end)):
+                    if self._stop_requested or not (yield from self._train(trial, rung, place, end, held)):
                         yield SweepEnded(interrupted=True)
                         return
         self.best_run()
@@ -107,7 +107,7 @@ class Sweep:
         sound = [one.trial for one in before if one.status == "trained"]
         return tuple(sound[: self.search.plan.sizes[rung - 1]])
 
-    def _train(self, trial: int, rung: int, place: int, end: float) -> Generator[SweepEvent, None, bool]:
+    def _train(self, trial: int, rung: int, place: int, end: float, held: Held) -> Generator[SweepEvent, None, bool]:
         """A trial as far as the rung's end; returns whether it came there."""
         spent = max((one.seconds for one in self.outcomes if one.trial == trial), default=0.0)
         begun = self._clock()
@@ -134,7 +134,7 @@ class Sweep:
             outcome = self._lost(trial, rung, "failed", reason, spent + self._clock() - begun, self._step())
         finally:
             self._training = None
-        files.append(self.folder, outcome)
+        files.append(self.folder, outcome, held)
         self.outcomes.append(outcome)
         yield TrialEnded(outcome=outcome)
         return True

@@ -8,8 +8,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-import torch
-
+from charlm.config.resolve import choosable
 from charlm.corpora import Progress
 from charlm.errors import CompleteError, CorpusError
 from charlm.evaluation import score_of, score_stream
@@ -52,9 +51,9 @@ def open_trial(
     """
     name, started, complete = run_name(trial), clock(), False
     if not _has_checkpoint(sweep / name):
-        free = ("batch_size",) if search.fit_batch else ()
+        config = search.config_of(trial)
         training = start_training(
-            search.config_of(trial), run=name, root=sweep, now=datetime.min, free=free,
+            config, run=name, root=sweep, now=datetime.min, free=choosable(config, search.free),
             progress=progress, samples=False, clock=clock, started=started,
         )  # fmt: skip
         _refuse_change(search, training)
@@ -83,7 +82,7 @@ def score_trial(training: Training) -> Score | None:
     run, machine, tokenizer = training.run, training.machine, training.data.tokenizer
     model = LanguageModel.from_arrays(run.config.model, tokenizer.vocab_size, run.load(None).weights)
     with machine.in_use():
-        predictions = score_stream(model.to(machine.device), text, device=machine.device, dtype=torch.float32)
+        predictions = score_stream(model.to(machine.device), text, device=machine.device)
     return score_of(predictions, text[1:], tokenizer)
 
 

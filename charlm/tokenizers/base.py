@@ -37,6 +37,7 @@ class Tokenizer(ABC):
         name: what `--tokenizer` would be given to get one like it, for instance ``bpe:1000``.
         unknown: what `encode` does with characters outside the vocabulary unless told otherwise.
         min_count: characters that were rarer in the text it was learnt from have no id; 1 where all have.
+        spelling: ids that spell what the vocabulary lacks, byte by byte; none where it lacks nothing or drops it.
     """
 
     family: ClassVar[str]
@@ -44,6 +45,7 @@ class Tokenizer(ABC):
     name: str
     unknown: str = "bytes"
     min_count: int = 1
+    spelling: slice = slice(0)
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
         # subtle: no copy of a list, for a vocabulary may be all of Unicode

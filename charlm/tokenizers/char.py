@@ -48,6 +48,7 @@ class CharTokenizer(Tokenizer):
         self.min_count = min_count
         members = [character.encode("utf-8") for character in characters]
         if unknown == "bytes":
+            self.spelling = slice(len(members), len(members) + len(BYTES))
             members += BYTES
         super().__init__(members)
         # (0x110000,) id of each code point; V stands for "not in the vocabulary"

@@ -11,12 +11,11 @@ _OTHER = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 _OTHER_RUN = re.compile("[\ud800-\udc7f\udd00-\udfff]+")
 
 
-def to_bytes(text: str, unknown: str, start: int = 0) -> bytes:
+def to_bytes(text: str, unknown: str) -> bytes:
     """UTF-8 of `text`, raw bytes as they are.
 
     Args:
         unknown: ``drop`` leaves lone surrogates out, which no UTF-8 can represent.
-        start: position of the first character, for the message.
 
     Raises:
         TokenizerError: a lone surrogate, or raw bytes that would read back as something else.
@@ -27,13 +26,13 @@ def to_bytes(text: str, unknown: str, start: int = 0) -> bytes:
         pass
     if unknown == "drop":
         text = _OTHER_RUN.sub("", text)
-    refuse_surrogates(text, start)
-    refuse_ambiguous(text, start)
+    refuse_surrogates(text)
+    refuse_ambiguous(text)
     return text.encode("utf-8", "surrogateescape")
 
 
 def refuse_surrogates(text: str, start: int = 0) -> None:
-    """Raise `TokenizerError` at the first surrogate that stands for no byte."""
+    """Raise `TokenizerError` at the first surrogate that stands for no byte; `start` is where `text` begins."""
     if found := _OTHER.search(text):
         code, position = ord(found.group()), start + found.start()
         raise TokenizerError(

@@ -12,12 +12,15 @@ import torch
 
 from charlm import __version__
 from charlm.config import Config
+from charlm.config.parts import ENDS
 from charlm.corpora import Progress
 from charlm.errors import ConfigError, CorpusError, RunError, UnavailableError
 from charlm.kernels.devices import choose_device
 from charlm.models import LanguageModel
+from charlm.plurals import counted
 from charlm.runs import Data, Run
 from charlm.streams import Lanes, count_symbols
+from charlm.timing import paused_seconds
 from charlm.training.device import choose_machine
 from charlm.training.keeper import RunKeeper
 from charlm.training.learner import Capture, Learner
@@ -36,8 +39,9 @@ CHANGEABLE = frozenset(
 )
 # So many symbols are enough to know how frequent each one is.
 MOST_COUNTED = 2**24
-ENDS = frozenset(("minutes", "epochs", "steps"))
 CHECKPOINT = "checkpoint [training]"  # where settings of an earlier sitting are from
+# seconds of compiling and fetching that are worth a word
+SHORTEST_PAUSE = 1.0
 
 
 def lanes_of(config: Config, data: Data) -> Lanes:
@@ -51,8 +55,8 @@ def lanes_of(config: Config, data: Data) -> Lanes:
     if len(text) < 2:
         share = ", or a larger first share in --split" if len(data.store.part("all")) > 1 else ""
         raise CorpusError(
-            f"the training split of {data.corpus_name} has {len(text)} symbols, 2 are the least to learn from: "
-            f"give a longer text{share}"
+            f"the training split of {data.corpus_name} has {counted(len(text), 'symbol')}, "
+            f"2 are the least to learn from: give a longer text{share}"
         )
     return Lanes(text, config.training.batch_size)
 
@@ -151,7 +155,7 @@ def changed_config(last: Config, changes: Mapping[str, Any]) -> Config:
                 f"{_typed(asked)}): leave it out, or start a new run"
             )
     wanted = {name: value for name, value in changes.items() if name in CHANGEABLE}
-    ends = dict.fromkeys(ENDS) if ENDS & set(wanted) else {}
+    ends = dict.fromkeys(ENDS) if set(ENDS) & set(wanted) else {}
     return last.with_training(ends | wanted, CHECKPOINT)
 
 
@@ -206,3 +210,11 @@ def machine_again(
                 f"the run was trained on {training.device}, which is not available here", "--device cpu goes on without"
             ) from None
     return choose_machine(training, config.model, vocab_size, progress=progress)
+
+
+def notices_of_pauses(config: Config, before: float) -> list[str]:
+    """What to say of pauses since the clock had stood for `before` seconds, where minutes end the training."""
+    seconds = paused_seconds() - before
+    if seconds < SHORTEST_PAUSE or Pace.of(config.training, 1).seconds is None:
+        return []
+    return [f"compiling and fetching took {seconds:.0f} seconds, once: --minutes does not count them"]

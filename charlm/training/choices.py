@@ -205,7 +205,7 @@ def with_rates(
     what = ", ".join(f"{name.replace('_', ' ')} {values[name]:g}" for name in wanted)
     *before, last = [flag_of(name) for name in wanted]
     flags = f"{', '.join(before)} and {last} decide" if before else f"{last} decides"
-    many = f"about {made:.1f} passes over the training split in {steps:,.0f} step{'s' * (round(steps) != 1)}"
+    many = f"for about {made:.1f} passes over the training split"
     return dataclasses.replace(config, model=model, training=training), f"{what}: {many}; {flags} otherwise"
 
 

@@ -43,7 +43,7 @@ def choose_machine(
             raise ConfigError(f"there are no kernels 'compiled' {where}: leave --kernels out")
         # elsewhere there is one family; and a cell that is stepped as it reads has products too small to gain
         lower = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        lower = lower and (model.cell not in cudnn.CELLS or cudnn.takes_bfloat16(device))
+        lower = lower and (model.cell not in cudnn.CELLS or cudnn.takes_bfloat16(device, model.cell, model.hidden_size))
         automatic = torch.bfloat16 if lower else torch.float32
         dtype = automatic if training.dtype == "auto" else getattr(torch, training.dtype)
         return Machine(device=device, dtype=dtype, threads=threads)

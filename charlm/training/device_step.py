@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from charlm.config import TrainingConfig
+from charlm.kernels.devices import STEPS_BEFORE_GRAPH
 from charlm.models import LanguageModel, State, detach
 from charlm.streams import Lanes
 from charlm.training.clipping import clip_by_device_norm, clip_by_value, clipped_parameters, global_norm
@@ -28,8 +29,6 @@ from charlm.training.optimizers import step_unless
 from charlm.training.outcomes import Outcomes
 from charlm.training.windows import divisors
 
-# Steps before a graph is recorded: libraries set themselves up in them, which may not happen while recording.
-STEPS_BEFORE_GRAPH = 3
 # More windows a step than this would make a graph too large to be worth it.
 LONGEST_GRAPH = 16
 
@@ -66,6 +65,7 @@ class DeviceStep:
         self.state: State = tuple(type(layer)(*(tensor.clone() for tensor in layer)) for layer in zeros)
         self.outcomes = Outcomes(device)
         self.graph: torch.cuda.CUDAGraph | None = None
+        self._begun: torch.cuda.CUDAGraph | None = None
         self._average_towards = torch.zeros((), dtype=torch.float32, device=device)
         self._position = torch.zeros((), dtype=torch.int64, device=device)
         self._outcome = torch.zeros(3, dtype=torch.float64, device=device)
@@ -228,13 +228,18 @@ class DeviceStep:
             warnings.warn(f"the training step cannot be recorded and will be slower: {reason}", stacklevel=2)
 
     def _record(self, compute: Callable[[], None]) -> None:
-        graph = torch.cuda.CUDAGraph()
+        # subtle: the memory pool of a recording that failed refers to its graph, and its stream is left in use
+        stream, self._begun = torch.cuda.current_stream(self.machine.device), torch.cuda.CUDAGraph()
         if self.masks is not None:
             # subtle: at each replay the graph reads the seed that the generator then has, from its beginning
-            graph.register_generator_state(self.masks)
-        with torch.cuda.graph(graph):
-            compute()
-        self.graph = graph
+            self._begun.register_generator_state(self.masks)
+        try:
+            with torch.cuda.graph(self._begun):
+                compute()
+        except BaseException:
+            torch.cuda.set_stream(stream)
+            raise
+        self.graph = self._begun
 
 
 def _stream(device: torch.device) -> torch.cuda.Stream:

@@ -14,6 +14,7 @@ from charlm.config import Config
 from charlm.config.shapes import NGRAM_TABLE, parameter_shapes
 from charlm.evaluation.score import Score
 from charlm.models import LanguageModel
+from charlm.plurals import counted
 from charlm.training.learner import Learner
 from charlm.training.pace import Pace, after_the_last_step
 
@@ -72,8 +73,7 @@ def make_plan(
     tokens_per_epoch: int,
     evaluate: Callable[[LanguageModel, int], Score] | None,
     time_last_scoring: Callable[[LanguageModel], float],
-    spent: float = 0.0,
-    clock: Callable[[], float] = time.perf_counter,
+    spent: float,
 ) -> Plan:
     """Time a few steps, an evaluation and a block of the last scoring; `learner` must not be trained afterwards.
 
@@ -81,13 +81,13 @@ def make_plan(
         evaluate, time_last_scoring: as `Trainer` has them.
         spent: seconds that a training would have taken by now, of its time budget too.
     """
-    seconds_per_step, characters_per_step = _time_steps(learner, clock)
+    seconds_per_step, characters_per_step = _time_steps(learner)
     every, tokens_per_step = config.training.evaluate_every, pace.tokens_per_step(config.training)
     evaluation, last = 0.0, 0.0
     if evaluate is not None:
-        begun = clock()
+        begun = time.perf_counter()
         evaluate(learner.model, pace.evaluation_symbols(tokens_per_step, seconds_per_step, every))
-        evaluation = clock() - begun
+        evaluation = time.perf_counter() - begun
         last = time_last_scoring(learner.model)
         if pace.seconds is not None:
             last = pace.keeping(after_the_last_step(last, evaluation)).reserve
@@ -139,19 +139,19 @@ def memory_of_machine() -> float:
         return math.inf
 
 
-def _time_steps(learner: Learner, clock: Callable[[], float]) -> tuple[float, float]:
+def _time_steps(learner: Learner) -> tuple[float, float]:
     """Mean time of a step after warming up, and the characters it reads."""
     for _ in range(WARM_STEPS):
         learner.step(0.0)
-    start, characters = clock(), 0
+    start, characters = time.perf_counter(), 0
     for _ in range(TIMED_STEPS):
         characters += learner.step(0.0).characters
-    return (clock() - start) / TIMED_STEPS, characters / TIMED_STEPS
+    return (time.perf_counter() - start) / TIMED_STEPS, characters / TIMED_STEPS
 
 
 def _duration(seconds: float) -> str:
     if seconds < 90:
-        return f"{seconds:.0f} seconds"
+        return counted(round(seconds), "second")
     if seconds < 5400:
         return f"{seconds / 60:.1f} minutes"
     return f"{seconds / 3600:.1f} hours"

@@ -9,7 +9,7 @@ import torch
 
 from charlm.corpora import Progress
 from charlm.errors import OutputError, RunError
-from charlm.evaluation.scorer import block_length, weigh
+from charlm.evaluation.torch_scoring import block_length, weigh
 from charlm.models import LanguageModel
 from charlm.runs import Checkpoint, Data, Run
 from charlm.runs.precision import precision_fact

@@ -13,8 +13,7 @@ from charlm.evaluation.agreement import BLOCK_LENGTH
 from charlm.evaluation.passages import passages
 from charlm.evaluation.predictions import Ids
 from charlm.evaluation.score import Score
-from charlm.evaluation.scorer import block_length, scoring, weigh
-from charlm.evaluation.stream import choose_lanes
+from charlm.evaluation.torch_scoring import block_length, choose_lanes, scoring, weigh
 from charlm.generation import generate
 from charlm.models import LanguageModel
 from charlm.runtime import NumpyModel
@@ -34,7 +33,7 @@ def validation_scorer(ids: Ids, tokenizer: Tokenizer, machine: Machine) -> Calla
 
     def evaluate(model: LanguageModel, most: int) -> Score:
         text = passages(ids, most)
-        predictions = score_stream(model, text, device=machine.device, dtype=machine.dtype)
+        predictions = score_stream(model, text, device=machine.device, rough=machine.dtype == torch.bfloat16)
         return score_of(predictions, text[1:], tokenizer)
 
     return evaluate
@@ -51,7 +50,7 @@ def scoring_timer(
     def seconds(model: LanguageModel) -> float:
         steps = block_length(model, lanes)
         rows, state, ends = torch.from_numpy(text[:, : steps + 1]).to(machine.device), None, []
-        with scoring(machine.device, None):
+        with scoring(machine.device, rough=False):
             for _ in range(2):
                 logits, state = model(rows[:, :-1], state)
                 weigh(logits, rows[:, 1:])[0].sum().item()

@@ -20,6 +20,8 @@ from charlm.training.machine import Machine
 TRAIN_SYMBOLS = 2**15
 # And no more than this of the validation split: a long one would take longer than a short training.
 MOST_SCORED = 2**19
+# A model that was best in so late a part of its training was getting better until the end.
+LATE = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,7 @@ def summarise(
             baselines=nats,
             dropout=max(config.model.between, config.model.output, config.model.dropout_input),
             enough_dropout=dropout_for(epochs, multiplied_weights(config.model, V) / tokens),
+            improving=checkpoint.step >= LATE * max(found.step for found in run.checkpoints()),
         )
         whole = len(data.store.part("validation"))
         if whole > MOST_SCORED:

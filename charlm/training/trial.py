@@ -10,8 +10,9 @@ from functools import cache
 import torch
 
 from charlm.config import ModelConfig, TrainingConfig
+from charlm.config.cells import GATES
 from charlm.kernels.team import torch_alone
-from charlm.models import CELLS, LanguageModel
+from charlm.models import LanguageModel
 from charlm.training.machine import Machine
 
 # bfloat16 must be this much faster than float32 before it is chosen: it rounds
@@ -107,7 +108,7 @@ def _window(machine: Machine, training: TrainingConfig, config: ModelConfig, voc
     if machine.device.type != "cpu":
         return training.batch_size, training.window_length
     H, B = config.hidden_size, min(training.batch_size, MOST_LANES)
-    operations = 6 * H * B * (2 * CELLS[config.cell].gates * H * config.layers + vocab_size)
+    operations = 6 * H * B * (2 * GATES[config.cell] * H * config.layers + vocab_size)
     budget = BUDGET if training.minutes is None else min(BUDGET, BUDGET_A_MINUTE * training.minutes)
     return B, max(2, min(training.window_length, round(budget / operations)))
 

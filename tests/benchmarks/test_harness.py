@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import dataclasses
 import json
 import os
 import sys
@@ -164,9 +165,12 @@ def test_operations_are_those_of_the_products(cell, gates):
     V, H, window = 65, 32, 640
     every = 2 * gates * H * H + gates * H * H + V * H  # two recurrent products, the upper input, the output
     table = V * gates * H * H / window
-    assert per_character(cell, 2, H, V, window) == 6 * (every + table)
-    weights = LanguageModel(ModelConfig(cell=cell, hidden_size=H), V).count_parameters()
-    assert per_character(cell, 2, H, V, window) < 6 * weights
+    model = ModelConfig(cell=cell, hidden_size=H)
+    assert per_character(model, V, window) == 6 * (every + table)
+    assert per_character(model, V, window) < 6 * LanguageModel(model, V).count_parameters()
+    # what n-grams add: D columns of the first layer's input, D of the output's
+    with_ngrams = dataclasses.replace(model, ngram_embedding_size=8)
+    assert per_character(with_ngrams, V, window) == 6 * (every + table + 8 * gates * H + 8 * V)
 
 
 def test_every_reader_reads_all_of_the_array():

@@ -60,4 +60,4 @@ def test_what_was_not_measured_is_called_so():
 def test_the_summary_takes_charlms_fastest_side_and_the_fastest_other():
     lines = report.summary({"training": found("noisy"), "sampling": {}})
     assert lines[0] == "**noisy**\n"
-    assert lines[-1] == "| training, lstm | 100 | 150 (onnx) | 300 (b) | 3.0, 2.0 |"
+    assert lines[-1] == "| training, lstm | 100 | 150 (onnx) | – | 300 (b) | 3.0, 2.0 |"

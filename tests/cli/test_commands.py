@@ -92,6 +92,24 @@ def test_config_show_is_a_file_that_reads_back_to_the_same_settings(charlm, work
     assert charlm("config", "show", "--config", "shown.toml", "--json").count('"file shown.toml"') > 20
 
 
+@pytest.mark.parametrize(
+    ("columns", "heading"),
+    [
+        (200, "run  text  model  step  nats/char  bits/char  size  saved"),
+        (34, "run  model  step  nats/char  saved"),
+        (5, "run  model  step  nats/char"),
+    ],
+)
+def test_a_narrow_terminal_goes_without_columns_that_can_be_spared(monkeypatch, capsys, columns, heading):
+    monkeypatch.setattr(console, "is_terminal", lambda stream: True)
+    monkeypatch.setattr(console, "terminal_width", lambda stream: columns)
+    names = ("run", "text", "model", "step", "nats/char", "bits/char", "size", "saved")
+    console.print_table([["x"] * 8], names, spare=("bits/char", "size", "text", "saved"))
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.split() == heading.split()
+    assert len(second.split()) == len(first.split())
+
+
 def test_runs_are_listed_shown_exported_and_removed(charlm, workplace, hostile_run):
     root = workplace / "checkpoints"
     shutil.copytree(hostile_run, root / hostile_run.name)

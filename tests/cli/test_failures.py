@@ -50,6 +50,7 @@ BAD = [
     (["config", "show", "--tokenizer", "bpe"], 2, "tokenizer bpe needs a size"),
     (["config", "show", "--tokenizer", "chra"], 2, "no tokenizer 'chra'", "did you mean char?"),
     (["config", "show", "--split", "90/20"], 2, "90/20"),
+    (["config", "show", "--learning-rate", "1e-310"], 2, "--learning-rate must be a number in [1e-30, 1e+06]"),
     (["config", "show", "--hidden-size", HOSTILE], 2, "[/x]"),
     (["generate", "--temperature", "nan"], 2, "--temperature must be a number >= 0"),
     (["generate", "--temperature", "inf"], 2, "--temperature must be a number >= 0"),
@@ -121,6 +122,16 @@ def test_a_plan_is_refused_where_its_training_would_be(tmp_path, capsys):
     first, second = capsys.readouterr().err.splitlines()
     assert "mine is there already" in first
     assert second == first
+
+
+def test_a_current_folder_that_is_gone_is_one_line(tmp_path, monkeypatch, capsys):
+    """What torch loads would end the process there, with a line and a code of its own."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert entry.run(["runs", "list"]) == 2
+    assert capsys.readouterr().err == "charlm: error: the current folder is not there any more: change to another one\n"
 
 
 @pytest.mark.parametrize(

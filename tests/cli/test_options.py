@@ -5,6 +5,7 @@ from charlm.cli.command import Option
 from charlm.cli.entry import charlm
 from charlm.cli.options import SettingType, given
 from charlm.config import SECTIONS, SamplingConfig, settings_of
+from charlm.config.cells import GATES
 
 TRAINING = [(section, name) for section, cls in SECTIONS.items() for name in settings_of(cls)]
 
@@ -115,7 +116,5 @@ def test_completion_offers_the_choices():
     assert isinstance(device.type, SettingType)
     assert [item.value for item in device.type.shell_complete(click.Context(train), device, "c")] == ["cpu", "cuda"]
     (cell,) = (one for one in train.params if one.name == "cell")
-    assert [item.value for item in cell.type.shell_complete(click.Context(train), cell, "g")] == [
-        "gru",
-        "gru-reset-before",
-    ]
+    offered = [item.value for item in cell.type.shell_complete(click.Context(train), cell, "g")]
+    assert offered == [name for name in GATES if name.startswith("g")] != []

@@ -121,7 +121,7 @@ def test_a_text_that_one_run_was_trained_on_is_told(charlm, workplace):
     weights = {name: np.zeros(shape, dtype=np.float32) for name, shape in shapes.items()}
     run.save(1, weights=weights, training={}, progress={}, best=True, keep=1)
     charlm("compare", "plain", "knows", "text")
-    assert "knows: 100% of this text stands word for word in what the run was trained on" in charlm.err
+    assert "knows: 100 % of this text stands word for word in what the run was trained on" in charlm.err
     assert "plain: whether it was trained on this text is not known: " in charlm.err
     (workplace / "new").write_text("quite another text\n" * 90)
     charlm("compare", "plain", "knows", "new")

@@ -258,17 +258,15 @@ def test_the_plain_view_has_a_line_for_what_a_log_should_hold(searched, capsys):
     assert told == [
         "rung 1 of 2: 3 trials to 2 steps",
         "  trial 1: dropout=0.0672",
-        "    back to step 1: no \\x1b[31m; learning rate now 0.001, 4 more tries",
+        "    back to step 1: no \\x1b[31m; the learning rate is halved from here on, 4 more tries",
         "  trial 2  diverged (the loss \\x1b[2J became nan)  0:02  dropout=0.0672",
     ]
 
 
-def test_the_help_says_what_a_sweep_takes_and_not_what_a_training_chooses(charlm):
+def test_the_help_says_that_a_sweep_does_not_choose_the_size(charlm):
     out, _ = charlm("sweep", "--help")
     told = " ".join(out.split())
     assert "units in each layer [256]" in told
-    assert "the highest rate of the schedule [0.004]" in told
-    assert "before the output [0.1]" in told
-    assert "an L2 term for the others [0.15 for adamw, else 0]" in told
-    assert "by the number of passes" not in told
-    assert "by units and steps" not in told
+    assert "by the minutes, if they are the end" not in told
+    assert "by the number of passes" in told
+    assert "by units and steps" in told

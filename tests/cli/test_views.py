@@ -108,7 +108,7 @@ def test_the_picture_says_what_the_issue_asks_for(live):
     assert "2.453 bits/character" in picture
     assert "a[i]" in picture
     assert "[/x]" in picture
-    assert "learning rate now 0.001" in picture
+    assert "the learning rate is halved from here on" in picture
     assert any("\u2801" <= character <= "\u28ff" for character in picture)
 
 
@@ -146,7 +146,7 @@ def test_plain_view_escapes_and_warns(capsys):
     err = capsys.readouterr().err
     assert "step 300  metrics.jsonl not written: disk full" in err
     assert "step 300  checkpoint not saved: disk full [/x] \\x1b]52;c;aGVsbG8=\\a :smile: \\x9b31m \\u202e a[i]" in err
-    assert "back to step 200: the loss is not finite; learning rate now 0.001" in err
+    assert "back to step 200: the loss is not finite; the learning rate is halved from here on" in err
     assert "ended at step 400 after 0:04: the time is up" in err
     assert "\x1b" not in err
 

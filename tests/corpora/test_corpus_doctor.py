@@ -149,4 +149,4 @@ def test_what_a_training_leaves_out_of_the_vocabulary_is_said(tmp_path):
     tokenizer = prepare(CorpusConfig(corpus=(str(tmp_path / "t"),), split="100"), TokenizerConfig()).tokenizer
     assert report.min_count == tokenizer.min_count == 2
     assert report.rare == (1001, pytest.approx(1001 / 51_001))
-    assert "1,001 characters occur fewer than 2 times in train (1.96% of it): charlm train" in report.notes[-1]
+    assert "1,001 characters occur fewer than 2 times in train (1.96 % of it): charlm train" in report.notes[-1]

@@ -1,5 +1,7 @@
 """Recipes: those that come with charlm are sound, and every mistake in one is named with its file and key."""
 
+import os
+import pwd
 import re
 from pathlib import Path
 
@@ -132,6 +134,8 @@ def test_the_first_folder_with_a_name_wins(recipes, tmp_path):
 def test_folders_of_the_environment():
     assert cache_folder({"CHARLM_CACHE": "/a", "XDG_CACHE_HOME": "/b"}) == Path("/a")
     assert cache_folder({"XDG_CACHE_HOME": "/b", "HOME": "/c"}) == Path("/b/charlm")
+    # an empty one is none: what the system has of the user holds
+    assert cache_folder({"HOME": ""}) == Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache" / "charlm"
     assert cache_folder({"HOME": "/c"}) == Path("/c/.cache/charlm")
     shipped = recipe_folders({})[-1]
     assert text_folder(shipped / "x" / "corpus.toml", {"CHARLM_CACHE": "/a"}) == Path("/a/corpora/x")
@@ -174,9 +178,11 @@ def test_a_recipe_that_does_not_fit_its_source(server, recipes, rest, message):
 
 
 def test_fetched_texts_are_those_that_the_recipes_pin():
-    """Looks at what is fetched on this machine, if anything; fetching is not this test's."""
-    for recipe in map(read_recipe, sorted(OURS.glob("*/corpus.toml"))):
-        installed = find_installed(recipe)
+    """Looks at what is fetched on this machine; fetching is not this test's."""
+    found = [(recipe, find_installed(recipe)) for recipe in map(read_recipe, sorted(OURS.glob("*/corpus.toml")))]
+    if not any(installed for _, installed in found):
+        pytest.skip("no named corpus has been fetched here")
+    for recipe, installed in found:
         if installed:
             text = installed.path.read_bytes().decode()
             assert len(text) == recipe.text_characters

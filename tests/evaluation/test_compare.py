@@ -10,7 +10,7 @@ from charlm.errors import CorpusError
 from charlm.evaluation.compare import CLASSES, PASSAGE, compare_losses, per_character
 from charlm.tokenizers import train_tokenizer
 
-NAMES = (("a", "b"), ("step-1", "step-2"), "test")
+NAMES = {"runs": ("a", "b"), "checkpoints": ("step-1", "step-2"), "name": "t", "split": "test"}
 
 
 def test_losses_are_put_on_characters():
@@ -49,7 +49,7 @@ def test_the_figures_by_hand():
     other[np.array(list(text)) == "1"] = 2 * math.log(2)  # the second knows digits better
     other[500 : 500 + PASSAGE] += 3 * math.log(2)
     one[:1], other[:3] = np.nan, np.nan  # only what both predicted counts
-    found = compare_losses(text, one, other, *NAMES)
+    found = compare_losses(text, one, other, **NAMES)
     count = len(text) - 3
     assert found.characters == count
     first = {one.name: one for one in found.classes}
@@ -71,7 +71,7 @@ def test_the_figures_by_hand():
     assert best.text == text[best.position : best.position + PASSAGE]
     assert best.bits_gained > PASSAGE
     assert len(found.gains[1]) == 3
-    turned = compare_losses(text, other, one, *NAMES)
+    turned = compare_losses(text, other, one, **NAMES)
     assert turned.difference == pytest.approx(-found.difference)
     assert turned.gains == found.gains[::-1]
     assert turned.interval == pytest.approx((-high, -low), abs=0.02)
@@ -79,10 +79,10 @@ def test_the_figures_by_hand():
 
 def test_equal_losses_are_no_difference():
     nats = np.random.default_rng(0).exponential(1.0, 9000)
-    found = compare_losses("x" * 9000, nats, nats.copy(), *NAMES)
+    found = compare_losses("x" * 9000, nats, nats.copy(), **NAMES)
     assert (found.difference, found.interval, found.gains) == (0.0, (0.0, 0.0), ((), ()))
 
 
 def test_nothing_to_compare_is_told():
     with pytest.raises(CorpusError, match="0 predictions"):
-        compare_losses("x", np.array([np.nan]), np.array([np.nan]), *NAMES)
+        compare_losses("x", np.array([np.nan]), np.array([np.nan]), **NAMES)

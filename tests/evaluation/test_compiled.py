@@ -13,10 +13,11 @@ import torch
 from charlm import simd
 from charlm.config import Config, ModelConfig
 from charlm.errors import ConfigError
-from charlm.evaluation import compiled, parse_protocol, windows
-from charlm.evaluation.compiled import stream_pieces
+from charlm.evaluation import parse_protocol, windows
 from charlm.evaluation.predictions import join_predictions
 from charlm.evaluation.scorers import open_scorer
+from charlm.evaluation.scoring_engine import Feed
+from charlm.evaluation.stream import stream_pieces
 from charlm.models import LanguageModel
 from charlm.runs import create_run
 from charlm.runs.precision import precision_fact
@@ -63,8 +64,8 @@ def test_every_cell_scores_as_with_torch(cell):
 
 def test_a_long_text_in_pieces_is_one_text():
     _, model = models()
-    whole = join_predictions(stream_pieces(model, IDS, 1))
-    pieces = list(stream_pieces(model, IDS, 3, piece=1000))
+    whole = join_predictions(stream_pieces(Feed(model), IDS, 1))
+    pieces = list(stream_pieces(Feed(model), IDS, 3, piece=1000))
     assert [len(piece) for piece in pieces] == [999, 999, 999, 999, 999, 4]
     np.testing.assert_allclose(join_predictions(pieces).nats, whole.nats, atol=1e-4)
 
@@ -151,8 +152,7 @@ def test_windows_side_by_side_are_no_more_than_a_piece(monkeypatch, number):
     """Of long windows few are held at once, and they score the same."""
     model, read = models()[number], []
     whole, _ = scored(model, IDS, "windows:100")
-    for module in (windows, compiled):
-        monkeypatch.setattr(module, "PIECE", 250)
+    monkeypatch.setattr(windows, "PIECE", 250)
     pieces = list(parse_protocol("windows:100").pieces(model, IDS, device="cpu", advance=read.append))
     assert max(read) == 200
     np.testing.assert_allclose(join_predictions(pieces).nats, whole.nats, atol=1e-5)

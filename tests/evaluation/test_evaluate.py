@@ -24,6 +24,7 @@ KEYS = [
     "bytes",
     "interval",
     "protocol",
+    "text",
     "split",
     "run",
     "checkpoint",
@@ -40,7 +41,8 @@ def model(make_model):
 def test_the_figures_are_those_of_the_losses(model, tokenizer, text):
     sample = text[:6000] + "naïve 🙂"
     ids = tokenizer.encode(sample)
-    found = evaluate(model, tokenizer, ids, split="test", run="r", checkpoint="step-00000012", train_ids=ids[:5000])
+    known = baseline_scores(ids[:5000], ids, tokenizer)
+    found = evaluate(model, tokenizer, ids, split="test", run="r", checkpoint="step-00000012", baselines=known)
     losses = score_stream(model, ids).nats.astype(np.float64)
     assert len(ids) > len(sample)  # ï and 🙂 are written as bytes
     record = found.to_json()
@@ -102,8 +104,9 @@ def test_of_a_text_on_disk_no_more_than_a_piece_is_kept(model, tokenizer, ids, m
 @pytest.mark.parametrize("name", ["stream", "windows:100"])
 @pytest.mark.parametrize("length", [0, 1])
 def test_nothing_to_predict(model, tokenizer, ids, length, name):
+    known = baseline_scores(ids, ids[:length], tokenizer)
     record = evaluate(
-        model, tokenizer, ids[:length], split="test", protocol=parse_protocol(name), train_ids=ids
+        model, tokenizer, ids[:length], split="test", protocol=parse_protocol(name), baselines=known
     ).to_json()
     assert record["tokens"] == record["characters"] == record["bytes"] == 0
     for key in ("nats_per_character", "perplexity", "bits_per_character", "bits_per_byte", "accuracy", "interval"):
@@ -120,7 +123,7 @@ def test_bytes_of_which_none_begins_a_character_say_why_there_are_no_figures(mod
     assert found.to_json()["bits_per_byte"] > 0
     assert found.note == "no character begins in what is predicted: it has figures by bytes and symbols alone"
     facts = dict(evaluation_facts(found, "char"))
-    assert facts["perplexity"].endswith(" per token of char")
+    assert facts["perplexity"].endswith(" per token (char)")
 
 
 @pytest.mark.parametrize("broken", [torch.nan, torch.inf])
@@ -147,7 +150,7 @@ def test_perplexity_too_large_for_a_number_is_null(model, tokenizer, ids):
 
 def test_baselines_known_already_are_taken(model, tokenizer, ids):
     known = baseline_scores(ids[:1000], ids[1000:2000], tokenizer, ["unigram"])
-    found = evaluate(model, tokenizer, ids[1000:2000], split="test", baselines=known, train_ids=ids[:5])
+    found = evaluate(model, tokenizer, ids[1000:2000], split="test", baselines=known)
     assert found.baselines == known
     assert evaluate(model, tokenizer, ids[1000:2000], split="test").baselines == {}
 

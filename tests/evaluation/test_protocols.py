@@ -21,7 +21,7 @@ def test_contract(make_model, ids, name):
     assert protocol.name == name
     assert "every symbol but the first" in protocol.words
     done = []
-    pieces = list(protocol.pieces(make_model(), ids[:1000], device="cpu", dtype=torch.float32, advance=done.append))
+    pieces = list(protocol.pieces(make_model(), ids[:1000], device="cpu", advance=done.append))
     assert sum(map(len, pieces)) == sum(done) == 999
     # a model of certainty: each target gets the loss that its own symbol deserves
     fixed = make_model()

@@ -7,8 +7,10 @@ from torch import nn
 
 from charlm.errors import ConfigError
 from charlm.evaluation import score_stream
+from charlm.evaluation.agreement import SHORTEST_LANE
 from charlm.evaluation.predictions import join_predictions
-from charlm.evaluation.stream import SHORTEST_LANE, stream_pieces
+from charlm.evaluation.scoring_engine import Feed
+from charlm.evaluation.stream import stream_pieces
 from charlm.evaluation.windows import score_windows
 from charlm.models.cells import CELLS
 
@@ -48,7 +50,7 @@ def test_what_stands_beside_the_layers_is_carried_like_their_state(make_model, i
     part = ids[: 2 * SHORTEST_LANE + 100]
     expected = symbol_by_symbol(model, part)
     np.testing.assert_allclose(score_stream(model, part, lanes=1).nats, expected, rtol=1e-5, atol=2e-5)
-    pieces = join_predictions(stream_pieces(model, part, lanes=1, piece=SHORTEST_LANE))
+    pieces = join_predictions(stream_pieces(Feed.of(model), part, lanes=1, piece=SHORTEST_LANE))
     np.testing.assert_allclose(pieces.nats, expected, rtol=1e-5, atol=2e-5)
     assert abs(score_stream(model, part).nats_per_token - expected.mean()) < MEAN_TOLERANCE
     cold = np.concatenate([symbol_by_symbol(model, part[at : at + 33]) for at in (0, 32, 64)])
@@ -86,7 +88,7 @@ def test_pieces_carry_the_state(make_model, ids, lanes, piece):
     with torch.no_grad():
         model.layers[0].input_bias[16:32] = 4
     part = ids[:6500]
-    pieces = list(stream_pieces(model, part, lanes=lanes, piece=piece))
+    pieces = list(stream_pieces(Feed.of(model), part, lanes=lanes, piece=piece))
     assert len(pieces) > 2
     assert max(map(len, pieces)) <= piece
     nats = np.concatenate([found.nats for found in pieces])
@@ -121,13 +123,13 @@ def test_no_dropout(make_model, ids):
 def test_bfloat16_only_when_asked(make_model, ids):
     model = make_model()
     exact = symbol_by_symbol(model, ids[:500])
-    rough = score_stream(model, ids[:500], dtype=torch.bfloat16).nats
+    rough = score_stream(model, ids[:500], rough=True).nats
     assert abs(score_stream(model, ids[:500]).nats - exact).max() < 1e-4
     assert 1e-4 < abs(rough - exact).max() < 0.5
 
 
 def test_leaves_torch_as_it_was(make_model, ids):
-    pieces = stream_pieces(make_model(), ids[:3000], piece=1000)
+    pieces = stream_pieces(Feed.of(make_model()), ids[:3000], piece=1000)
     next(pieces)
     assert torch.is_grad_enabled()
     assert not torch.is_inference_mode_enabled()
@@ -135,7 +137,7 @@ def test_leaves_torch_as_it_was(make_model, ids):
 
 def test_tells_how_far_it_is(make_model, ids):
     done = []
-    for _ in stream_pieces(make_model(), ids[:5000], lanes=3, piece=2000, advance=done.append):
+    for _ in stream_pieces(Feed.of(make_model()), ids[:5000], lanes=3, piece=2000, advance=done.append):
         pass
     assert sum(done) == 4999
     assert len(done) > 20

@@ -7,7 +7,8 @@ from torch import nn
 
 from charlm.config import ModelConfig
 from charlm.evaluation import score_stream, stream
-from charlm.evaluation.stream import LONGEST_RUN_ON
+from charlm.evaluation.agreement import LONGEST_RUN_ON
+from charlm.evaluation.scoring_engine import Feed
 from charlm.models import LanguageModel
 from charlm.models.state import detach
 
@@ -66,10 +67,11 @@ def test_lanes_run_on_for_as_long_as_it_matters(lanes):
 def test_memory_without_end_has_a_bounded_cost():
     """Lanes whose beginnings never agree are given up on, so that an evaluation ends in time."""
     ids = np.random.default_rng(0).integers(0, 4, 20_001)
-    lanes = stream._Lanes(Latch(), ids, 16, torch.device("cpu"))
+    feed = Feed.of(Latch())
+    lanes = stream._Lanes(feed, ids, 16)
     blocks = []
     lanes._block = lambda *arguments: blocks.append(1) or stream._Lanes._block(lanes, *arguments)
-    lanes.score(None, stream.AGREEMENT, None)
+    lanes.score(feed.engine.initial_state(1), None)
     assert len(blocks) == -(-1250 // 64) + LONGEST_RUN_ON // 64
 
 

@@ -64,14 +64,14 @@ def test_a_file_cut_from_the_runs_text_is_that_text():
     cut = {name: RUN.store.part(name)[1000:9000] for name in ("train", "validation", "test")}
     known = {name: familiar(RUN, ids) for name, ids in cut.items()}
     assert known == {"train": Familiar(1.0, 0.0), "validation": Familiar(0.0, 1.0), "test": Familiar()}
-    with pytest.raises(ConfigError, match="100% of this text stands word for word in what the run was trained on"):
+    with pytest.raises(ConfigError, match="100 % of this text stands word for word in what the run was trained on"):
         choose_tuning_text(RUN, another, "all", known["train"])
     assert choose_tuning_text(RUN, another, "all", known["validation"]).ids[-1] == 119_999
     assert choose_tuning_text(RUN, another, "all", known["test"]).ids[0] == 120_000
     tenth = familiar(RUN, np.concatenate([cut["train"][:900], cut["test"]]))
     assert tenth.train == pytest.approx(0.1, abs=0.01)
     assert not tenth.is_training_text
-    assert tenth.notices[0].startswith("10% of this text stands word for word")
+    assert tenth.notices[0].startswith("10 % of this text stands word for word")
     assert familiar(RUN, cut["test"]).notices == familiar(RUN, cut["train"][:5]).notices == ()
 
 

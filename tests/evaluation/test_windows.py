@@ -8,6 +8,7 @@ import torch
 
 from charlm.errors import ConfigError
 from charlm.evaluation import score_windows
+from charlm.evaluation.scoring_engine import Feed
 from charlm.evaluation.windows import window_pieces
 
 
@@ -56,7 +57,7 @@ def test_equals_a_loop_over_windows(make_model, ids, length):
             expected.append(torch.nn.functional.cross_entropy(logits[0].double(), window[1:], reduction="none"))
     predictions = score_windows(model, part, length)
     np.testing.assert_allclose(predictions.nats, torch.cat(expected).numpy(), rtol=0, atol=1e-4)
-    assert sum(map(len, window_pieces(model, part, length))) == 2499
+    assert sum(map(len, window_pieces(Feed.of(model), part, length))) == 2499
 
 
 @pytest.mark.parametrize("length", [0, 1])

@@ -122,3 +122,11 @@ def test_a_model_that_exploded_is_named_not_drawn_from(chain, letters, value):
 def test_notices_name_what_is_taken_otherwise():
     assert notices(SamplingConfig(top_k=96), 95) == ["top_k 96 is above the vocabulary of 95: all symbols are kept"]
     assert notices(SamplingConfig(top_k=95), 95) == []
+
+
+@pytest.mark.parametrize("how", [{"beam": 4}, {"greedy": True}])
+def test_what_chance_has_no_part_in_is_told_where_it_was_asked_for(how):
+    assert notices(SamplingConfig(**how), 95) == []
+    told = notices(SamplingConfig(temperature=0.5, seed=3, **how), 95)
+    assert told == [f"{name} plays no part where the likeliest text is looked for" for name in ("temperature", "seed")]
+    assert notices(SamplingConfig(temperature=0.5, seed=3), 95) == []

@@ -104,4 +104,4 @@ def test_without_gradients_it_gives_the_same_before_and_after(mode):
 
 
 def test_a_cpu_has_no_cudnn():
-    assert not cudnn.takes_bfloat16(torch.device("cpu"))
+    assert not cudnn.takes_bfloat16(torch.device("cpu"), "lstm", 64)

@@ -86,7 +86,7 @@ def learnt(
     model.zero_grad()
     with using(family), torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
         loss, after = model.loss(ids[:, :-1], ids[:, 1:], state, torch.Generator().manual_seed(3), symbols)
-    (loss * scale).backward()  # type: ignore[no-untyped-call]
+    (loss * scale).backward()
     gradients = [parameter.grad for parameter in model.parameters()]
     return [
         loss.detach(),
@@ -308,7 +308,7 @@ def test_gradients_of_two_windows_add_up_and_are_scaled() -> None:
         model.zero_grad()
         with using(family):
             losses = [model.loss(part[:, :-1], part[:, 1:], state, None)[0] for part in (ids, ids.flip(1))]
-        (losses[0] / 2 + losses[1] * 3).backward()  # type: ignore[no-untyped-call]
+        (losses[0] / 2 + losses[1] * 3).backward()
         found.append([parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None])
     close(*found, torch.float32)
 
@@ -337,9 +337,9 @@ def test_gradients_are_taken_once() -> None:
     model, ids, state = make("padded")
     with using("compiled"):
         loss, _ = model.loss(ids[:, :-1], ids[:, 1:], state)
-    loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+    loss.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="gradients were taken already; they can be taken once"):
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
 
 
 @pytest.mark.parametrize("wrong", [-1, 70])

@@ -57,6 +57,43 @@ def test_a_text_is_encoded_once(poem, monkeypatch):
         prepare(CorpusConfig(corpus=(str(poem),), split="50/50"), TokenizerConfig())
 
 
+class ChangesTheText:
+    """Progress that writes over the end of a file, in its place, once its beginning has been encoded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def start(self, what, total):
+        pass
+
+    def advance(self, n):
+        with self.path.open("r+b") as file:
+            file.seek(-100, os.SEEK_END)
+            file.write(b"e" * 100)
+
+    def finish(self):
+        pass
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_ids_of_a_text_that_changed_meanwhile_are_not_kept(poem, monkeypatch, tmp_path, whole):
+    """Their store would bear the digest of the text before, and be taken for it ever after."""
+    for constant in ("corpus.KEPT", "corpus.PIECE", "reading.BLOCK"):
+        monkeypatch.setattr(f"charlm.corpora.{constant}", 0 if constant.endswith("KEPT") else 1000)
+    config = CorpusConfig(corpus=(str(poem),))
+    with pytest.raises(CorpusError, match="was changed while charlm was reading it: start again"):
+        prepare(
+            config,
+            CharTokenizer("".join(sorted(set(TEXT)))),
+            whole=whole,
+            progress=ChangesTheText(poem),
+        )
+    assert not list((tmp_path / "cache").rglob("*.json"))
+    poem.write_text(TEXT)
+    data = prepare(config, TokenizerConfig(), whole=whole)
+    assert data.tokenizer.decode(data.store.part("all")) == TEXT
+
+
 def test_what_a_killed_process_left_goes_also_where_the_ids_are_there(poem, tmp_path):
     config = CorpusConfig(corpus=(str(poem),))
     prepare(config, TokenizerConfig())

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from charlm.errors import OutputError, RunError, RunInUseError
 from charlm.runs import list_runs, open_run, remove_run
-from charlm.runs.lock import owner_of
+from charlm.runs.lock import LOCK, owner_of
 
 HOLDER = """
 import sys, time
@@ -74,6 +75,33 @@ def test_the_holder_may_ask_again(new_run, content):
     assert owner_of(run.folder) is None
     with open_run(run.folder).lock():
         assert owner_of(run.folder).startswith(f"{os.getpid()} on ")
+
+
+@pytest.mark.parametrize("how", ["made anew", "without its lock"])
+def test_what_is_another_folder_now_is_not_written_to(new_run, content, how):
+    """A run removed while it was trained, and another one begun under its name: each keeps what is its own."""
+    first = new_run(steps=(100,))
+    with first.lock():
+        if how == "made anew":
+            shutil.rmtree(first.folder)
+            second = new_run(steps=(20,))
+        else:
+            (first.folder / LOCK).unlink()
+            second = first
+        before = sorted(path.relative_to(first.folder) for path in first.folder.rglob("*"))
+        for action in (
+            lambda: first.save(200, **content(200), best=False, keep=1),
+            lambda: first.append_metrics({"kind": "step", "step": 200}),
+            lambda: first.truncate_metrics(0),
+            lambda: first.change_facts({"a": 1}),
+        ):
+            with pytest.raises(
+                OutputError, match=r"poem is not the folder that was locked: .* nothing more is written"
+            ):
+                action()
+        assert sorted(path.relative_to(first.folder) for path in first.folder.rglob("*")) == before
+    second.save(300, **content(300), best=False, keep=2)
+    assert second.load("latest").step == 300
 
 
 def test_where_there_are_no_locks_a_copied_one_names_nobody(new_run, monkeypatch):

@@ -23,9 +23,9 @@ from charlm.config import TokenizerConfig
 from charlm.evaluation import baseline_scores, evaluate
 from charlm.evaluation.baselines import XZ_DICTIONARY
 from charlm.evaluation.compare import compare_losses
-from charlm.evaluation.compiled import ScoringEngine
 from charlm.evaluation.ngram import NGramModel
-from charlm.runtime.numba_model import Weighed
+from charlm.evaluation.scoring_engine import ScoringEngine
+from charlm.runtime.state import Weighed
 from charlm.tokenizers import train_tokenizer
 
 Numbers = npt.NDArray[np.float64]
@@ -122,7 +122,9 @@ def compared(asked: Asked) -> Count:
             ids = source.write(length, number)
             text = "".join(map(LETTERS.__getitem__, ids.tolist()))
             pair = [np.where(np.arange(length) == 0, np.nan, -np.log(q)[ids]) for q in (one, other)]
-            found = compare_losses(text, pair[0], pair[1], ("a", "b"), ("s", "s"), "all")
+            found = compare_losses(
+                text, pair[0], pair[1], runs=("a", "b"), checkpoints=("s", "s"), name="t", split="all"
+            )
             assert found.interval is not None
             held += found.interval[0] <= truth <= found.interval[1]
         settle(count, f"topics of {stays}", held / texts, texts)

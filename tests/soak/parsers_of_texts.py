@@ -159,7 +159,7 @@ def _packed(ending: str) -> bytes:
             for name, content in members.items():
                 archive.writestr(name, content)
         return out.getvalue()
-    with tarfile.open(fileobj=out, mode=TAR_MODES[ending].replace("r", "w")) as tar:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=out, mode=TAR_MODES[ending].replace("r", "w")) as tar:
         for name, content in members.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(content)

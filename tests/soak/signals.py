@@ -34,8 +34,8 @@ from sittings import READING, SIGNALS, TRAINING, Sitting, announced, preload
 PROMISE = "130, 143 or 129 within 5 s, no traceback, files sound, resumed bit for bit"
 # What a training does at each stage, by where it is called from.
 STAGES = {
-    "reading": "charlm.training.start:prepare",
-    "choosing a machine": "charlm.training.start:choose_machine",
+    "reading": "charlm.training.decisions:prepare",
+    "choosing a machine": "charlm.training.decisions:choose_machine",
     "making the folder": "charlm.training.start:create_run",
     "evaluating": "charlm.training.trainer:evaluate_now",
     "saving": "charlm.runs.saving:_write_step",

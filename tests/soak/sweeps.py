@@ -23,7 +23,7 @@ def make_sweep(one: Specimen, folder: Path) -> tuple[str, str]:
         trials=TRIALS,
         plan=Plan(unit="steps", sizes=(2, 1), ends=(3, 9)),
         corpus=run.facts["corpus"],
-        fit_batch=True,
+        free=("batch_size",),
     )
     folder.rmdir()
     sweep_folder.create(folder, search)

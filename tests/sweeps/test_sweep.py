@@ -9,14 +9,20 @@ import pytest
 from safetensors.numpy import load_file
 
 from charlm.api import load
+from charlm.config import Layer, resolve
+from charlm.config.ranges import SweepConfig
 from charlm.errors import ConfigError, CorpusError, DivergedError, RunError, RunInUseError, UnavailableError
 from charlm.runs import open_run
 from charlm.runs.lock import hold
+from charlm.sweeps import start_sweep, trial
 from charlm.sweeps import sweep as module
-from charlm.sweeps import trial
 from charlm.sweeps.events import RungBegan, SweepEnded, TrialBegan, TrialEnded, TrialEvent
-from charlm.training import assembly, start, start_training
+from charlm.training import assembly, decisions, start_training
 from charlm.training.events import Saved, Stopped
+
+NOW = datetime(2026, 11, 21, 14, 32)
+# what is asked for where a trial chooses the rest
+OF_TRIALS = {"hidden_size": 8, "layers": 1, "batch_size": 4, "window_length": 8, "threads": 1}
 
 
 def inside(trial, rung, kind):
@@ -337,7 +343,7 @@ def lacking(*arguments, **keywords):
 
 def test_what_a_machine_lacks_is_no_failure_of_trials_that_did_not_begin(place, monkeypatch):
     sweep = place.start(kernels="compiled")
-    monkeypatch.setattr(start, "choose_machine", lacking)
+    monkeypatch.setattr(decisions, "choose_machine", lacking)
     with pytest.raises(RunError, match="sweep found cannot go on here"):
         list(place.resume().events())
     assert not (sweep.folder / "results.jsonl").exists()
@@ -375,3 +381,35 @@ def test_rungs_of_few_steps_may_end_at_the_same_one(place):
     assert sweep.search.plan.ends == (1, 1, 2)
     list(sweep.events())
     assert figures(place.resume()) == figures(sweep)
+
+
+def test_what_nobody_asked_for_a_trial_chooses_as_its_training_would(place):
+    """And keeps: the command that is printed at the end says it. A rate that was searched stays as it was drawn."""
+    settings = {**OF_TRIALS, "corpus": (str(place.text),), "device": "cpu", "kernels": "torch", "steps": 30}
+    resolved = resolve([Layer(origin="flag", values=settings)])
+    sweep = start_sweep(
+        resolved.config, ["learning_rate=1e-3..1e-1"], SweepConfig(trials=2), folder="free", root=place.root, now=NOW,
+        free=resolved.free,
+    )  # fmt: skip
+    list(sweep.events())
+    trained = start_training(
+        dataclasses.replace(resolved.config, training=sweep.best_run().config.training),
+        root=place.root, run="alone", now=NOW, free=("ngram_embedding_size", "ngram_order", "ngram_rows", "dropout"),
+    )  # fmt: skip
+    assert sweep.best_run().config.model == trained.config.model
+    assert trained.config.model.ngram_embedding_size == 32
+    drawn = [values["learning_rate"] for values in sweep.search.trials]
+    runs = [open_run(sweep.folder / f"trial-{number:03}") for number in (1, 2)]
+    assert [run.config.training.learning_rate for run in runs] == drawn
+
+
+def test_a_rule_that_does_not_hold_for_a_trials_optimiser_is_not_applied(place):
+    config = resolve([Layer(origin="flag", values={**OF_TRIALS, "corpus": (str(place.text),), "steps": 4})])
+    sweep = start_sweep(
+        config.config, ["optimizer=adamw,sgd"], SweepConfig(trials=2), folder="free", root=place.root, now=NOW,
+        free=config.free,
+    )  # fmt: skip
+    list(sweep.events())
+    found = [open_run(sweep.folder / one.run).config for one in sweep.outcomes]
+    sizes = {one.training.optimizer: one.model.ngram_embedding_size for one in found}
+    assert sizes == {"adamw": 32, "sgd": 0}

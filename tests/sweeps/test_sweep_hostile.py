@@ -1,6 +1,7 @@
 """A sweep's folder that somebody else made: its fields are held to their types and places when it is read."""
 
 import dataclasses
+import time
 
 import pytest
 
@@ -8,6 +9,7 @@ from charlm.config import Config
 from charlm.errors import RunError
 from charlm.runs import metrics, records
 from charlm.runs.files import Folder
+from charlm.runs.lock import hold
 from charlm.sweeps import folder as files
 from charlm.sweeps.folder import Outcome, Search
 from charlm.sweeps.plan import Plan
@@ -18,7 +20,7 @@ SEARCH = Search(
     trials=({"hidden_size": 8}, {"hidden_size": 16}),
     plan=Plan(unit="steps", sizes=(2, 1), ends=(3, 9)),
     corpus={"sha256": "ab"},
-    fit_batch=True,
+    free=("batch_size",),
 )
 OUTCOME = Outcome(
     trial=1, rung=1, run="trial-001", values={"hidden_size": 8}, status="trained", reason=None, step=3, seconds=1.5,
@@ -29,7 +31,8 @@ OUTCOME = Outcome(
 @pytest.fixture
 def sweep(tmp_path):
     files.create(tmp_path / "s", SEARCH)
-    files.append(tmp_path / "s", OUTCOME)
+    with hold(tmp_path / "s", time.time) as held:
+        files.append(tmp_path / "s", OUTCOME, held)
     return tmp_path / "s"
 
 

@@ -9,7 +9,7 @@ from charlm.training.judgement import judge
 BASELINES = {"5-gram": 1.5, "xz": 1.7, "unigram": 3.3}
 
 
-def said(validation, training=None, epochs=5.0, baselines=BASELINES, dropout=0.1, enough_dropout=0.2):
+def said(validation, training=None, epochs=5.0, baselines=BASELINES, dropout=0.1, enough_dropout=0.2, improving=False):
     return judge(
         validation=validation,
         training=training,
@@ -17,6 +17,7 @@ def said(validation, training=None, epochs=5.0, baselines=BASELINES, dropout=0.1
         baselines=baselines,
         dropout=dropout,
         enough_dropout=enough_dropout,
+        improving=improving,
     )
 
 
@@ -45,7 +46,7 @@ def test_a_compressor_that_remembers_the_text_is_named():
 @pytest.mark.parametrize(
     ("training", "epochs", "words"),
     [
-        (1.0, 5.0, "by heart (training loss 1.000, validation loss 1.400): raise --dropout"),
+        (1.0, 5.0, "by heart (training loss 1.000 without dropout, validation loss 1.400): raise --dropout, or stop"),
         (1.0, 1.2, "the validation text is another kind of text"),
         (1.35, 1.2, "it still underfits"),
         (1.35, 5.0, "the two splits agree"),
@@ -65,7 +66,20 @@ def test_a_model_that_overfits_is_told_one_way_out():
     assert said(1.52, training=1.0)[0] == "about level with the 5-gram (1.500 nats), which takes seconds"
 
 
+def test_a_model_that_was_best_at_its_end_is_not_told_to_stop_earlier():
+    behind = said(1.8, training=1.0, dropout=0.2, enough_dropout=0.2, improving=True)[1]
+    assert behind.endswith(
+        "more text would help most; the validation loss was still falling, so a longer training will help too"
+    )
+    assert said(1.4, training=1.0, improving=True)[-1].endswith(": raise --dropout")
+
+
+def test_a_text_of_one_symbol_is_not_praised():
+    (sentence,) = said(0.0001, training=0.0001, baselines={"5-gram": 0.001})
+    assert sentence == "there is next to nothing to learn: the 5-gram needs 0.001 nats"
+
+
 def test_a_baseline_of_nothing_and_a_loss_that_is_no_number():
-    assert said(0.0, baselines={"5-gram": 0.0})[0].startswith("0.0 % fewer bits")
+    assert said(0.0, baselines={"5-gram": 0.0})[0].startswith("there is next to nothing to learn")
     assert said(math.nan) == ["the validation loss is not a number: this model is of no use"]
     assert said(1.0, baselines={}) == []

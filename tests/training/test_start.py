@@ -15,22 +15,22 @@ from charlm.api import load
 from charlm.config import Config, Layer, TrainingConfig, file_layer, resolve, to_toml
 from charlm.config.ranges import SweepConfig
 from charlm.errors import ConfigError, CorpusError, DivergedError, OutputError, RunError, UnknownNameError
-from charlm.evaluation import scorer
+from charlm.evaluation import torch_scoring
 from charlm.evaluation.agreement import BLOCK_LENGTH
-from charlm.evaluation.scorer import weigh
+from charlm.evaluation.torch_scoring import weigh
 from charlm.runs import find_run
 from charlm.runs.precision import measured_precisions
 from charlm.runtime import PRECISIONS
 from charlm.runtime.precision import fastest
 from charlm.simd.processor import HAS_INT8
 from charlm.sweeps import start_sweep
-from charlm.training import plan_training, precision, resume_training, start, start_training
+from charlm.training import decisions, plan_training, precision, resume_training, start_training
 from charlm.training.events import Stopped
 from charlm.training.pace import Pace
 from charlm.training.plan import CUDA_BYTES, memory_estimate
 from charlm.training.precision import note_precision
+from charlm.training.resuming import refuse_complete
 from charlm.training.scoring import RUN_ON, scoring_timer
-from charlm.training.start import _refuse_complete
 
 SMALL = {"hidden_size": 8, "layers": 1, "batch_size": 4, "window_length": 8, "threads": 1}
 NOW = datetime(2026, 11, 21, 14, 32)
@@ -168,7 +168,7 @@ def test_a_folder_that_cannot_be_made_is_named_before_any_work(place):
 
 def test_minutes_do_not_count_what_a_machine_does_once(place, monkeypatch):
     """A first training of a minute that compiled for half of it would have learnt half as much."""
-    now, choose = [100.0], start.choose_machine
+    now, choose = [100.0], decisions.choose_machine
     monkeypatch.setattr(timing, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def compiling(*arguments, **options):
@@ -180,7 +180,7 @@ def test_minutes_do_not_count_what_a_machine_does_once(place, monkeypatch):
     said = "compiling and fetching took 30 seconds, once: --minutes does not count them"
     training = begin(place, run="quick", minutes=1.0)
     assert (training.trainer.seconds(), said in training.notices) == (0.0, False)
-    monkeypatch.setattr(start, "choose_machine", compiling)
+    monkeypatch.setattr(decisions, "choose_machine", compiling)
     training = begin(place, minutes=1.0)
     assert (training.trainer.seconds(), said in training.notices) == (2.0, True)
     assert said not in begin(place, run="steps", steps=1).notices
@@ -190,14 +190,14 @@ def test_minutes_do_not_count_what_a_machine_does_once(place, monkeypatch):
     ("text", "error", "advice"),
     [
         ("a", CorpusError, "has 0 symbols, 2 are the least to learn from: give a longer text$"),
-        ("ab", CorpusError, "has 1 symbols, .*: give a longer text, or a larger first share in --split$"),
+        ("ab", CorpusError, "has 1 symbol, .*: give a longer text, or a larger first share in --split$"),
         ("abcde", ConfigError, "batch_size 4 is too large for a text of 4 symbols: the largest that fits is 3$"),
     ],
 )
 def test_a_text_too_short_to_learn_from_is_refused_before_anything_is_compiled(place, monkeypatch, text, error, advice):
     (place / "tale.txt").write_text(text)
     with monkeypatch.context() as patch:
-        patch.delattr("charlm.training.start.choose_machine")
+        patch.delattr("charlm.training.decisions.choose_machine")
         with pytest.raises(error, match=advice):
             begin(place, steps=1)
     if len(text) > 1:
@@ -286,7 +286,7 @@ def test_a_complete_run_says_how_long_it_took(seconds, words):
     with pytest.raises(
         ConfigError, match=rf"run rr is complete \(1 step, {re.escape(words)}\): to go on, give --steps"
     ):
-        _refuse_complete(SimpleNamespace(name="rr"), trainer)
+        refuse_complete(SimpleNamespace(name="rr"), trainer)
 
 
 def test_what_attention_and_n_grams_carry_goes_on(place):
@@ -475,7 +475,7 @@ def test_a_finished_training_notes_what_each_number_format_costs_and_finds_it_in
     assert taken.precision == fastest(nats, bytes_are_fast=HAS_INT8)
     assert load("tale@latest", root=place / "runs").engine(precision="exact").precision == "exact"
     V, sizes = run.tokenizer.vocab_size, []
-    monkeypatch.setattr(scorer, "LARGEST_LOGITS", 10 * V)
+    monkeypatch.setattr(torch_scoring, "LARGEST_LOGITS", 10 * V)
     monkeypatch.setattr(precision, "weigh", lambda logits, ids: sizes.append(logits.numel()) or weigh(logits, ids))
     note_precision(run, training.data)
     assert len(sizes) > 5
