@@ -20,6 +20,8 @@ from charlm.training.events import Evaluated, Event, LogFailed, RolledBack, Samp
 HISTORY = 512
 CURVE_ROWS, WIDEST_CURVE, WIDEST_BAR = 4, 60, 60
 SAMPLE_ROWS = 12
+# One in so many losses is of the steep beginning.
+STEEP = 20
 
 
 class LiveView(View):
@@ -143,8 +145,10 @@ def _curve(history: Sequence[float], width: int) -> list[Line]:
     room = min(WIDEST_CURVE, width - 12)
     if room < 8:
         return []
-    rows = curve(history, room, CURVE_ROWS)
-    labels = [figure(max(history))] + [""] * (len(rows) - 2) + [figure(min(history))]
+    # the first losses of all are so high that what follows would be one flat line: they touch the upper edge
+    highest = max(history[len(history) // STEEP :])
+    rows = curve([min(loss, highest) for loss in history], room, CURVE_ROWS)
+    labels = [figure(highest)] + [""] * (len(rows) - 2) + [figure(min(history))]
     return [[(f"{label:>10}  ", "dim"), (row, "cyan")] for label, row in zip(labels, rows, strict=True)]
 
 
