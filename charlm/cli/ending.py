@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from charlm.cli.facts import Fact
@@ -36,8 +37,7 @@ def summary_facts(summary: Summary, config: Config, reason: str, split: str | No
         )
         facts.append(("split", summary.division))
     if summary.baselines:
-        ranked = sorted(summary.baselines.items(), key=lambda item: item[1])
-        facts.append(("baselines", " · ".join(f"{name} {figure(nats)}" for name, nats in ranked)))
+        facts.append(("baselines", ranked_baselines(summary.baselines)))
     facts += [("", sentence) for sentence in summary.judgement]
     name = run_argument(summary.run)
     prompt = ' --prompt "ROMEO:"' if config.corpus.corpus == ("shakespeare",) else ""
@@ -48,6 +48,12 @@ def summary_facts(summary: Summary, config: Config, reason: str, split: str | No
         ("", f"charlm generate --run {name}{prompt}"),
         ("", f"charlm train --resume --run {name} {_longer(config, reason)}"),
     ]
+
+
+def ranked_baselines(baselines: Mapping[str, float]) -> str:
+    """``5-gram 1.539 · xz 1.657``: nats per character, fewest first."""
+    ranked = sorted(baselines.items(), key=lambda item: item[1])
+    return " · ".join(f"{name} {figure(nats)}" for name, nats in ranked)
 
 
 def interrupted_facts(run: Path, *, complete: bool, split: str | None = None) -> list[Fact]:

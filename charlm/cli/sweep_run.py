@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 from charlm.cli import console
+from charlm.cli.ending import ranked_baselines
 from charlm.cli.figures import duration, figure
 from charlm.cli.signals import stop_requests
 from charlm.cli.sweep_view import choose_sweep_view, end_of
@@ -58,6 +59,8 @@ def _conclude(sweep: Sweep) -> None:
     names = list(sweep.search.ranges)
     heading = ("trial", "nats", "bits/char", *names, "rungs", "steps", "cost", "")
     console.print_table([_row(one, names) for one in sweep.ranking()], heading)
+    if baselines := sweep.baselines():
+        console.print_line(f"\nbaselines on the same text: {ranked_baselines(baselines)} (nats)")
     run = sweep.best_run()
     end = end_of(sweep, sweep.search.plan.longest)
     console.print_line(f"\nbest: {run.folder}; trained anew with its settings, to {end}, by the first of")
@@ -90,6 +93,7 @@ def summary_record(sweep: Sweep) -> dict[str, Any]:
         "split": "validation",
         "nats_per_character": best.nats_per_character,
         "bits_per_character": best.bits_per_character,
+        "baselines": sweep.baselines(),
         "seconds": sum(one.seconds for one in sweep.ranking()),
         "ranking": [one.trial for one in sweep.ranking()],
         "command": train_command(run.config),

@@ -47,13 +47,13 @@ def takes_bfloat16(device: torch.device, cell: str, H: int) -> bool:
         return False
     try:
         # which of its ways cuDNN takes depends on H, and not each of them has every format
-        _try(device, cell, H, torch.bfloat16)
+        try_layer(device, cell, H, torch.bfloat16)
     except RuntimeError:
         return False
     return True
 
 
-def _try(device: torch.device, cell: str, H: int, dtype: torch.dtype) -> None:
+def try_layer(device: torch.device, cell: str, H: int, dtype: torch.dtype) -> None:
     """A layer there and back over two steps. Raises `RuntimeError` where it cannot be computed."""
     G = GATES[cell]
     shapes = [(G * H, H), (G * H, H), (G * H,), (G * H,)]

@@ -9,15 +9,16 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 from charlm.corpora import Progress
-from charlm.errors import ConfigError, DivergedError, RunError, UnavailableError, is_out_of_memory
+from charlm.errors import ConfigError, CorpusError, DivergedError, RunError, UnavailableError, is_out_of_memory
+from charlm.evaluation import remembered_baselines
 from charlm.evaluation.score import Score
-from charlm.runs import Run, open_run
+from charlm.runs import Run, open_run, open_run_data
 from charlm.runs.files import shown
 from charlm.runs.lock import Held, hold
 from charlm.sweeps import folder as files
 from charlm.sweeps.events import RungBegan, SweepEnded, SweepEvent, TrialBegan, TrialEnded, TrialEvent
 from charlm.sweeps.folder import Outcome, Search, run_name
-from charlm.sweeps.trial import open_trial, score_trial
+from charlm.sweeps.trial import MOST_SCORED, open_trial, score_trial
 from charlm.timing import counted_time
 from charlm.training import Training
 from charlm.training.events import Stopped
@@ -75,6 +76,19 @@ class Sweep:
             kind = DivergedError if any(one.status == "diverged" for one in self.outcomes) else ConfigError
             raise kind(f"no trial of sweep {shown(self.folder.name)} could be trained: {best.reason}")
         return open_run(self.folder / best.run)
+
+    def baselines(self) -> dict[str, float]:
+        """Nats per character by name, of what the trials are compared on; none where the text is gone.
+
+        Raises:
+            DivergedError, ConfigError: as `best_run`.
+        """
+        try:
+            data = open_run_data(self.best_run())
+        except CorpusError:
+            return {}
+        known = remembered_baselines(data, "validation", MOST_SCORED)
+        return {name: score.nats_per_character for name, score in known.items() if score.nats_per_character is not None}
 
     def events(self) -> Iterator[SweepEvent]:
         """Search, holding the folder's lock.

@@ -33,7 +33,10 @@ def test_all_cases_run_and_are_written(tmp_path, capsys):
 def test_a_number_that_is_not_the_cpu_s_fails_the_check(monkeypatch, capsys):
     monkeypatch.setattr(gpu_checks, "STEPS", 2)
     monkeypatch.setattr(gpu, "T", 16)  # a CPU may have to emulate bfloat16
-    monkeypatch.setattr(gpu, "CHECKS", {"resume": gpu_checks.check_resume, "text": gpu_checks.check_text})
+    monkeypatch.setattr(gpu_checks, "SAMPLINGS", gpu_checks.SAMPLINGS[-1:])
+    monkeypatch.setattr(gpu_checks, "WIDTHS", (16,))
+    some = {name: gpu_checks.CHECKS[name] for name in ("gradients", "resume", "text")}
+    monkeypatch.setattr(gpu, "CHECKS", some)
     assert gpu.main(["--check", "--device", "cpu"]) == 0
     assert capsys.readouterr().out.endswith("all of it holds\n")
     write = gpu_checks.TorchModel.prime
@@ -43,5 +46,6 @@ def test_a_number_that_is_not_the_cpu_s_fails_the_check(monkeypatch, capsys):
         return logits + 0.01, state
 
     monkeypatch.setattr(gpu_checks.TorchModel, "prime", off)
+    monkeypatch.setattr(gpu, "CHECKS", {"text": gpu_checks.check_text})
     assert gpu.main(["--check", "--device", "cpu"]) == 1
     assert "text: lstm: logits after 64 symbols" in capsys.readouterr().out

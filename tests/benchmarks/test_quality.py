@@ -223,7 +223,7 @@ def test_unknown_arms_are_refused(capsys):
 
 @pytest.mark.slow
 def test_the_program_trains_and_scores(quick):
-    _, found = quick(quality, "--only", REFERENCE, "--seeds", "1", "--steps", "3")
+    _, found = quick(quality, "--only", REFERENCE, "--seeds", "1", "--steps", "3", "--added", "ngram")
     figures = found["cases"]["made-up-20000"]["figures"]
     assert figures["default, steps"] == "3"
     assert float(figures["default + ngram, nats"]) < float(figures["default, nats"]) < 4.2

@@ -59,14 +59,13 @@ def test_the_transformer_costs_what_it_is_to_cost(operations):
 
 @pytest.mark.slow
 def test_the_program_runs_and_writes_what_it_found(quick):
-    _, found = quick(transformer, "--minutes", "0.02", "--rates", "1e-3,2e-3", "--dtype", "float32")
+    _, found = quick(transformer, "--minutes", "0.02", "--rates", "1e-3", "--dtype", "float32")
     figures = found["cases"]["minutes-0.02"]["figures"]
     ours, theirs = (figures[f"{side}, operations a character, MF"] for side in ("charlm", "Transformer"))
     # so small a width has few neighbours
     assert ours == pytest.approx(theirs, rel=0.15)
     by_rate = [float(nats) for name, nats in figures.items() if name.startswith("Transformer, rate ")]
-    assert len(by_rate) >= 2
-    assert float(figures["Transformer, cold windows of 64, nats"]) == min(by_rate)
+    assert [float(figures["Transformer, cold windows of 64, nats"])] == by_rate
     assert float(figures["charlm, stream, memory of all before, nats"]) < math.log(65)
 
 

@@ -140,6 +140,12 @@ def test_a_run_of_many_texts_is_a_line_like_others(charlm, workplace):
     assert json.loads(to_json_line(runs._record(found)))["corpus"] == list(names)
 
 
+@pytest.mark.parametrize(("best", "shown"), [(None, "1,200"), (1200, "1,200"), (900, "1,200 (best 900)")])
+def test_a_figure_that_is_of_an_earlier_step_says_so(best, shown):
+    found = RunSummary(name="mine", folder=Path("mine"), corpus=("a.txt",), step=1200, best_step=best)
+    assert runs._row(found)[3] == shown
+
+
 def test_a_run_that_is_named_twice_is_removed_once(charlm, workplace, hostile_run):
     place = workplace / "checkpoints" / "mine"
     shutil.copytree(hostile_run, place)

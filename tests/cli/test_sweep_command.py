@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shlex
 
 import pytest
@@ -15,6 +16,7 @@ from charlm.cli.sweep_view import LiveSweepView, PlainSweepView
 from charlm.cli.train import train
 from charlm.cli.train_command import train_command
 from charlm.config import SECTIONS, Config, Layer, resolve, settings_of
+from charlm.evaluation import BASELINES
 from charlm.sweeps import Outcome, resume_sweep
 from charlm.sweeps.events import RungBegan, TrialBegan, TrialEnded, TrialEvent
 from charlm.training.events import RolledBack, Sampled
@@ -120,7 +122,8 @@ def test_a_sweep_prints_its_table_and_what_to_type_next(charlm, place):
     assert nats == sorted(nats)
     assert [row.split()[5] for row in rows] == ["2", "1", "1"]
     best = rows[0].split()[0]
-    _, command, evaluate, generate = out.split("\n\n")[1].splitlines()
+    told, (_, command, evaluate, generate) = out.split("\n\n")[1], out.split("\n\n")[2].splitlines()
+    assert re.fullmatch(r"baselines on the same text: .*5-gram \d\.\d{3} · .* \(nats\)", told)
     assert parsed(command).config == load(place / "checkpoints" / "first" / best).config
     # and nothing is left that a training would choose otherwise
     assert set(parsed(command).free) <= {"batch_size", "epochs"}
@@ -150,6 +153,7 @@ def test_a_sweep_for_programs(charlm, place):
     assert sorted(summary["ranking"]) == [1, 2, 3]
     assert summary["nats_per_character"] == min(record["nats_per_character"] for record in trials)
     assert summary["values"] == trials[-1]["values"]
+    assert set(summary["baselines"]) == set(BASELINES)
     assert parsed(summary["command"]).config == load(summary["run"]).config
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -219,3 +220,14 @@ def test_samples_keep_their_lines_where_nothing_can_be_drawn(narrow, capsys):
     view = PlainView()
     view.show(Sampled(**at(200), text="a  line that is  longer than the terminal is wide"))
     assert capsys.readouterr().err == "    | a  line that is  longer than the terminal is wide\n"
+
+
+def test_the_first_losses_do_not_make_a_flat_line_of_the_others(live):
+    step = next(event for event in EVENTS if isinstance(event, Stepped))
+    for number in range(200):
+        live.show(dataclasses.replace(step, step=number, train_nats=9.0 if number < 3 else 2.0 - number / 200))
+    drawn = [line for line in texts(live, 79, 40) if any("\u2801" <= character <= "\u28ff" for character in line)]
+    assert 1.9 < float(drawn[0].split()[0]) < 2.5
+    assert drawn[-1].split()[0] == "1.005"
+    # all the way down, in most of the columns
+    assert sum(len(line.split()[-1]) for line in drawn[1:-1]) > 30

@@ -131,7 +131,8 @@ def test_the_first_folder_with_a_name_wins(recipes, tmp_path):
     assert "no-recipe" not in recipe_paths()
 
 
-def test_folders_of_the_environment():
+def test_folders_of_the_environment(monkeypatch):
+    monkeypatch.setenv("HOME", "")
     assert cache_folder({"CHARLM_CACHE": "/a", "XDG_CACHE_HOME": "/b"}) == Path("/a")
     assert cache_folder({"XDG_CACHE_HOME": "/b", "HOME": "/c"}) == Path("/b/charlm")
     # an empty one is none: what the system has of the user holds

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from charlm.errors import ConfigError
-from charlm.evaluation import score_stream
-from charlm.evaluation.agreement import SHORTEST_LANE
+from charlm.evaluation import score_stream, torch_scoring
+from charlm.evaluation.agreement import BLOCK_LENGTH, SHORTEST_LANE
 from charlm.evaluation.predictions import join_predictions
 from charlm.evaluation.scoring_engine import Feed
 from charlm.evaluation.stream import stream_pieces
@@ -126,6 +126,27 @@ def test_bfloat16_only_when_asked(make_model, ids):
     rough = score_stream(model, ids[:500], rough=True).nats
     assert abs(score_stream(model, ids[:500]).nats - exact).max() < 1e-4
     assert 1e-4 < abs(rough - exact).max() < 0.5
+
+
+class Watched:
+    """A model, and how many symbols it was shown at a time."""
+
+    def __init__(self, model):
+        self.model, self.vocab_size, self.initial_state, self.seen = model, model.vocab_size, model.initial_state, []
+
+    def __call__(self, ids, state):
+        self.seen.append(ids.numel())
+        return self.model(ids, state)
+
+
+def test_of_a_large_vocabulary_few_logits_are_held_at_once(make_model, ids, monkeypatch):
+    watched = Watched(make_model())
+    whole = score_stream(watched, ids[:700], lanes=4).nats
+    assert max(watched.seen) == 4 * BLOCK_LENGTH
+    watched.seen.clear()
+    monkeypatch.setattr(torch_scoring, "LARGEST_LOGITS", 40 * watched.vocab_size)
+    np.testing.assert_allclose(score_stream(watched, ids[:700], lanes=4).nats, whole, atol=1e-5)
+    assert max(watched.seen) == 40
 
 
 def test_leaves_torch_as_it_was(make_model, ids):

@@ -105,3 +105,12 @@ def test_without_gradients_it_gives_the_same_before_and_after(mode):
 
 def test_a_cpu_has_no_cudnn():
     assert not cudnn.takes_bfloat16(torch.device("cpu"), "lstm", 64)
+
+
+@pytest.mark.parametrize("cell", cudnn.CELLS)
+def test_what_is_tried_is_a_layer_of_the_cell_there_and_back(cell, monkeypatch):
+    taken = []
+    monkeypatch.setattr(cudnn, "layers", lambda *given, real=cudnn.layers: taken.append(given) or real(*given))
+    cudnn.try_layer(torch.device("cpu"), cell, 24, torch.float32)
+    ((name, x, states, weights),) = taken
+    assert (name, x.shape[2], len(states), len(weights)) == (cell, 24, 1, 1)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
 from specimen import Specimen
 
+from charlm.runs.lock import hold
 from charlm.sweeps import folder as sweep_folder
 from charlm.sweeps.folder import Outcome, Search
 from charlm.sweeps.plan import Plan
@@ -27,14 +29,13 @@ def make_sweep(one: Specimen, folder: Path) -> tuple[str, str]:
     )
     folder.rmdir()
     sweep_folder.create(folder, search)
-    for trial, values in enumerate(TRIALS, 1):
-        sweep_folder.append(
-            folder,
-            Outcome(
+    with hold(folder, time.time) as held:
+        for trial, values in enumerate(TRIALS, 1):
+            outcome = Outcome(
                 trial=trial, rung=1, run=f"trial-{trial:03}", values=values, status="trained", reason=None, step=3,
                 seconds=1.5, nats_per_character=2.0, bits_per_character=2 / math.log(2),
-            ),
-        )  # fmt: skip
+            )  # fmt: skip
+            sweep_folder.append(folder, outcome, held)
     return sweep_folder.SWEEP, sweep_folder.RESULTS
 
 

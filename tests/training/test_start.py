@@ -574,3 +574,16 @@ def test_what_the_last_scoring_takes_is_timed_on_a_block_of_its_text(place, symb
     assert found == pytest.approx(3.0 * (symbols / (lanes * BLOCK_LENGTH) + RUN_ON))
     assert seen == [(lanes, BLOCK_LENGTH)] * 2
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("last", "improving"), [(21, True), (23, False)])
+def test_a_model_that_was_best_long_before_its_end_was_not_getting_better(place, monkeypatch, last, improving):
+    told = []
+    monkeypatch.setattr("charlm.training.summary.judge", lambda **how: told.append(how["improving"]) or [])
+    training = begin(place, steps=20, evaluate_every=20)
+    list(training.events())
+    found = training.run.load("best")
+    assert found.step == 20
+    training.run.save(last, weights=found.weights, training={}, progress={}, best=False, keep=2)
+    training.summary()
+    assert told == [improving]
