@@ -148,7 +148,7 @@ def print_table(rows: Iterable[Sequence[str]], heading: Sequence[str] | None = N
     for name in spare if is_terminal(sys.stdout) else ():
         if sum(widths[i] for i in kept) + 2 * (len(kept) - 1) <= terminal_width(sys.stdout):
             break
-        kept.remove(shown[0].index(name))
+        kept.remove(list(heading or ()).index(name))
     for row in shown:
         gaps = [" " * (widths[i] - width_of(row[i])) for i in kept]
         padded = [gap + row[i] if right[i] else row[i] + gap for gap, i in zip(gaps, kept, strict=True)]

@@ -59,14 +59,15 @@ def _conclude(sweep: Sweep) -> None:
     names = list(sweep.search.ranges)
     heading = ("trial", "nats", "bits/char", *names, "rungs", "steps", "cost", "")
     console.print_table([_row(one, names) for one in sweep.ranking()], heading)
-    if baselines := sweep.baselines():
-        console.print_line(f"\nbaselines on the same text: {ranked_baselines(baselines)} (nats)")
     run = sweep.best_run()
     end = end_of(sweep, sweep.search.plan.longest)
     console.print_line(f"\nbest: {run.folder}; trained anew with its settings, to {end}, by the first of")
     console.print_line(train_command(run.config))
     console.print_line(f"charlm eval --run {run_argument(run.folder)}")
     console.print_line(f"charlm generate --run {run_argument(run.folder)}")
+    # the last thing: they take seconds, and nothing that can be typed is to wait for them
+    if baselines := sweep.baselines():
+        console.print_line(f"\nbaselines on the same text: {ranked_baselines(baselines)} (nats)")
 
 
 def _row(one: Outcome, names: list[str]) -> tuple[str, ...]:

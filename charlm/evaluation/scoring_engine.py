@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from charlm.evaluation.agreement import AGREEMENT
+from charlm.evaluation.agreement import AGREEMENT, SHORTEST_LANE
 from charlm.evaluation.predictions import Ids
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ class Feed:
 
         engine = TorchScorer(model, device, rough)
         return cls(engine, engine.most_rows, engine.agreement)
+
+
+def lanes_for(predictions: int, most_rows: int) -> int:
+    """How many lanes a text of so many predictions is read in: none is shorter than SHORTEST_LANE."""
+    return max(1, min(most_rows, predictions // SHORTEST_LANE))
 
 
 def map_state(function: Callable[..., Any], *states: Any) -> Any:

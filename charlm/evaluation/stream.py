@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.errors import ConfigError
-from charlm.evaluation.agreement import BLOCK_LENGTH, LONGEST_RUN_ON, PIECE, SHORTEST_LANE
+from charlm.evaluation.agreement import BLOCK_LENGTH, LONGEST_RUN_ON, PIECE
 from charlm.evaluation.predictions import Ids, Predictions, join_predictions
-from charlm.evaluation.scoring_engine import Advance, Feed, ScoringEngine, map_state
+from charlm.evaluation.scoring_engine import Advance, Feed, ScoringEngine, lanes_for, map_state
 
 if TYPE_CHECKING:
     import torch
@@ -62,9 +62,8 @@ def stream_pieces(
     start, end = 0, len(ids) - 1
     while start < end:
         count = min(piece, end - start)
-        wanted = lanes or max(1, min(feed.most_rows, count // SHORTEST_LANE))
         # subtle: lanes shorter than a block would write over one another's predictions
-        rows = max(1, min(wanted, count // BLOCK_LENGTH))
+        rows = max(1, min(lanes or lanes_for(count, feed.most_rows), count // BLOCK_LENGTH))
         if start + count < end:
             count -= count % rows  # lanes of one length, so that all end where the next piece begins
         text = _Lanes(feed, np.asarray(ids[start : start + count + 1], dtype=np.int64), rows)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from charlm.evaluation.agreement import AGREEMENT, BLOCK_LENGTH, ROUGH_AGREEMENT, SHORTEST_LANE
+from charlm.evaluation.agreement import AGREEMENT, BLOCK_LENGTH, ROUGH_AGREEMENT
 from charlm.evaluation.predictions import Ids
 from charlm.evaluation.scoring_engine import MOST_ROWS
 from charlm.runtime.state import Weighed
@@ -27,10 +27,10 @@ class Model(Protocol):
     vocab_size: int
 
     def __call__(self, ids: Tensor, state: Any, /) -> tuple[Tensor, Any]:
-        """ids (B, T) int64 and a state (None: before any text) to logits (B, T, V) and the state after."""
+        """ids (B, T) int64 and a state to logits (B, T, V) and the state after."""
 
     def initial_state(self, B: int, /) -> Any:
-        """The state of B lanes before any text: (named) tuples of tensors (B, ...)."""
+        """The state of B lanes before any text, where the model is: (named) tuples of tensors (B, ...), no lists."""
 
 
 class TorchScorer:
@@ -71,11 +71,6 @@ def block_length(model: Model, B: int) -> int:
 def most_rows(device: torch.device) -> int:
     """How many rows keep a device busy; more cost memory and gain nothing."""
     return MOST_ROWS if device.type == "cpu" else MOST_ROWS_OF_DEVICE
-
-
-def choose_lanes(predictions: int, device: torch.device) -> int:
-    """As many lanes as keep the device busy, none shorter than SHORTEST_LANE."""
-    return max(1, min(most_rows(device), predictions // SHORTEST_LANE))
 
 
 def home_of(model: Model, device: torch.device | str | None) -> torch.device:

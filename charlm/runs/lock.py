@@ -28,19 +28,36 @@ PAUSE = 0.02
 
 
 class Held:
-    """A lock that this process holds, by its open file."""
+    """A lock that this process holds, by its open file, on a folder that is known by its number."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, folder: Folder) -> None:
+        """Raises `RunInUseError` where another live process holds it."""
+        self.descriptor = _acquire(folder)
+        self._folder = _number(folder)
 
     def check(self, folder: Folder) -> None:
-        """Raise `OutputError` where the folder is not the one that was locked, but another at its path: then it has
-        a writer of its own, or its lock was removed and anybody may become one."""
-        if not _is_in(folder, self._descriptor):
-            raise OutputError(
-                f"{shown(folder.path.name)} is not the folder that was locked: it was made anew, or its file {LOCK}"
-                " removed; nothing more is written there"
-            )
+        """Make sure that what lies at the path is what was locked; a lock that somebody removed is taken again.
+
+        Raises:
+            RunInUseError: it is another folder, made anew at its path, or somebody else has locked it meanwhile.
+        """
+        if _number(folder) == self._folder:
+            if _is_in(folder, self.descriptor):
+                return
+            if folder.status(LOCK) is None:
+                descriptor, self.descriptor = self.descriptor, _acquire(folder)
+                os.close(descriptor)
+                return
+        raise RunInUseError(
+            f"{shown(folder.path.name)} is not the folder that was locked: it was made anew, or locked by another "
+            "process; nothing more is written there"
+        )
+
+
+def _number(folder: Folder) -> tuple[int, int]:
+    """What the system knows a folder by, wherever it lies."""
+    status = os.fstat(folder.descriptor)
+    return status.st_dev, status.st_ino
 
 
 @contextmanager
@@ -53,19 +70,19 @@ def hold(path: Path, clock: Clock) -> Iterator[Held]:
     """
     try:
         with Folder.open(path) as folder:
-            descriptor = _acquire(folder)
+            held = Held(folder)
     except OSError as error:
         raise OutputError(f"run folder {shown(path)} cannot be written: {in_words(error)}") from None
     try:
         # the text is a courtesy: a disk too full for it is found out, and said, by the first save
         with suppress(OSError):
-            os.ftruncate(descriptor, 0)
-            write_all(descriptor, json.dumps(_myself(clock)).encode("ascii"))
-        yield Held(descriptor)
+            os.ftruncate(held.descriptor, 0)
+            write_all(held.descriptor, json.dumps(_myself(clock)).encode("ascii"))
+        yield held
     finally:
         # whatever close says, the kernel has let go of the lock
         with suppress(OSError):
-            os.close(descriptor)
+            os.close(held.descriptor)
 
 
 def owner_of(path: Path) -> str | None:

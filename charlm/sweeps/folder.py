@@ -22,7 +22,7 @@ from charlm.runs.opening import SWEEP
 from charlm.sweeps.plan import Plan
 
 RESULTS = "results.jsonl"
-FORMAT = 1
+FORMAT = 2
 STATUSES = ("trained", "diverged", "failed")
 
 

@@ -9,11 +9,19 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 from charlm.corpora import Progress
-from charlm.errors import ConfigError, CorpusError, DivergedError, RunError, UnavailableError, is_out_of_memory
+from charlm.errors import (
+    ConfigError,
+    CorpusError,
+    DivergedError,
+    OutputError,
+    RunError,
+    UnavailableError,
+    is_out_of_memory,
+)
 from charlm.evaluation import remembered_baselines
 from charlm.evaluation.score import Score
 from charlm.runs import Run, open_run, open_run_data
-from charlm.runs.files import shown
+from charlm.runs.files import Folder, shown
 from charlm.runs.lock import Held, hold
 from charlm.sweeps import folder as files
 from charlm.sweeps.events import RungBegan, SweepEnded, SweepEvent, TrialBegan, TrialEnded, TrialEvent
@@ -78,14 +86,15 @@ class Sweep:
         return open_run(self.folder / best.run)
 
     def baselines(self) -> dict[str, float]:
-        """Nats per character by name, of what the trials are compared on; none where the text is gone.
+        """Nats per character by name, of what the trials are compared on; none where the text cannot be had.
 
         Raises:
             DivergedError, ConfigError: as `best_run`.
         """
+        run = self.best_run()
         try:
-            data = open_run_data(self.best_run())
-        except CorpusError:
+            data = open_run_data(run)
+        except (ConfigError, CorpusError, OutputError):
             return {}
         known = remembered_baselines(data, "validation", MOST_SCORED)
         return {name: score.nats_per_character for name, score in known.items() if score.nats_per_character is not None}
@@ -123,6 +132,8 @@ class Sweep:
 
     def _train(self, trial: int, rung: int, place: int, end: float, held: Held) -> Generator[SweepEvent, None, bool]:
         """A trial as far as the rung's end; returns whether it came there."""
+        with Folder.open(self.folder) as opened:
+            held.check(opened)
         spent = max((one.seconds for one in self.outcomes if one.trial == trial), default=0.0)
         begun = self._clock()
         try:

@@ -42,11 +42,11 @@ def choose_machine(
             where = f"on {device.type}" if device.type != "cpu" else f"for cell {model.cell}"
             raise ConfigError(f"there are no kernels 'compiled' {where}: leave --kernels out")
         # elsewhere there is one family; and a cell that is stepped as it reads has products too small to gain
+        if training.dtype != "auto":
+            return Machine(device=device, dtype=getattr(torch, training.dtype), threads=threads)
         lower = device.type == "cuda" and torch.cuda.is_bf16_supported()
         lower = lower and (model.cell not in cudnn.CELLS or cudnn.takes_bfloat16(device, model.cell, model.hidden_size))
-        automatic = torch.bfloat16 if lower else torch.float32
-        dtype = automatic if training.dtype == "auto" else getattr(torch, training.dtype)
-        return Machine(device=device, dtype=dtype, threads=threads)
+        return Machine(device=device, dtype=torch.bfloat16 if lower else torch.float32, threads=threads)
     candidates = [
         Machine(device=device, dtype=dtype, threads=threads, kernels=family)
         for dtype in _formats(training.dtype)

@@ -63,7 +63,7 @@ def _against(validation: float, baselines: Mapping[str, float], *, overfits: boo
     """Beside the 5-gram, and beside a compressor that remembers the training text word for word."""
     name = YARDSTICK if YARDSTICK in baselines else min(baselines, key=baselines.__getitem__)
     mark = baselines[name]
-    if mark < NOTHING:
+    if max(mark, validation) < NOTHING:
         return [f"there is next to nothing to learn: the {name} needs {mark:.3f} nats"]
     if AHEAD * mark < validation <= LEVEL * mark:
         cure = "" if overfits else ": train it longer"

@@ -13,7 +13,8 @@ from charlm.evaluation.agreement import BLOCK_LENGTH
 from charlm.evaluation.passages import passages
 from charlm.evaluation.predictions import Ids
 from charlm.evaluation.score import Score
-from charlm.evaluation.torch_scoring import block_length, choose_lanes, scoring, weigh
+from charlm.evaluation.scoring_engine import lanes_for
+from charlm.evaluation.torch_scoring import TorchScorer, most_rows
 from charlm.generation import generate
 from charlm.models import LanguageModel
 from charlm.runtime import NumpyModel
@@ -44,19 +45,17 @@ def scoring_timer(
 ) -> Callable[[LanguageModel], float]:
     """Tells how many seconds it takes to score so many symbols of a text with a model, in float32: by one block of
     `ids`, in as many lanes. An evaluation has fewer lanes, and often another number format."""
-    lanes = choose_lanes(symbols, machine.device)
+    lanes = lanes_for(symbols, most_rows(machine.device))
     text = np.resize(np.asarray(ids[: lanes * (BLOCK_LENGTH + 1)]), (lanes, BLOCK_LENGTH + 1)).astype(np.int64)
 
     def seconds(model: LanguageModel) -> float:
-        steps = block_length(model, lanes)
-        rows, state, ends = torch.from_numpy(text[:, : steps + 1]).to(machine.device), None, []
-        with scoring(machine.device, rough=False):
-            for _ in range(2):
-                logits, state = model(rows[:, :-1], state)
-                weigh(logits, rows[:, 1:])[0].sum().item()
-                ends.append(clock())
+        scorer, ends = TorchScorer(model, machine.device), []
+        state = scorer.initial_state(lanes)
+        for _ in range(2):
+            _, state = scorer.score(text, state)
+            ends.append(clock())
         # the first one is slow
-        return (ends[1] - ends[0]) * (symbols / (lanes * steps) + RUN_ON)
+        return (ends[1] - ends[0]) * (symbols / (lanes * BLOCK_LENGTH) + RUN_ON)
 
     return seconds
 

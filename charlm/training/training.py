@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from charlm.config import Config
 from charlm.corpora import Progress
+from charlm.errors import RunInUseError
 from charlm.evaluation.aside import BaselinesAside
 from charlm.runs import Data, Run
 from charlm.training.events import Event, LogFailed
@@ -52,6 +53,8 @@ class Training:
         """
         try:
             yield from self._events()
+        except RunInUseError:
+            raise  # what lies there is another's
         # of whatever kind: a lack of memory is torch's RuntimeError, a signal what the command line makes of it, and
         # whoever asks for no more events has gone
         except (Exception, KeyboardInterrupt, SystemExit, GeneratorExit):

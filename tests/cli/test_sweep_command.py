@@ -122,8 +122,8 @@ def test_a_sweep_prints_its_table_and_what_to_type_next(charlm, place):
     assert nats == sorted(nats)
     assert [row.split()[5] for row in rows] == ["2", "1", "1"]
     best = rows[0].split()[0]
-    told, (_, command, evaluate, generate) = out.split("\n\n")[1], out.split("\n\n")[2].splitlines()
-    assert re.fullmatch(r"baselines on the same text: .*5-gram \d\.\d{3} · .* \(nats\)", told)
+    told, (_, command, evaluate, generate) = out.split("\n\n")[2], out.split("\n\n")[1].splitlines()
+    assert re.fullmatch(r"baselines on the same text: .*5-gram \d\.\d{3} · .* \(nats\)\n", told)
     assert parsed(command).config == load(place / "checkpoints" / "first" / best).config
     # and nothing is left that a training would choose otherwise
     assert set(parsed(command).free) <= {"batch_size", "epochs"}

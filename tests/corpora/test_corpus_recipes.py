@@ -10,7 +10,7 @@ import pytest
 from charlm.config.folders import cache_folder
 from charlm.corpora import find_installed, list_recipes, load_recipe, read_recipe, recipe_paths
 from charlm.corpora.folders import recipe_folders, text_folder
-from charlm.errors import CorpusError
+from charlm.errors import ConfigError, CorpusError
 
 OURS = Path(__file__).resolve().parents[2] / "corpora"
 SHA = "a" * 64
@@ -137,6 +137,9 @@ def test_folders_of_the_environment(monkeypatch):
     assert cache_folder({"XDG_CACHE_HOME": "/b", "HOME": "/c"}) == Path("/b/charlm")
     # an empty one is none: what the system has of the user holds
     assert cache_folder({"HOME": ""}) == Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache" / "charlm"
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 2)  # nobody that the system knows
+    with pytest.raises(ConfigError, match="set HOME or CHARLM_CACHE"):
+        cache_folder({"HOME": ""})
     assert cache_folder({"HOME": "/c"}) == Path("/c/.cache/charlm")
     shipped = recipe_folders({})[-1]
     assert text_folder(shipped / "x" / "corpus.toml", {"CHARLM_CACHE": "/a"}) == Path("/a/corpora/x")

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -77,17 +78,18 @@ def test_the_holder_may_ask_again(new_run, content):
         assert owner_of(run.folder).startswith(f"{os.getpid()} on ")
 
 
-@pytest.mark.parametrize("how", ["made anew", "without its lock"])
+@pytest.mark.parametrize("how", ["made anew", "locked by another"])
 def test_what_is_another_folder_now_is_not_written_to(new_run, content, how):
     """A run removed while it was trained, and another one begun under its name: each keeps what is its own."""
     first = new_run(steps=(100,))
-    with first.lock():
+    with first.lock(), ExitStack() as others:
         if how == "made anew":
             shutil.rmtree(first.folder)
             second = new_run(steps=(20,))
         else:
             (first.folder / LOCK).unlink()
-            second = first
+            second = open_run(first.folder)
+            others.enter_context(second.lock())
         before = sorted(path.relative_to(first.folder) for path in first.folder.rglob("*"))
         for action in (
             lambda: first.save(200, **content(200), best=False, keep=1),
@@ -96,12 +98,26 @@ def test_what_is_another_folder_now_is_not_written_to(new_run, content, how):
             lambda: first.change_facts({"a": 1}),
         ):
             with pytest.raises(
-                OutputError, match=r"poem is not the folder that was locked: .* nothing more is written"
+                RunInUseError, match=r"poem is not the folder that was locked: .* nothing more is written"
             ):
                 action()
         assert sorted(path.relative_to(first.folder) for path in first.folder.rglob("*")) == before
     second.save(300, **content(300), best=False, keep=2)
     assert second.load("latest").step == 300
+
+
+def test_a_lock_that_somebody_removed_is_taken_again(new_run, content):
+    """As if it were stale; the run is the same, and is not to be lost for that."""
+    run = new_run(steps=(100,))
+    with run.lock():
+        (run.folder / LOCK).unlink()
+        run.save(200, **content(200), best=False, keep=2)
+        with pytest.raises(RunInUseError), open_run(run.folder).lock():
+            pass
+        run.append_metrics({"kind": "step", "step": 200})
+    assert open_run(run.folder).load("latest").step == 200
+    with open_run(run.folder).lock():
+        pass
 
 
 def test_where_there_are_no_locks_a_copied_one_names_nobody(new_run, monkeypatch):

@@ -413,3 +413,16 @@ def test_a_rule_that_does_not_hold_for_a_trials_optimiser_is_not_applied(place):
     found = [open_run(sweep.folder / one.run).config for one in sweep.outcomes]
     sizes = {one.training.optimizer: one.model.ngram_embedding_size for one in found}
     assert sizes == {"adamw": 32, "sgd": 0}
+
+
+def test_a_sweep_whose_folder_is_anothers_now_trains_nothing_there(place):
+    sweep = place.start(trials=3, steps=4)
+    events = sweep.events()
+    next(event for event in events if isinstance(event, TrialEnded))
+    shutil.rmtree(sweep.folder)
+    other = place.start(trials=3, steps=4)
+    with pytest.raises(RunInUseError, match="is not the folder that was locked"):
+        list(events)
+    assert not list(other.folder.glob("trial-*"))
+    list(other.events())
+    assert len(other.ranking()) == 3

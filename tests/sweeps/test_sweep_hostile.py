@@ -52,7 +52,7 @@ HOSTILE = {
     "ranges": [None, {"a": 1}, ["a"]],
     "corpus": [None, 5, {"characters": "many"}, {"parts": {"train": 5}}],
     "config": [None, {"model": {"layers": -1}}, {"modle": {}}],
-    "format": [2, None],
+    "format": [1, 3, None],
 }
 
 

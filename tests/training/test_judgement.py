@@ -83,3 +83,8 @@ def test_a_baseline_of_nothing_and_a_loss_that_is_no_number():
     assert said(0.0, baselines={"5-gram": 0.0})[0].startswith("there is next to nothing to learn")
     assert said(math.nan) == ["the validation loss is not a number: this model is of no use"]
     assert said(1.0, baselines={}) == []
+
+
+def test_a_model_that_learned_little_of_an_easy_text_is_told_so():
+    assert said(0.6, training=0.6, baselines={"5-gram": 0.001})[0].startswith("0.599 nats more than the 5-gram")
+    assert said(0.6, training=0.6, baselines={"5-gram": 0.0})[0].startswith("0.600 nats more than the 5-gram")

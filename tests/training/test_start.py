@@ -14,7 +14,15 @@ from charlm import timing
 from charlm.api import load
 from charlm.config import Config, Layer, TrainingConfig, file_layer, resolve, to_toml
 from charlm.config.ranges import SweepConfig
-from charlm.errors import ConfigError, CorpusError, DivergedError, OutputError, RunError, UnknownNameError
+from charlm.errors import (
+    ConfigError,
+    CorpusError,
+    DivergedError,
+    OutputError,
+    RunError,
+    RunInUseError,
+    UnknownNameError,
+)
 from charlm.evaluation import torch_scoring
 from charlm.evaluation.agreement import BLOCK_LENGTH
 from charlm.evaluation.torch_scoring import weigh
@@ -25,7 +33,7 @@ from charlm.runtime.precision import fastest
 from charlm.simd.processor import HAS_INT8
 from charlm.sweeps import start_sweep
 from charlm.training import decisions, plan_training, precision, resume_training, start_training
-from charlm.training.events import Stopped
+from charlm.training.events import Saved, Stopped
 from charlm.training.pace import Pace
 from charlm.training.plan import CUDA_BYTES, memory_estimate
 from charlm.training.precision import note_precision
@@ -576,7 +584,7 @@ def test_what_the_last_scoring_takes_is_timed_on_a_block_of_its_text(place, symb
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize(("last", "improving"), [(21, True), (23, False)])
+@pytest.mark.parametrize(("last", "improving"), [(21, True), (22, False)])
 def test_a_model_that_was_best_long_before_its_end_was_not_getting_better(place, monkeypatch, last, improving):
     told = []
     monkeypatch.setattr("charlm.training.summary.judge", lambda **how: told.append(how["improving"]) or [])
@@ -587,3 +595,21 @@ def test_a_model_that_was_best_long_before_its_end_was_not_getting_better(place,
     training.run.save(last, weights=found.weights, training={}, progress={}, best=False, keep=2)
     training.summary()
     assert told == [improving]
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_training_whose_folder_is_another_runs_now_ends_and_leaves_that_alone(place, trained):
+    first = begin(place, steps=60, evaluate_every=5)
+    events = first.events()
+    next(event for event in events if isinstance(event, Saved))
+    shutil.rmtree(first.run.folder)
+    second = begin(place, steps=4)
+    if trained:
+        list(second.events())
+    with pytest.raises(RunInUseError, match="tale is not the folder that was locked"):
+        list(events)
+    assert first.trainer.learner.steps < 60
+    if not trained:
+        list(second.events())
+    assert {found.step for found in second.run.checkpoints()} <= set(range(5))
+    assert {record["step"] for record in second.run.metrics()} <= set(range(5))
