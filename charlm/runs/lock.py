@@ -25,6 +25,7 @@ Clock = Callable[[], float]  # seconds since 1970
 # `owner_of` holds a shared lock for an instant: a writer that meets it tries again.
 ATTEMPTS = 5
 PAUSE = 0.02
+LONGEST_OWNER = 1000  # bytes of the owner's name
 
 
 class Held:
@@ -45,8 +46,10 @@ class Held:
             if _is_in(folder, self.descriptor):
                 return
             if folder.status(LOCK) is None:
-                descriptor, self.descriptor = self.descriptor, _acquire(folder)
-                os.close(descriptor)
+                before, self.descriptor = self.descriptor, _acquire(folder)
+                with suppress(OSError):  # a courtesy, as the first time
+                    write_all(self.descriptor, os.pread(before, LONGEST_OWNER, 0))
+                os.close(before)
                 return
         raise RunInUseError(
             f"{shown(folder.path.name)} is not the folder that was locked: it was made anew, or locked by another "
@@ -143,7 +146,7 @@ def _myself(clock: Clock) -> dict[str, str | int]:
 def _read_owner(descriptor: int) -> str:
     """``PID on HOST since TIME`` from an open lock file; it may be half-written, or not ours at all."""
     try:
-        owner = json.loads(os.pread(descriptor, 1000, 0))
+        owner = json.loads(os.pread(descriptor, LONGEST_OWNER, 0))
         pid, host, since = owner["pid"], owner["host"], owner["since"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return "another process"

@@ -6,7 +6,8 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -201,11 +202,23 @@ def read(folder: Path) -> tuple[Search, list[Outcome], list[str]]:
     return search, outcomes, log.notices
 
 
-def append(folder: Path, outcome: Outcome, held: Held) -> None:
-    """Add a line to the results of a folder that is held. Raises `OutputError`; the file is then as it was."""
+@contextmanager
+def writing(folder: Path, held: Held) -> Iterator[Folder]:
+    """The folder, opened.
+
+    Raises:
+        RunInUseError: it is not the one that is held any more.
+        OutputError: it cannot be written.
+    """
     try:
         with Folder.open(folder) as opened:
             held.check(opened)
-            metrics.append(opened, outcome.to_record(), RESULTS)
+            yield opened
     except OSError as error:
         raise OutputError(f"sweep folder {shown(folder)} cannot be written: {in_words(error)}") from None
+
+
+def append(folder: Path, outcome: Outcome, held: Held) -> None:
+    """Add a line to the results of a folder that is held. Raises as `writing`; the file is then as it was."""
+    with writing(folder, held) as opened:
+        metrics.append(opened, outcome.to_record(), RESULTS)

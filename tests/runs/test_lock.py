@@ -112,7 +112,7 @@ def test_a_lock_that_somebody_removed_is_taken_again(new_run, content):
     with run.lock():
         (run.folder / LOCK).unlink()
         run.save(200, **content(200), best=False, keep=2)
-        with pytest.raises(RunInUseError), open_run(run.folder).lock():
+        with pytest.raises(RunInUseError, match=f"in use by {os.getpid()} on "), open_run(run.folder).lock():
             pass
         run.append_metrics({"kind": "step", "step": 200})
     assert open_run(run.folder).load("latest").step == 200

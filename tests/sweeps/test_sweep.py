@@ -11,7 +11,15 @@ from safetensors.numpy import load_file
 from charlm.api import load
 from charlm.config import Layer, resolve
 from charlm.config.ranges import SweepConfig
-from charlm.errors import ConfigError, CorpusError, DivergedError, RunError, RunInUseError, UnavailableError
+from charlm.errors import (
+    ConfigError,
+    CorpusError,
+    DivergedError,
+    OutputError,
+    RunError,
+    RunInUseError,
+    UnavailableError,
+)
 from charlm.runs import open_run
 from charlm.runs.lock import hold
 from charlm.sweeps import start_sweep, trial
@@ -426,3 +434,13 @@ def test_a_sweep_whose_folder_is_anothers_now_trains_nothing_there(place):
     assert not list(other.folder.glob("trial-*"))
     list(other.events())
     assert len(other.ranking()) == 3
+
+
+def test_a_sweep_whose_folder_is_gone_ends_and_makes_none(place):
+    sweep = place.start(trials=3, steps=4)
+    events = sweep.events()
+    next(event for event in events if isinstance(event, TrialEnded))
+    shutil.rmtree(sweep.folder)
+    with pytest.raises(OutputError, match=r"sweep folder .* cannot be written"):
+        list(events)
+    assert not sweep.folder.exists()
