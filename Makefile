@@ -56,7 +56,7 @@ format: $(READY)  ## put the code into its format
 	$(BIN)/ruff check --fix .
 
 # make bench ARGS=--quick shows that they run, in a few minutes
-SOAKS := properties bad_input terminals kill_and_resume signals two_at_once damage hostile system_calls sizes endurance honest_numbers honest_intervals supply fuzzing
+SOAKS := properties bad_input terminals kill_and_resume signals two_at_once damage hostile system_calls sizes endurance honest_numbers honest_intervals processors supply fuzzing
 BENCHMARKS := machine training sampling commands transformer encoding gpu
 
 bench: $(READY)  ## run the benchmarks and put what they found into the pages

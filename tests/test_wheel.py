@@ -33,6 +33,8 @@ def installed(wheel, tmp_path_factory):
 def run(site, folder, *command):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CHARLM_")}
     environment = kept | {"PYTHONPATH": str(site), "CHARLM_CACHE": str(folder / "cache")}
+    # machine code of its own, as a user's first time has; compiled in haste
+    environment |= {"NUMBA_CACHE_DIR": str(folder / "compiled"), "NUMBA_OPT": "0"}
     return subprocess.run(
         [sys.executable, *map(str, command)], cwd=folder, env=environment, check=True, capture_output=True, text=True
     ).stdout

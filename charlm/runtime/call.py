@@ -46,7 +46,7 @@ def whole_kind(weights: npt.DTypeLike) -> npt.DTypeLike:
 
 
 def kinds(weights: npt.DTypeLike) -> list[npt.DTypeLike]:
-    """The types of all arrays: of a `charlm.runtime.layout.Packed`, then those that `run` names, then of a `Room`."""
+    """The types of all arrays: of a `charlm.runtime.layout.Packed`, those of the text, of a `Room`."""
     model = [np.int64, np.float32, np.int64, weights, np.float32, np.int32]
     text = [np.int64, np.float32, np.float32, np.float64, np.float64, np.int64, np.int64, np.float64, np.uint8]
     room = [np.float32, np.float32, np.float64, np.int64, np.float32, np.int32, whole_kind(weights), np.float32]

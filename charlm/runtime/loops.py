@@ -46,10 +46,26 @@ in_place = register_jitable(forceinline=True)
 
 
 def entry_of(weights):
-    """`run` for `charlm.simd.entries`, for weights of one of NumPy's types."""
+    """The loop for `charlm.simd.entries`, for weights of one of NumPy's types: T steps of some rows.
+
+    Row n reads ids[n, 0] first. What the words say, numbers and then flat arrays:
+        mode: READ: ids (N, T + 1) are given, and `logits` are those after the last step. SCORE: ids are given, and
+            every one but the first is weighed. WRITE: every id but the first is drawn.
+        first, last, T
+        model: the six arrays of a `charlm.runtime.layout.Packed`.
+        ids
+        state: (N, S), of before the first step; then of after the last.
+        logits: (N, V), after the last step (READ).
+        rules, uniforms, recent, written: see `charlm.runtime.drawing.Drawing`; uniforms (N, T) float64 from [0, 1).
+        nats: (N, T) float64 of the ids but the first under the model itself; nan where it has exploded.
+        right: (N, T) uint8: whether that id was the likeliest.
+        room: the eight arrays of a `charlm.runtime.call.Room`.
+    """
     whole = whole_kind(weights)
 
+    # subtle: in one piece, for LLVM would compile a function that this one calls for itself first, some seconds more
     def entry(words):
+        mode, first, last, T = words[0], words[1], words[2], words[3]
         model = Packed(
             array(words, NUMBERS, 0, np.int64),
             array(words, NUMBERS, 1, np.float32),
@@ -73,42 +89,25 @@ def entry_of(weights):
             array(words, NUMBERS, 21, whole),
             array(words, NUMBERS, 22, np.float32),
         )
-        mode, first, last, T = words[0], words[1], words[2], words[3]
-        run(mode, first, last, T, model, ids, state, logits, rules, uniforms, recent, written, nats, right, room)
+        plan, rows, found = model.plan, last - first, room.vectors
+        for t in range(-1, T):
+            answers = t >= 0 and (mode != READ or t == T - 1)
+            advance(first, rows, T, t, answers, model, ids, state, room)
+            if not answers:
+                continue
+            for row in range(first, last):
+                begin, place = place_of_logits(rows, plan) + (row - first) * plan[V], row * (T + 1) + t + 1
+                if mode == WRITE:
+                    uniform = uniforms[row * T + t]
+                    ids[place] = draw(found, begin, plan[V_REAL], rules, uniform, recent, row, written, room)
+                    written[row] += 1
+                if mode == READ:
+                    for symbol in range(0, plan[V], WIDTH):
+                        store(logits, row * plan[V] + symbol, load(found, begin + symbol))
+                else:
+                    nats[row * T + t] = nats_of(found, begin, plan[V], ids[place], right, row * T + t)
 
     return entry
-
-
-@in_place
-def run(mode, first, last, T, model, ids, state, logits, rules, uniforms, recent, written, nats, right, room):
-    """T steps of some rows. Row n reads ids[n, 0] first. All arrays are flat.
-
-    Args:
-        mode: READ: ids (N, T + 1) are given, and `logits` are those after the last step. SCORE: ids are given, and
-            every one but the first is weighed. WRITE: every id but the first is drawn.
-        state: (N, S), of before the first step; then of after the last.
-        logits: (N, V), after the last step (READ).
-        rules, recent, written: see `charlm.runtime.drawing.Drawing`.
-        uniforms: (N, T) float64 from [0, 1) (WRITE).
-        nats: (N, T) float64 of the ids but the first under the model itself; nan where it has exploded.
-        right: (N, T) uint8: whether that id was the likeliest.
-    """
-    plan, rows, found = model.plan, last - first, room.vectors
-    for t in range(-1, T):
-        answers = t >= 0 and (mode != READ or t == T - 1)
-        advance(first, rows, T, t, answers, model, ids, state, room)
-        if not answers:
-            continue
-        for row in range(first, last):
-            begin, place = place_of_logits(rows, plan) + (row - first) * plan[V], row * (T + 1) + t + 1
-            if mode == WRITE:
-                ids[place] = draw(found, begin, plan[V_REAL], rules, uniforms[row * T + t], recent, row, written, room)
-                written[row] += 1
-            if mode == READ:
-                for symbol in range(0, plan[V], WIDTH):
-                    store(logits, row * plan[V] + symbol, load(found, begin + symbol))
-            else:
-                nats[row * T + t] = nats_of(found, begin, plan[V], ids[place], right, row * T + t)
 
 
 @in_place

@@ -126,7 +126,7 @@ class NumbaModel(Priming):
         texts: Drawing | None = None,
         uniforms: Numbers = _NO_NUMBERS,
     ) -> Array:
-        """ids: (N, T + 1); the arrays are those of `charlm.runtime.loops.run`, as are the logits that it returns."""
+        """ids: (N, T + 1); the arrays, and the logits that it returns, are those of `charlm.runtime.loops.entry_of`."""
         N, T = len(ids), ids.shape[1] - 1
         model = self._model
         # the loop looks at no bounds

@@ -94,15 +94,12 @@ def test_a_killed_training_resumes_to_the_same_numbers(workplace):
 
     With the kernels of torch, and all other settings: tests/soak/kill_and_resume.py, of which the suite runs a little.
     """
-    settings = ["--steps", 120, "--checkpoint-every", 10, "--dropout", 0.2, "--ema", 0.9, "--window-jitter", 0.2]
+    settings = ["--steps", 60, "--checkpoint-every", 5, "--dropout", 0.2, "--ema", 0.9, "--window-jitter", 0.2]
     settings += ["--schedule", "plateau", "--patience", 9, "--accumulate", 2, "--dropout-recurrent", 0.1]
     # two trainings left to choose by themselves might choose differently
-    settings += ["--kernels", "compiled", "--dtype", "float32"]
+    settings += ["--dtype", "float32"]
     workplace.train("--run", "whole", *settings)
-    process = workplace.start(
-        "train", workplace.text, "--hidden-size", 32, "--layers", 2, "--batch-size", 8, "--window-length", 32,
-        "--threads", 1, "--run", "killed", *settings,
-    )  # fmt: skip
+    process = workplace.start(*workplace.training("--run", "killed", *settings))
     steps = workplace.folder / "checkpoints" / "killed" / "steps"
     deadline = time.monotonic() + 120
     while not (steps.exists() and any(steps.glob("step-????????"))):
@@ -111,7 +108,7 @@ def test_a_killed_training_resumes_to_the_same_numbers(workplace):
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert not (steps / "step-00000120").exists()  # it was killed on its way
+    assert not (steps / "step-00000060").exists()  # it was killed on its way
 
     workplace.run("train", "--resume", "--run", "killed")
     whole, killed = weights(workplace, "whole"), weights(workplace, "killed")
@@ -138,7 +135,7 @@ def test_an_interrupted_training_saves_and_goes_on(workplace):
 
 
 def test_a_budget_in_minutes_ends_the_training_and_its_schedule(workplace):
-    workplace.train("--minutes", 0.2, "--run", "short", "--learning-rate", 0.01)
+    workplace.train("--minutes", 0.1, "--run", "short", "--learning-rate", 0.01)
     told = records(workplace, "short")
     assert told[-1]["reason"] == "minutes"
     rates = [record["learning_rate"] for record in told if record["kind"] == "train"]

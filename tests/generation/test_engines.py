@@ -82,10 +82,10 @@ def written(model, seed: int, **settings) -> list[tuple[str, str, int, float]]:
 @pytest.mark.parametrize("cell", GATES)
 def test_the_same_seed_writes_the_same_text_in_every_engine(engines, cell, settings):
     numpy, numba, torch_ = engines[cell]
-    for seed in range(8):
+    for seed in range(4):
         expected = written(numpy, seed, **settings)
         assert written(numba, seed, **settings) == expected
-        if seed < 2:
+        if seed == 0:
             assert written(torch_, seed, **settings) == expected
 
 

@@ -66,8 +66,8 @@ def test_equals_the_numpy_engine(cell, options):
         expected, expected_state = reference.step(ids, expected_state)
         np.testing.assert_allclose(logits, expected, atol=1e-5, rtol=1e-5)
     assert logits.dtype == np.float32
-    logits, state = engine.prime(IDS, 3)
-    expected, expected_state = reference.prime(IDS, 3)
+    logits, state = engine.prime(IDS[:130], 3)
+    expected, expected_state = reference.prime(IDS[:130], 3)
     np.testing.assert_allclose(logits, expected, atol=1e-5, rtol=1e-5)
     for layer, expected_layer in zip(state, expected_state, strict=True):
         for part, expected_part in zip(layer, expected_layer, strict=True):

@@ -10,8 +10,7 @@ import pytest
 from charlm.config import ModelConfig
 from charlm.config.shapes import parameter_shapes
 from charlm.errors import ConfigError
-from charlm.runtime import PRECISIONS, NumbaModel, NumpyModel, engines, open_engine
-from charlm.simd import HAS_INT8, WIDTH
+from charlm.runtime import NumbaModel, NumpyModel, engines, open_engine
 
 V = 11
 CONFIG = ModelConfig(hidden_size=20)
@@ -107,60 +106,13 @@ print(len(told), "numba" in sys.modules)
 
 @pytest.mark.slow
 def test_the_loop_is_compiled_once_and_a_second_process_finds_it_and_needs_no_numba(tmp_path):
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    # what is compiled is not looked at: in haste is enough
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_OPT": "0"}
     outputs = []
     for _ in range(2):
         done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, check=True, env=environment)
         outputs.append(done.stdout.split())
     assert outputs == [[b"1", b"True"], [b"0", b"False"]]
-
-
-PORTABLE = """
-import sys
-import llvmlite.binding as llvm
-
-features = llvm.get_host_cpu_features()
-for name in features:
-    features[name] = features[name] and not name.startswith(tuple(sys.argv[3:]))
-llvm.get_host_cpu_features = lambda: features
-
-import numpy as np
-from charlm.config import ModelConfig
-from charlm.config.shapes import parameter_shapes
-from charlm.runtime import NumbaModel, NumpyModel
-from charlm.simd import WIDTH
-
-assert int(sys.argv[1]) == WIDTH
-config, V, random = ModelConfig(cell="gru", hidden_size=40), 11, np.random.default_rng(0)
-shapes = parameter_shapes(config, V)
-arrays = {name: (0.2 * random.standard_normal(shape)).astype("f4") for name, shape in shapes.items()}
-ids = random.integers(0, V, 50)
-expected = NumpyModel(config, arrays, V).prime(ids)[0]
-tolerances = {"exact": 1e-5, "int16": 1e-3, "int8": 3e-2}
-for precision in sys.argv[2].split(","):
-    found = NumbaModel(config, arrays, V, precision=precision).prime(ids)[0]
-    assert 0 < np.abs(found - expected).max() < tolerances[precision], precision
-"""
-
-
-# numbers in a vector, precisions, and what is left out; of the first float32 needs nothing
-LESSER = [
-    ("16", "int16,int8", ["avx512vnni"]),
-    ("8", ",".join(PRECISIONS), ["avx512"]),
-    ("4", ",".join(PRECISIONS), ["avx", "fma"]),
-]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("width", "precisions", "without"),
-    # what this processor has is what every other test here runs on
-    [case for case in LESSER if int(case[0]) < WIDTH or (HAS_INT8 and case[0] == "16")],
-    ids=str,
-)
-def test_a_processor_without_the_newest_instructions_computes_the_same(tmp_path, width, precisions, without):
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", PORTABLE, width, precisions, *without], check=True, env=environment)
 
 
 def test_without_llvm_all_but_the_compiled_engine_works():

@@ -1,4 +1,6 @@
-"""Lesser processors, emulated: Numba is told to use fewer instructions, and charlm's loops follow."""
+"""Numba is told to use fewer instructions, and charlm's loops follow; `tests/soak/processors.py` holds what they
+compute then to the tests of this processor.
+"""
 
 import ctypes
 import os
@@ -11,10 +13,9 @@ import pytest
 from numba.core.codegen import get_host_cpu_features
 
 import charlm
-from charlm.simd import HAS_AMX, WIDTH, processor
+from charlm.simd import HAS_AMX, processor
 
 ROOT = Path(charlm.__file__).parent.parent
-TESTS = Path(__file__).parent.parent
 # what NUMBA_CPU_NAME and NUMBA_CPU_FEATURES are set to, and the width of a vector that follows
 PROCESSORS = {
     "AVX2": ("x86-64-v3", "+avx,+avx2,+fma", 8),
@@ -28,12 +29,6 @@ LOOK = """
 from charlm.simd.processor import HAS_AMX, HAS_BFLOAT16, HAS_INT8, WIDTH
 print(WIDTH, HAS_BFLOAT16, HAS_INT8, HAS_AMX)
 """
-# all of vectors, tiles and packing, in every format; of the kernels every cell, with inputs given and looked up, and
-# tiles of several heights
-EQUALITY = (
-    "test_simd or test_packing or test_weight_gradient or autocast "
-    "or (test_fast_path_equals_readable_cell and compiled and masked and 13)"
-)
 
 
 def python(*arguments, **environment):
@@ -83,17 +78,3 @@ def test_matrix_tiles_are_used_only_where_the_system_grants_them(monkeypatch):
 
 def test_without_avx_there_are_narrow_vectors():
     assert python("-c", LOOK, NUMBA_ENABLE_AVX="0").split()[0] == "4"
-
-
-@pytest.mark.slow
-# what this processor has is what every other test here runs on
-@pytest.mark.parametrize(
-    "kind",
-    [name for name, (_, _, width) in PROCESSORS.items() if "AMX" in name or (width < WIDTH and name != "anything")],
-)
-def test_vectors_tiles_and_kernels_are_right_there_too(kind):
-    name, features, _ = PROCESSORS[kind]
-    settings = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
-    simd = [str(TESTS / "simd" / f"test_simd_{part}.py") for part in ("vectors", "activations", "tiles")]
-    kernels = [str(TESTS / "kernels" / f"test_{part}.py") for part in ("kernels", "packing", "weight_gradient")]
-    python("-m", "pytest", *simd, *kernels, "-k", EQUALITY, **settings)

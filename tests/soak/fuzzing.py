@@ -35,6 +35,9 @@ LONGEST_INPUT = 1 << 16
 # measured by `hostile`.
 MOST_MEMORY = 1024  # MB
 SLOWEST_INPUT = 60  # seconds: processes may be held up for a while
+# Then a process of its own goes on from the inputs that were kept: what atheris counts branches with leaks, 20 kB for
+# each compressed text that is tried.
+SITTING = 300  # seconds
 DONE = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 REACHED = re.compile(r"\bcov: (\d+) .*?\bcorp: (\d+)/")
 # Read line by line with the parsers, so that their branches count too.
@@ -93,15 +96,26 @@ def fuzz(name: str, asked: Asked, *, minutes: float = 60.0, keep: Path | None = 
         raise SystemExit(MISSING)
     corpus = asked.folder / "corpus" if keep is None else keep / name
     corpus.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
-    command = [sys.executable, __file__, "--search", name, "--corpus", corpus, "--seed", str(asked.seed)]
-    ended = subprocess.run(
-        [*map(str, command), "--seconds", str(round(60 * minutes))], capture_output=True, text=True, errors="replace"
-    )
+    started, left, sitting = time.monotonic(), round(60 * minutes), 0
+    while left > 0:
+        _sit(name, corpus, min(left, SITTING), asked.seed + sitting, count)
+        left, sitting = left - SITTING, sitting + 1
+    count.seconds = time.monotonic() - started
+    count.notes = {"minutes": minutes, **count.notes}
+    return count
+
+
+def _sit(name: str, corpus: Path, seconds: int, seed: int, count: Count) -> None:
+    """Search in a process of its own, which goes on from the inputs in `corpus` and keeps what it finds there."""
+    command = [sys.executable, __file__, "--search", name, "--corpus", str(corpus), "--seed", str(seed)]
+    ended = subprocess.run([*command, "--seconds", str(seconds)], capture_output=True, text=True, errors="replace")
     told = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith('{"')]
     count.what = next((one["what"] for one in told if "what" in one), name)
-    count.failures = [one["failure"] for one in told if "failure" in one]
-    count.seconds = time.monotonic() - started
+    # each place once, whatever it was found for
+    places = [failure.partition(": ")[0] for failure in count.failures]
+    count.failures += [
+        one["failure"] for one in told if "failure" in one and one["failure"].partition(": ")[0] not in places
+    ]
     done, reached = DONE.search(ended.stderr), REACHED.findall(ended.stderr)
     if ended.returncode or done is None or not reached:
         kept = Path(tempfile.mkdtemp(prefix=f"charlm-fuzzing-{name}-"))
@@ -110,11 +124,9 @@ def fuzz(name: str, asked: Asked, *, minutes: float = 60.0, keep: Path | None = 
             if artifact.is_file():
                 artifact.rename(kept / artifact.name)
         count.failures.append(f"the search ended with {ended.returncode}: {ended.stderr[-300:]!r}, all of it in {kept}")
-    count.tried = int(done[1]) if done else 0
+    count.tried += int(done[1]) if done else 0
     if reached:
-        found = {"branches reached": int(reached[-1][0]), "inputs kept": int(reached[-1][1])}
-        count.notes = {"minutes": minutes, **found}
-    return count
+        count.notes |= {"branches reached": int(reached[-1][0]), "inputs kept": int(reached[-1][1])}
 
 
 def _simply(name: str, asked: Asked, count: Count) -> None:
