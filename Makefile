@@ -38,7 +38,7 @@ demo: $(READY)  ## fetch Shakespeare, train a minute, measure, write a passage
 	@printf '\n\nAll of it is in checkpoints/. Activate the tool with: . $(BIN)/activate\n'
 
 # two processes, each with whole files: fixtures of a file are made once
-SIDE_BY_SIDE := -n 2 --dist loadfile
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(READY)  ## run the whole test suite
 	$(BIN)/pytest $(SIDE_BY_SIDE)

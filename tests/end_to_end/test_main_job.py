@@ -154,7 +154,7 @@ def test_other_tokenizers_go_all_the_way(workplace, tokenizer):
 
 @pytest.mark.parametrize("cell", ["elman", "elman-relu", "gru", "gru-reset-before", "lstm"])
 def test_every_cell_goes_all_the_way(workplace, cell):
-    workplace.train("--cell", cell, "--steps", 40, "--tie-weights", "--embedding-size", 16, "--run", cell)
+    workplace.train("--cell", cell, "--kernels", "auto", "--steps", 40, "--tie-weights", "--embedding-size", 16)
     assert workplace.json("eval")["perplexity"] < 40
     assert len(workplace.run("generate", "--length", 50, "--greedy").decode()) == 50
 
