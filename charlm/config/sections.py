@@ -16,7 +16,7 @@ CHOSEN = ("batch_size", "hidden_size", "epochs", "learning_rate", "dropout", "we
 """Settings that `charlm train` chooses by text and end where nobody asked for anything; `charlm.training.choices` and
 `ngram_choices`."""
 
-MOST_ROWS = 2**24
+MOST_NGRAM_ROWS = 2**24
 """Of a table of n-grams."""
 
 ADAMW_DECAY = 0.15
@@ -122,7 +122,7 @@ class ModelConfig(Section):
         "vectors of n-grams, which those of all lengths share [by the length of the text]",
         group="model",
         minimum=1,
-        maximum=MOST_ROWS,
+        maximum=MOST_NGRAM_ROWS,
     )
     layer_norm: bool = setting(False, "normalise each layer's input", group="model")
     residual: bool = setting(False, "add each layer's input to its output", group="model")

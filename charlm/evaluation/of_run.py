@@ -29,19 +29,19 @@ def evaluate_run(
     run: Run,
     checkpoint: Checkpoint,
     *,
-    corpus: CorpusConfig | None = None,
-    split: str | None = None,
-    protocol: str = "stream",
-    unknown: str | None = None,
-    baselines: bool = True,
-    device: str = "auto",
-    threads: int | None = None,
-    engine: str = "auto",
-    precision: str = "exact",
-    additions: Iterable[str] = (),
-    surprisal: Watch | None = None,
-    progress: Progress | None = None,
-    on_compile: Callable[[], None] | None = None,
+    corpus: CorpusConfig | None,
+    split: str | None,
+    protocol: str,
+    unknown: str | None,
+    baselines: bool,
+    device: str,
+    threads: int | None,
+    engine: str,
+    precision: str,
+    additions: Iterable[str],
+    surprisal: Watch | None,
+    progress: Progress | None,
+    on_compile: Callable[[], None] | None,
 ) -> Evaluation:
     """Score a text with the weights of `checkpoint`; the arguments are those of `charlm.api.Model.evaluate`.
 
@@ -53,12 +53,7 @@ def evaluate_run(
     names = check_additions(additions, chosen, precision)
     check_split(split)
     own = corpus is None
-    if corpus is None:
-        data = open_run_data(run, progress=progress)
-        split = split or first_that_predicts(data)
-    else:
-        split = split or "all"
-        data = prepare(corpus, run.tokenizer, unknown=unknown, whole=split == "all", progress=progress)
+    data, split = _text_of(run, corpus, split, unknown, progress)
     ids = ids_of(data, split)
     home = _home(run, data, own, progress) if names or baselines else data
     known = _known(home, data, ids)
@@ -98,6 +93,17 @@ def evaluate_run(
         left_out = (*left_out, said)
     notices = (*data.notices, *known.notices, *left_out, *notices, *scorer.notices)
     return dataclasses.replace(found, notices=notices, text=data.corpus_name, division=data.facts["split"])
+
+
+def _text_of(
+    run: Run, corpus: CorpusConfig | None, split: str | None, unknown: str | None, progress: Progress | None
+) -> tuple[Data, str]:
+    """The text to score, the run's own where none is named, and which of its splits."""
+    if corpus is None:
+        data = open_run_data(run, progress=progress)
+        return data, split or first_that_predicts(data)
+    split = split or "all"
+    return prepare(corpus, run.tokenizer, unknown=unknown, whole=split == "all", progress=progress), split
 
 
 def _left_out(run: Run, data: Data, split: str, ids: Ids, found: Evaluation, unknown: str | None) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from charlm.evaluation.evaluate import evaluate
 from charlm.evaluation.predictions import Ids
 from charlm.evaluation.protocols import StreamProtocol
 from charlm.evaluation.score import Score
-from charlm.evaluation.scoring_engine import MOST_ROWS, ScoringEngine
+from charlm.evaluation.scoring_engine import ROWS_AT_ONCE, ScoringEngine
 from charlm.evaluation.tally import score_of_total
 from charlm.evaluation.unknown import drops, words_of_dropped
 from charlm.runs.data import refuse_bytes
@@ -185,8 +185,8 @@ def _totals(model: Any, texts: list[Ids]) -> list[float]:
         return [sum(piece.total_nats for piece in StreamProtocol().pieces(model, ids)) for ids in texts]
     totals = np.zeros(len(texts))
     order = np.argsort([len(ids) for ids in texts], kind="stable")
-    for first in range(0, len(order), MOST_ROWS):
-        rows = order[first : first + MOST_ROWS]
+    for first in range(0, len(order), ROWS_AT_ONCE):
+        rows = order[first : first + ROWS_AT_ONCE]
         lengths = np.array([len(texts[row]) for row in rows])
         ids = np.zeros((len(rows), int(lengths.max())), dtype=np.int64)
         for place, row in enumerate(rows):

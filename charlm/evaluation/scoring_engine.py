@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from charlm.evaluation.torch_scoring import Model
 
-MOST_ROWS = 64
+ROWS_AT_ONCE = 64
 """Rows side by side on a CPU: as many as a few threads and their tiles want; more cost memory and gain nothing."""
 
 Advance = Callable[[int], None] | None
@@ -44,7 +44,7 @@ class Feed:
         agreement: mean nats by which a block may move where lanes agree.
     """
 
-    def __init__(self, engine: ScoringEngine, most_rows: int = MOST_ROWS, agreement: float = AGREEMENT) -> None:
+    def __init__(self, engine: ScoringEngine, most_rows: int = ROWS_AT_ONCE, agreement: float = AGREEMENT) -> None:
         self.engine, self.most_rows, self.agreement = engine, most_rows, agreement
 
     @classmethod

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from charlm.evaluation.agreement import AGREEMENT, BLOCK_LENGTH, ROUGH_AGREEMENT
 from charlm.evaluation.predictions import Ids
-from charlm.evaluation.scoring_engine import MOST_ROWS
+from charlm.evaluation.scoring_engine import ROWS_AT_ONCE
 from charlm.runtime.state import Weighed
 
 LARGEST_LOGITS = 2**23
 """Numbers in one block of logits: 32 MB, whatever the vocabulary."""
-MOST_ROWS_OF_DEVICE = 512
+ROWS_AT_ONCE_OF_DEVICE = 512
 """Rows that keep a GPU busy."""
 
 
@@ -70,7 +70,7 @@ def block_length(model: Model, B: int) -> int:
 
 def most_rows(device: torch.device) -> int:
     """How many rows keep a device busy; more cost memory and gain nothing."""
-    return MOST_ROWS if device.type == "cpu" else MOST_ROWS_OF_DEVICE
+    return ROWS_AT_ONCE if device.type == "cpu" else ROWS_AT_ONCE_OF_DEVICE
 
 
 def home_of(model: Model, device: torch.device | str | None) -> torch.device:

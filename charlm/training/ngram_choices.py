@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charlm.config import Config, flag_of
-from charlm.config.sections import MOST_ROWS, NGRAM_SETTINGS
+from charlm.config.sections import MOST_NGRAM_ROWS, NGRAM_SETTINGS
 from charlm.plurals import counted
 from charlm.streams.ngrams import rows_of_ngrams
 
@@ -85,8 +85,8 @@ def new_ngrams(ids: npt.NDArray[Any]) -> list[float]:
         return [1.0] * (MOST_ORDER - LEAST_ORDER + 1)
     tenths = (np.arange(ends) * 10 // ends).astype(np.uint8)
     found = []
-    for rows in rows_of_ngrams(symbols, MOST_ORDER, MOST_ROWS):
-        first, last = np.empty(MOST_ROWS, np.uint8), np.empty(MOST_ROWS, np.uint8)
+    for rows in rows_of_ngrams(symbols, MOST_ORDER, MOST_NGRAM_ROWS):
+        first, last = np.empty(MOST_NGRAM_ROWS, np.uint8), np.empty(MOST_NGRAM_ROWS, np.uint8)
         # of those that are assigned to one place, the last one stays
         first[rows[::-1]], last[rows] = tenths[::-1], tenths
         found.append(float((first[rows] == last[rows]).mean()))

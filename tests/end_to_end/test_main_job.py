@@ -135,7 +135,7 @@ def test_an_interrupted_training_saves_and_goes_on(workplace):
 
 
 def test_a_budget_in_minutes_ends_the_training_and_its_schedule(workplace):
-    workplace.train("--minutes", 0.1, "--run", "short", "--learning-rate", 0.01)
+    workplace.train("--minutes", 0.2, "--run", "short", "--learning-rate", 0.01)
     told = records(workplace, "short")
     assert told[-1]["reason"] == "minutes"
     rates = [record["learning_rate"] for record in told if record["kind"] == "train"]
