@@ -12,6 +12,8 @@ from charlm.config.folders import cache_folder
 
 # tests have caches of their own; machine code is made once for all of them, and for all commands they start
 os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder() / "compiled"))
+# two processes of tests share the processor: what waits in the one must not keep the other from its work
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 # no folder of examples in the working directory; the same examples in every run
 settings.register_profile("charlm", database=None, derandomize=True, deadline=None)
