@@ -73,7 +73,7 @@ PARTS: dict[str, Part] = {
         what="vectors and tiles",
         quick="simd/test_simd_tiles.py::test_a_tile_adds_the_product_to_what_was_there",
     ),
-    "kernels": partial(run, "kernels/test_[kpw]*.py", what="kernels of training", quick=""),
+    "kernels": partial(run, "kernels/test_[ckpw]*.py", what="kernels of training", quick=""),
     "windows": partial(run, "models/test_joined_window.py", what="windows of all layers", quick=""),
     "engine": partial(
         run,
